@@ -1,0 +1,52 @@
+"""Names of everything that can be chosen, loaded only when asked for.
+
+A built-in is one line here; a third party registers an entry point in the group
+``metier.<room>`` and edits nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.metadata import entry_points
+from typing import Any
+
+from metier.errors import OptionError, suggest
+
+BUILT_IN: dict[str, dict[str, str]] = {
+    "strategies": {
+        "majority": "metier.strategies.majority:Majority",
+        "mean": "metier.strategies.majority:Mean",
+        "classical": "metier.strategies.classical:Classical",
+        "generalist": "metier.strategies.generalist:Generalist",
+        "probe": "metier.strategies.probe:Probe",
+        "finetune": "metier.strategies.finetune:Finetune",
+        "lora": "metier.strategies.lora:Lora",
+        "scratch": "metier.strategies.scratch:Scratch",
+        "boost": "metier.strategies.boost:Boost",
+        "linear": "metier.strategies.linear:Linear",
+        "fuse": "metier.strategies.fuse:Fuse",
+    },
+    "tasks": {
+        "binary": "metier.tasks.classify:Classify",
+        "multiclass": "metier.tasks.classify:Classify",
+        "multilabel": "metier.tasks.classify:Multilabel",
+        "regression": "metier.tasks.regress:Regress",
+    },
+}
+
+
+def names(room: str) -> list[str]:
+    """Return the names registered in a room, built-in ones first."""
+    return [*BUILT_IN.get(room, {}), *(e.name for e in entry_points(group=f"metier.{room}"))]
+
+
+def find(room: str, name: str) -> Any:
+    """Return the object registered under a name. Raises OptionError, naming the near ones."""
+    address = BUILT_IN.get(room, {}).get(name)
+    if address is not None:
+        module, _, attribute = address.partition(":")
+        return getattr(import_module(module), attribute)
+    for entry in entry_points(group=f"metier.{room}"):
+        if entry.name == name:
+            return entry.load()
+    raise OptionError(f"unknown {room.rstrip('s')} {name!r}{suggest(name, names(room))}")

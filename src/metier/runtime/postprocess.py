@@ -1,0 +1,89 @@
+"""From scores to answers: temperature, thresholds and labels, with numpy alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+TaskKind = Literal["binary", "multiclass", "multilabel", "regression"]
+Answer = str | float | list[str]
+
+
+@dataclass(frozen=True)
+class Decision:
+    """How scores become probabilities and probabilities become answers.
+
+    Args:
+        kind: the shape of the answer.
+        labels: label names in the order of the score columns; empty for regression.
+        temperature: divides the logits (Guo et al., 2017, "On calibration of modern neural
+            networks"); 1 leaves them as they are.
+        thresholds: binary: one, on the probability of `labels[1]`; multi-label: one a label;
+            empty means 0.5. For several classes: none, the likeliest wins.
+        costs: multi-class and binary: `costs[i][j]` is what answering j costs when the truth is i;
+            the answer with the lowest expected cost wins. Empty: all errors cost the same.
+    """
+
+    kind: TaskKind
+    labels: tuple[str, ...] = ()
+    temperature: float = 1.0
+    thresholds: tuple[float, ...] = ()
+    costs: tuple[tuple[float, ...], ...] = ()
+
+    def probabilities(self, scores: NDArray[Any]) -> NDArray[np.float64]:
+        """Return (n, outputs) probabilities; for regression the values themselves."""
+        values = np.asarray(scores, dtype=np.float64)
+        if self.kind == "regression":
+            return values
+        values = values / self.temperature
+        if self.kind == "multilabel":
+            return np.asarray(1.0 / (1.0 + np.exp(-np.clip(values, -700, 700))))
+        values = np.exp(values - values.max(axis=1, keepdims=True))
+        return np.asarray(values / values.sum(axis=1, keepdims=True))
+
+    def choices(self, scores: NDArray[Any]) -> NDArray[Any]:
+        """Return decisions as numbers: label index int64 (n,), 0/1 int64 (n, labels), or values (n,)."""
+        found = self.probabilities(scores)
+        if self.kind == "regression":
+            return found[:, 0]
+        if self.kind == "multilabel":
+            return (found >= np.asarray(self.thresholds or [0.5])).astype(np.int64)
+        if self.costs:
+            return np.asarray((found @ np.asarray(self.costs)).argmin(axis=1))
+        if self.kind == "binary" and self.thresholds:
+            return (found[:, 1] >= self.thresholds[0]).astype(np.int64)
+        return np.asarray(found.argmax(axis=1))
+
+    def answers(self, scores: NDArray[Any]) -> list[Answer]:
+        """Return answers in the user's own words: a label, a list of labels, or a number."""
+        chosen = self.choices(scores)
+        if self.kind == "regression":
+            return [float(v) for v in chosen]
+        if self.kind == "multilabel":
+            return [[self.labels[j] for j in np.flatnonzero(row)] for row in chosen]
+        return [self.labels[i] for i in chosen]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the decision as plain JSON."""
+        return {
+            "kind": self.kind,
+            "labels": list(self.labels),
+            "temperature": self.temperature,
+            "thresholds": list(self.thresholds),
+            "costs": [list(row) for row in self.costs],
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Decision:
+        """Build a decision from `to_json()`."""
+        return cls(
+            kind=data["kind"],
+            labels=tuple(data["labels"]),
+            temperature=float(data["temperature"]),
+            thresholds=tuple(float(t) for t in data["thresholds"]),
+            costs=tuple(tuple(float(c) for c in row) for row in data["costs"]),
+        )
