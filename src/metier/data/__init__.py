@@ -1,0 +1,1 @@
+"""Reading, checking and splitting what the user brings."""

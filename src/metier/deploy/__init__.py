@@ -1,0 +1,1 @@
+"""Writing bundles: graphs, parity, manifest and card."""

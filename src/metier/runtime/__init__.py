@@ -1,0 +1,1 @@
+"""What a bundle needs to predict, with numpy and onnxruntime only."""

@@ -1,0 +1,1 @@
+"""Which recipes to try, in which order, and which one to keep."""

@@ -1,0 +1,1 @@
+"""Pretrained starts, and scores that say which may be the best one."""

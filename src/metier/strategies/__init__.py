@@ -1,0 +1,1 @@
+"""One technique a file: each turns a specialist into a better specialist."""
