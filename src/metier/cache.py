@@ -1,0 +1,188 @@
+"""What was computed once is kept: arrays by content, memory-mapped, under a quota.
+
+A store holds one array a row, all of one dtype, ragged in the first dimension (the tokens of a
+text) or all of one shape (features, the activations of an image). Rows are named by their content
+digest, so the same text in another fold, trial or run finds its array again. A store lives in two
+files: raw numbers appended to `NAME.bin`, and `NAME.json` + `NAME.npy` that say where each row lies;
+the index is renamed into place after the numbers are on disk, so a killed run leaves a valid store.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Make = Callable[[NDArray[np.int64]], Iterable[tuple[NDArray[np.int64], Sequence[NDArray[Any]]]]]
+"""Computes arrays for the given positions; yields (positions, arrays) batch by batch."""
+
+GIB = 1 << 30
+
+
+class Store:
+    """Arrays of one kind, one a row, found by content digest."""
+
+    def __init__(self, folder: Path, name: str, quota: int) -> None:
+        self._numbers = folder / f"{name}.bin"
+        self._index = folder / f"{name}.npy"
+        self._about = folder / f"{name}.json"
+        self._quota = quota
+        self._at: dict[int, tuple[int, int]] = {}
+        self._shape: tuple[int, ...] = ()
+        self._dtype: np.dtype[Any] | None = None
+        self._map: NDArray[Any] | None = None
+        if self._about.exists() and self._index.exists() and self._numbers.exists():
+            about = json.loads(self._about.read_text())
+            self._dtype = np.dtype(about["dtype"])
+            self._shape = tuple(about["shape"])
+            index = np.load(self._index, allow_pickle=False)
+            size = self._numbers.stat().st_size // self._dtype.itemsize
+            width = int(np.prod(self._shape, dtype=np.int64))
+            self._at = {
+                int(digest): (int(start), int(length))
+                for digest, start, length in index
+                if (int(start) + int(length)) * width <= size
+            }
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of numbers held on disk."""
+        return self._numbers.stat().st_size if self._numbers.exists() else 0
+
+    def missing(self, digests: NDArray[np.uint64]) -> NDArray[np.int64]:
+        """Positions of the first occurrence of each digest that is not held yet."""
+        seen: set[int] = set()
+        found = []
+        for position, digest in enumerate(digests.tolist()):
+            if digest not in self._at and digest not in seen:
+                seen.add(digest)
+                found.append(position)
+        return np.asarray(found, dtype=np.int64)
+
+    def fill(self, digests: NDArray[np.uint64], make: Make) -> bool:
+        """Compute and keep what is missing. False when the quota does not allow it."""
+        positions = self.missing(digests)
+        if len(positions) == 0:
+            return True
+        names = digests.tolist()
+        self._map = None
+        self._drop_tail()
+        with self._numbers.open("ab") as out:
+            for done, arrays in make(positions):
+                for position, array in zip(done.tolist(), arrays, strict=True):
+                    self._append(out, names[position], np.ascontiguousarray(array))
+                if out.tell() > self._quota:
+                    out.flush()
+                    self._write_index()
+                    return False
+        self._write_index()
+        return True
+
+    def __getitem__(self, digest: int) -> NDArray[Any]:
+        start, length = self._at[digest]
+        return self._rows()[start : start + length]
+
+    def stack(self, digests: NDArray[np.uint64]) -> NDArray[Any]:
+        """Arrays of one row each, stacked: (n, *shape). For stores with one row an entry."""
+        at = np.fromiter((self._at[d][0] for d in digests.tolist()), np.int64, len(digests))
+        return np.asarray(self._rows()[at])
+
+    def lengths(self, digests: NDArray[np.uint64]) -> NDArray[np.int64]:
+        """The first dimension of each row's array."""
+        return np.fromiter((self._at[d][1] for d in digests.tolist()), np.int64, len(digests))
+
+    def _append(self, out: Any, digest: int, array: NDArray[Any]) -> None:
+        if self._dtype is None:
+            self._dtype, self._shape = array.dtype, array.shape[1:]
+        width = int(np.prod(self._shape, dtype=np.int64)) * self._dtype.itemsize
+        start = out.tell() // width
+        out.write(array.astype(self._dtype, copy=False).tobytes())
+        self._at[digest] = (start, array.shape[0])
+
+    def _drop_tail(self) -> None:
+        """Cut off numbers that a killed run wrote but never entered in the index."""
+        if self._dtype is None:
+            if self._numbers.exists():
+                self._numbers.unlink()
+            return
+        width = int(np.prod(self._shape, dtype=np.int64)) * self._dtype.itemsize
+        end = max((start + length for start, length in self._at.values()), default=0)
+        with self._numbers.open("ab") as out:
+            out.truncate(end * width)
+
+    def _write_index(self) -> None:
+        assert self._dtype is not None
+        rows = np.empty((len(self._at), 3), dtype=np.uint64)
+        for i, (digest, (start, length)) in enumerate(self._at.items()):
+            rows[i] = (digest, start, length)
+        aside = self._index.with_suffix(".aside.npy")
+        np.save(aside, rows, allow_pickle=False)
+        write_aside(
+            self._about, json.dumps({"dtype": self._dtype.str, "shape": list(self._shape)}).encode()
+        )
+        os.replace(aside, self._index)
+
+    def _rows(self) -> NDArray[Any]:
+        if self._map is None:
+            assert self._dtype is not None
+            width = int(np.prod(self._shape, dtype=np.int64))
+            rows = self._numbers.stat().st_size // (self._dtype.itemsize * width)
+            shape = (rows, *self._shape)
+            self._map = np.memmap(self._numbers, self._dtype, "r", shape=shape)
+        return self._map
+
+
+class Cache:
+    """Stores by name in one folder, safe to delete, together under one quota in bytes."""
+
+    def __init__(self, folder: Path | None = None, quota: int = 8 * GIB) -> None:
+        if folder is None:
+            self._temporary = tempfile.TemporaryDirectory(prefix="metier-")
+            folder = Path(self._temporary.name)
+        folder.mkdir(parents=True, exist_ok=True)
+        self.folder = folder
+        self.quota = quota
+        self._stores: dict[str, Store] = {}
+
+    def store(self, *key: object) -> Store:
+        """The store for a key (source digest, preprocessing, boundary, ...)."""
+        name = fingerprint(*key)
+        if name not in self._stores:
+            used = sum(p.stat().st_size for p in self.folder.glob("*.bin"))
+            own = self.folder / f"{name}.bin"
+            left = self.quota - used + (own.stat().st_size if own.exists() else 0)
+            self._stores[name] = Store(self.folder, name, left)
+        return self._stores[name]
+
+
+def fingerprint(*parts: object) -> str:
+    """A short name for a key: equal parts give equal names on every machine.
+
+    >>> fingerprint("a", 1) == fingerprint("a", 1) != fingerprint("a", 2)
+    True
+    """
+    text = json.dumps([repr(part) for part in parts]).encode()
+    return hashlib.blake2b(text, digest_size=12).hexdigest()
+
+
+def write_aside(path: Path, content: bytes) -> None:
+    """Write a file so that a reader sees the old or the new content, never half of it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    aside = path.with_name(f".{path.name}.{os.getpid()}.aside")
+    try:
+        with aside.open("wb") as out:
+            out.write(content)
+            out.flush()
+            os.fsync(out.fileno())
+        os.replace(aside, path)
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            aside.unlink()
