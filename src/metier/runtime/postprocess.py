@@ -46,7 +46,7 @@ class Decision:
         return np.asarray(values / values.sum(axis=1, keepdims=True))
 
     def choices(self, scores: NDArray[Any]) -> NDArray[Any]:
-        """Return decisions as numbers: label index int64 (n,), 0/1 int64 (n, labels), or values (n,)."""
+        """Return decisions as numbers: label index (n,), 0/1 (n, labels), or values (n,)."""
         found = self.probabilities(scores)
         if self.kind == "regression":
             return found[:, 0]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -17,8 +18,18 @@ from numpy.typing import NDArray
 Columns = Mapping[str, Sequence[Any]]
 Example = tuple[NDArray[Any], ...]
 """One row, ready to be put in a batch: the windows of a text (int64 ids), the pixels of an image
-(float32, channels first), the numbers of a table row (float32)."""
+(uint8, height x width x channels), the numbers of a table row (float32)."""
 Arrays = dict[str, NDArray[Any]]
+
+KINDS = {
+    "text": "metier.runtime.text",
+    "image": "metier.runtime.images",
+    "columns": "metier.runtime.columns",
+    "tfidf": "metier.runtime.counts",
+    "histograms": "metier.runtime.histograms",
+    "both": "metier.runtime.both",
+}
+"""The module of each kind; it is imported when a spec names it and has its own `restore`."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +43,10 @@ class Encoded:
 class Preprocess(Protocol):
     """One way of turning columns into arrays."""
 
-    kind: str
+    @property
+    def kind(self) -> str:
+        """The name under which `restore` knows it."""
+        ...
 
     def encode(self, columns: Columns) -> Encoded:
         """Read rows. A row that cannot be read gives None and a reason; never raises for a row."""
@@ -56,5 +70,33 @@ class Preprocess(Protocol):
 
 
 def restore(spec: Mapping[str, Any], folder: Path) -> Preprocess:
-    """Build a preprocessor from its `spec()` and the folder that holds its `files()`."""
-    raise ValueError(spec["kind"])
+    """Build a preprocessor from its `spec()` and the folder that holds its `files()`.
+
+    Raises:
+        ValueError: for a kind that this version does not know.
+    """
+    kind = spec.get("kind")
+    if kind not in KINDS:
+        raise ValueError(f"unknown preprocessing {kind!r} (known: {', '.join(sorted(KINDS))})")
+    built: Preprocess = import_module(KINDS[kind]).restore(spec, folder)
+    return built
+
+
+def is_missing(value: Any) -> bool:
+    """Tell whether a cell is empty: None or NaN (NaN is what pandas gives for None)."""
+    return value is None or (isinstance(value, float | np.floating) and value != value)
+
+
+def joined_texts(columns: Columns, names: Sequence[str]) -> list[str]:
+    """Return one text a row: the non-empty cells of the named columns with ": " between them.
+
+    A colon and not a line break, because most WordPiece tokenizers drop line breaks and the border
+    between the columns would be lost. A missing cell is empty text; other values are written out.
+
+    >>> joined_texts({"a": ["Card", None], "b": ["lost", 7]}, ("a", "b"))
+    ['Card: lost', '7']
+    """
+    cells = [["" if is_missing(v) else str(v) for v in columns[name]] for name in names]
+    if len(cells) == 1:
+        return cells[0]
+    return [": ".join(cell for cell in row if cell) for row in zip(*cells, strict=True)]
