@@ -150,6 +150,8 @@ class Cache:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
         self.quota = quota
+        self.memory: dict[str, dict[int, Any]] = {}
+        """What is cheap to make again and lives only as long as the process, by key and digest."""
         self._stores: dict[str, Store] = {}
 
     def store(self, *key: object) -> Store:

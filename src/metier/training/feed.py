@@ -1,0 +1,235 @@
+"""Rows of a table as batches for a network, from raw inputs or from activations computed once."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from typing import Any, cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from metier.cache import Cache, fingerprint
+from metier.errors import DataError
+from metier.runtime.images import Image
+from metier.runtime.preprocess import Arrays, Example, Preprocess
+from metier.sources.backbone import Backbone
+from metier.training.batches import budgeted
+from metier.types import Table
+
+TOKENS = 4096
+"""Tokens in a batch of a pass without gradients."""
+PIXELS = 16 * 224 * 224
+"""Pixels in a batch of a pass without gradients."""
+
+
+class Feed:
+    """The rows of one table for one backbone: encoded once, batched many times.
+
+    Args:
+        backbone: the network; below the boundary that is asked for, nothing of it may learn.
+        preprocess: from columns to arrays.
+        table: the rows. Raises DataError when one of them cannot be read.
+        cache: where activations are kept.
+        device: where tensors go.
+    """
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        preprocess: Preprocess,
+        table: Table,
+        cache: Cache,
+        device: str = "cpu",
+    ) -> None:
+        self._backbone = backbone
+        self._preprocess = preprocess
+        self._table = table
+        self._cache = cache
+        self._device = device
+        self._key = (json.dumps(preprocess.spec(), sort_keys=True), _digest(preprocess.files()))
+        self._examples = _encode(preprocess, table, cache, self._key)
+        self.remap: Tensor | None = None
+        """New token ids by old ones, while a compacted vocabulary is in use."""
+
+    def __len__(self) -> int:
+        return len(self._table)
+
+    @property
+    def costs(self) -> NDArray[np.int64]:
+        """What each row costs in a batch: its tokens, or 1 for an image."""
+        if isinstance(self._preprocess, Image):
+            return np.ones(len(self), dtype=np.int64)
+        cost = self._preprocess.cost
+        return np.fromiter((cost(e) for e in self._iterate()), np.int64, len(self))
+
+    @property
+    def budget(self) -> int:
+        """The cost that a batch without gradients may have."""
+        if isinstance(self._preprocess, Image):
+            height, width = self._preprocess.size
+            return max(4, PIXELS // (height * width))
+        return TOKENS
+
+    def tokens(self) -> NDArray[np.int64]:
+        """All distinct token ids of these texts."""
+        return np.unique(np.concatenate([window for e in self._iterate() for window in e]))
+
+    def prepare(self, at: int) -> int:
+        """Compute what lies below boundary `at` once. Returns the boundary to enter at: `at`, or 0
+        when the quota of the cache does not allow it."""
+        if at == 0:
+            return 0
+        store = self._cache.store(*self._key, prefix_digest(self._backbone, at), at)
+
+        def make(
+            positions: NDArray[np.int64],
+        ) -> Iterator[tuple[NDArray[np.int64], Sequence[NDArray[Any]]]]:
+            self._backbone.eval()
+            for batch in budgeted(positions, self.costs[positions], self.budget):
+                inputs = self.inputs(batch)
+                with torch.inference_mode():
+                    hidden = self._backbone.activations(inputs, at).float().cpu().numpy()
+                yield batch, self._split(batch, hidden, at)
+
+        return at if store.fill(self._table.digests, make) else 0
+
+    def inputs(self, rows: NDArray[np.int64], light: bool = False) -> dict[str, Tensor]:
+        """The named inputs of the network for some rows. `light` leaves pixels out (a pass that is
+        entered above the stem needs their shape only)."""
+        if light and isinstance(self._preprocess, Image):
+            shape = (len(rows), 3, *self._preprocess.size)
+            return {"pixel_values": torch.zeros((), device=self._device).expand(shape)}
+        arrays = self._collate(rows)
+        tensors = {k: torch.from_numpy(v).to(self._device) for k, v in arrays.items()}
+        if self.remap is not None:
+            tensors["input_ids"] = self.remap[tensors["input_ids"]]
+        return tensors
+
+    def hidden(self, rows: NDArray[np.int64], at: int) -> Tensor | None:
+        """The activations of some rows at a prepared boundary, padded; None at boundary 0."""
+        if at == 0:
+            return None
+        store = self._cache.store(*self._key, prefix_digest(self._backbone, at), at)
+        digests = self._table.digests[rows]
+        if at == self._backbone.depth or isinstance(self._preprocess, Image):
+            return torch.from_numpy(store.stack(digests)).to(self._device)
+        windows = [w for r in rows.tolist() for w in self._example(r)]
+        longest = max(len(w) for w in windows)
+        found = [store[d] for d in digests.tolist()]
+        padded = np.zeros((len(windows), longest, found[0].shape[-1]), dtype=np.float32)
+        k = 0
+        for row, array in zip(rows.tolist(), found, strict=True):
+            start = 0
+            for window in self._example(row):
+                padded[k, : len(window)] = array[start : start + len(window)]
+                start += len(window)
+                k += 1
+        return torch.from_numpy(padded).to(self._device)
+
+    def features(self) -> NDArray[np.float32]:
+        """The frozen features of all rows (n, width), computed once."""
+        depth = self._backbone.depth
+        if self.prepare(depth) == 0:
+            raise DataError("the cache has no room for features: raise its quota or free the disk")
+        found = self.hidden(np.arange(len(self)), depth)
+        assert found is not None
+        return cast("NDArray[np.float32]", found.cpu().numpy())
+
+    def _collate(self, rows: NDArray[np.int64]) -> Arrays:
+        if isinstance(self._preprocess, Image):
+            pixels = self._examples.stack(self._table.digests[rows])
+            return {"pixel_values": self._preprocess.normalise(pixels)}
+        return self._preprocess.collate([self._example(r) for r in rows.tolist()])
+
+    def _example(self, row: int) -> Example:
+        return cast("Example", self._examples[int(self._table.digests[row])])
+
+    def _iterate(self) -> Iterator[Example]:
+        return (self._example(row) for row in range(len(self)))
+
+    def _split(
+        self, rows: NDArray[np.int64], hidden: NDArray[Any], at: int
+    ) -> list[NDArray[Any]]:
+        """Cut a batch of activations into one array a row, without padding."""
+        if at == self._backbone.depth or isinstance(self._preprocess, Image):
+            return [hidden[i : i + 1] for i in range(len(rows))]
+        found = []
+        k = 0
+        for row in rows.tolist():
+            windows = self._example(row)
+            parts = [hidden[k + i, : len(w)] for i, w in enumerate(windows)]
+            found.append(np.concatenate(parts))
+            k += len(windows)
+        return found
+
+
+def prefix_digest(backbone: Backbone, at: int) -> str:
+    """A hash of all weights below a boundary, so that only equal prefixes share activations."""
+    cached: dict[int, tuple[tuple[int, ...], str]] = backbone.__dict__.setdefault("_digests", {})
+    below = [
+        value
+        for name, value in (*backbone.named_parameters(), *backbone.named_buffers())
+        if backbone.level_of(name) < at
+    ]
+    versions = tuple(value._version for value in below) + tuple(value.data_ptr() for value in below)
+    if at not in cached or cached[at][0] != versions:
+        whole = hashlib.blake2b(digest_size=16)
+        for value in below:
+            whole.update(value.detach().cpu().contiguous().numpy().tobytes())
+        cached[at] = (versions, whole.hexdigest())
+    return cached[at][1]
+
+
+def _digest(files: dict[str, bytes]) -> str:
+    return fingerprint(*(hashlib.sha256(files[name]).hexdigest() for name in sorted(files)))
+
+
+def _encode(preprocess: Preprocess, table: Table, cache: Cache, key: tuple[str, str]) -> Any:
+    """Examples by row digest: pixels in a memory-mapped store, everything else in memory."""
+    if isinstance(preprocess, Image):
+        return _decode(preprocess, table, cache, key)
+    known = cache.memory.setdefault(fingerprint("examples", *key), {})
+    digests = table.digests
+    missing = np.asarray([i for i, d in enumerate(digests.tolist()) if d not in known], np.int64)
+    if len(missing):
+        encoded = preprocess.encode(table.take(missing).columns())
+        _refuse_unreadable(encoded.reasons, missing)
+        for position, example in zip(missing.tolist(), encoded.examples, strict=True):
+            known[int(digests[position])] = example
+    return known
+
+
+def _decode(preprocess: Image, table: Table, cache: Cache, key: tuple[str, str]) -> Any:
+    from metier.runtime.images import open_image
+
+    store = cache.store("pixels", key[0])
+    paths = table.columns()[preprocess.column]
+
+    def make(
+        positions: NDArray[np.int64],
+    ) -> Iterator[tuple[NDArray[np.int64], Sequence[NDArray[Any]]]]:
+        for i in range(0, len(positions), 64):
+            batch = positions[i : i + 64]
+            pixels = []
+            for position in batch.tolist():
+                try:
+                    pixels.append(preprocess.pixels(open_image(paths[position]))[None])
+                except (ValueError, TypeError) as error:
+                    _refuse_unreadable({position: str(error)}, np.arange(len(table)))
+            yield batch, pixels
+
+    if not store.fill(table.digests, make):
+        raise DataError("the cache has no room for the decoded images: free the disk")
+    return store
+
+
+def _refuse_unreadable(reasons: dict[int, str], rows: NDArray[np.int64]) -> None:
+    if reasons:
+        first, reason = next(iter(reasons.items()))
+        raise DataError(
+            f"row {int(rows[first])}: {reason} ({len(reasons)} such); leave unreadable rows out"
+        )
