@@ -1,0 +1,286 @@
+"""What can be said on the command line, and reading it.
+
+Defaults are declared once, in the api: an option that was not given is absent from the result.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+from metier import __version__
+from metier.errors import OptionError, suggest
+
+
+def parse(words: Sequence[str]) -> argparse.Namespace:
+    """Read a command line. Only options that were given are attributes of the result.
+
+    Raises OptionError, in one line, where argparse would print its usage and exit.
+    """
+    parser = build_parser()
+    if not words:
+        parser.print_help()
+        parser.exit(0)
+    commands = _subparsers(parser)
+    if not words[0].startswith("-") and words[0] not in commands:
+        raise OptionError(f"unknown command {words[0]!r}{suggest(words[0], commands)}")
+    args, unknown = parser.parse_known_args(words)
+    if unknown:
+        known = _options(commands[args.command])
+        if unknown[0].startswith("-"):
+            name = unknown[0].partition("=")[0]
+            raise OptionError(f"unknown option {name}{suggest(name, known)}")
+        raise OptionError(f"{unknown[0]!r} is one word too many; quote names that hold spaces")
+    if "config" in args:
+        args = _with_config(parser, args)
+    return args
+
+
+def _with_config(parser: argparse.ArgumentParser, args: argparse.Namespace) -> argparse.Namespace:
+    """Fill in the options of the file that the command line did not give."""
+    from metier.config import read_options
+
+    options = _options(_subparsers(parser)[args.command])
+    known = [name.removeprefix("--") for name in options if name not in ("--config", "--help")]
+    found = read_options(args.config, known)
+    try:
+        filed = parser.parse_args([args.command, *found, "--", str(args.data)])
+    except OptionError as error:
+        raise OptionError(f"--config {args.config}: {error}") from error
+    given = vars(args)
+    # The two say how long to search: the one on the command line replaces the one in the file.
+    rivals = {"budget", "trials"}
+    dropped = rivals if rivals & given.keys() else set()
+    kept = {name: value for name, value in vars(filed).items() if name not in dropped}
+    return argparse.Namespace(**{**kept, **given})
+
+
+class _Parser(argparse.ArgumentParser):
+    """An argument parser that raises instead of printing its usage."""
+
+    def error(self, message: str) -> NoReturn:
+        raise OptionError(f"{message}; see {self.prog} --help")
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of every command."""
+    parser = _Parser(
+        prog="metier",
+        description="Turn a general pretrained model into a specialist, with proof.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"metier {__version__}")
+    commands = parser.add_subparsers(
+        dest="command", metavar="COMMAND", required=True, parser_class=_Parser
+    )
+    _add_specialize(commands)
+    _add_check(commands)
+    _add_rank(commands)
+    _add_predict(commands)
+    _add_evaluate(commands)
+    _add_load(commands)
+    _add_sources(commands)
+    _add_strategies(commands)
+    _add_doctor(commands)
+    return parser
+
+
+def _subparsers(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:
+    found = next(a for a in parser._actions if isinstance(a, argparse._SubParsersAction))
+    return dict(found.choices)
+
+
+def _options(parser: argparse.ArgumentParser) -> list[str]:
+    return [o for a in parser._actions for o in a.option_strings if o.startswith("--")]
+
+
+def _add(commands: Any, name: str, about: str, more: str = "") -> Any:
+    """Add a command whose options are absent from the result unless they are given."""
+    parser = commands.add_parser(
+        name,
+        help=about,
+        description=f"{about[0].upper()}{about[1:]}. {more}".strip(),
+        argument_default=argparse.SUPPRESS,
+        allow_abbrev=False,
+    )
+    return parser
+
+
+def _add_data(parser: Any) -> None:
+    about = "a CSV, TSV, JSON Lines, Parquet or Arrow file, or a folder of class folders of images"
+    parser.add_argument("data", metavar="DATA", type=Path, help=about)
+    parser.add_argument(
+        "--target",
+        metavar="COL",
+        action="append",
+        help="the column to predict; repeat it for several 0/1 columns of labels "
+        "(a folder of class folders needs none)",
+    )
+
+
+def _add_json(parser: Any) -> None:
+    parser.add_argument(
+        "--json", action="store_true", help="print one JSON object as the last line"
+    )
+
+
+def _add_specialize(commands: Any) -> None:
+    parser = _add(
+        commands,
+        "specialize",
+        "make a specialist from a file of labelled examples",
+        "Checks the data, tries recipes from cheap to dear on the best pretrained starts, proves "
+        "the chosen one on rows it never saw, and writes a bundle and a report.",
+    )
+    _add_data(parser)
+    option = parser.add_argument
+    option("--test", metavar="FILE", type=Path, help="measure the proof on this file")
+    option("--out", metavar="DIR", type=Path, help="the run folder (default: runs/NAME)")
+    effort = parser.add_mutually_exclusive_group()
+    effort.add_argument(
+        "--budget",
+        metavar="TIME",
+        help="wall-clock time for everything, such as 90s, 5m, 1h (default: 5m)",
+    )
+    effort.add_argument(
+        "--trials", metavar="N", type=_count, help="exactly N trials instead: reproducible"
+    )
+    option(
+        "--source",
+        metavar="S",
+        action="append",
+        dest="sources",
+        help="a pretrained start: a name from `metier sources`, a model directory or a hub id "
+        "(repeat for several)",
+    )
+    option(
+        "--strategy",
+        metavar="T",
+        action="append",
+        dest="strategies",
+        help="a strategy from `metier strategies` (repeat for several; default: the ladder)",
+    )
+    option("--task", metavar="K", help="binary, multiclass, multilabel or regression")
+    option("--metric", metavar="M", help="the metric that decides, such as accuracy or f1_macro")
+    option("--cost", metavar="COSTS", type=_costs, help="what errors cost, such as fn=5,fp=1")
+    option("--group", metavar="COL", help="rows with the same value stay on one side of a split")
+    option("--time", metavar="COL", help="train on the past, prove on what came later")
+    option(
+        "--prefer",
+        choices=("best", "small"),
+        help="small: the cheapest that cannot be told from the best (default: best)",
+    )
+    option(
+        "--refit",
+        choices=("all", "none"),
+        help="refit the chosen recipe on all rows, the held-out ones too (default: all)",
+    )
+    option("--sampler", metavar="NAME", help="grid, random, tpe, gp or hyperband (default: tpe)")
+    option("--seed", metavar="N", type=int, help="where random numbers start (default: 0)")
+    option("--config", metavar="FILE", type=Path, help="a TOML file of options; this line wins")
+    option("--resume", action="store_true", help="go on with a run that was stopped")
+    option(
+        "--no-examples",
+        action="store_false",
+        dest="examples",
+        help="leave rows of the data out of the report",
+    )
+    _add_json(parser)
+
+
+def _add_check(commands: Any) -> None:
+    parser = _add(
+        commands,
+        "check",
+        "find what would spoil a result before any training",
+        "Duplicates, leakage, likely label errors, tiny classes, missing values, broken files.",
+    )
+    _add_data(parser)
+    parser.add_argument("--test", metavar="FILE", type=Path, help="the file of the test rows")
+    parser.add_argument("--task", metavar="K", help="what kind of answer is wanted")
+    _add_json(parser)
+
+
+def _add_rank(commands: Any) -> None:
+    parser = _add(
+        commands,
+        "rank",
+        "score pretrained starts on the data",
+        "Scores come from one forward pass over a sample. They shortlist; only a race decides.",
+    )
+    _add_data(parser)
+    parser.add_argument(
+        "--source", metavar="S", action="append", dest="sources", help="a start (repeat)"
+    )
+    _add_json(parser)
+
+
+def _add_predict(commands: Any) -> None:
+    parser = _add(
+        commands,
+        "predict",
+        "answer for new rows",
+        "Writes one line a row, in the order of the input: `prediction`, then a "
+        "`probability_CLASS` column a class; for a folder of images a `path` column in front.",
+    )
+    _add_bundle(parser)
+    parser.add_argument("data", metavar="DATA", type=Path, help="rows in any format it reads")
+    parser.add_argument(
+        "--out", metavar="FILE", type=Path, help="a .csv or .parquet file (default: CSV, printed)"
+    )
+
+
+def _add_evaluate(commands: Any) -> None:
+    parser = _add(commands, "evaluate", "measure a bundle on labelled rows", "With intervals.")
+    _add_bundle(parser)
+    parser.add_argument("data", metavar="DATA", type=Path, help="labelled rows")
+    _add_json(parser)
+
+
+def _add_load(commands: Any) -> None:
+    parser = _add(
+        commands,
+        "load",
+        "check a bundle against its hashes and print its digest",
+    )
+    _add_bundle(parser)
+    parser.add_argument("--expect", metavar="DIGEST", help="refuse a bundle of another digest")
+
+
+def _add_bundle(parser: Any) -> None:
+    about = "a run folder or its specialist/"
+    parser.add_argument("bundle", metavar="BUNDLE", type=Path, help=about)
+
+
+def _add_sources(commands: Any) -> None:
+    _add_json(_add(commands, "sources", "list the pretrained starts"))
+
+
+def _add_strategies(commands: Any) -> None:
+    _add_json(_add(commands, "strategies", "list the strategies and parameters"))
+
+
+def _add_doctor(commands: Any) -> None:
+    _add_json(_add(commands, "doctor", "say what is installed and what is missing"))
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 1")
+    return int(text)
+
+
+def _costs(text: str) -> dict[str, float]:
+    """``fn=5,fp=1`` as a mapping."""
+    found: dict[str, float] = {}
+    for part in text.split(","):
+        name, equals, value = part.partition("=")
+        try:
+            found[name.strip()] = float(value)
+        except ValueError:
+            equals = ""
+        if not equals:
+            raise argparse.ArgumentTypeError(f"{part!r} is not of the form name=cost")
+    return found

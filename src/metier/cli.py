@@ -1,0 +1,237 @@
+"""The command line: arguments in, one call of the api, answers out.
+
+Nothing heavy is imported until a command runs, so that ``metier --help`` answers at once. An
+option that was not given is not passed on: defaults are declared once, in the api.
+
+Exit codes: 0 done; 1 a fault that is not the user's; 2 input that cannot be used; 130 stopped with
+Ctrl-C. Answers go to standard output, progress and warnings to standard error.
+"""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import json
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from metier.arguments import parse
+from metier.errors import InputError, MetierError, MissingExtraError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from metier.report.terminal import Progress
+    from metier.types import Finding
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    try:
+        args = parse(words)
+        COMMANDS[args.command](args)
+        sys.stdout.flush()
+    except (InputError, MissingExtraError) as error:
+        return _refuse(str(error), 2)
+    except MetierError as error:
+        return _refuse(str(error), 1)
+    except KeyboardInterrupt:
+        hint = "; --resume goes on from here" if words[:1] == ["specialize"] else ""
+        return _refuse(f"stopped{hint}", 130)
+    except BrokenPipeError:
+        # Who reads has gone (`| head`). Python would complain again when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except OSError as error:
+        return _refuse(*_of_the_system(error))
+    return 0
+
+
+def _refuse(message: str, code: int) -> int:
+    print(f"error: {message}", file=sys.stderr)
+    return code
+
+
+def _of_the_system(error: OSError) -> tuple[str, int]:
+    where = f"{error.filename}: " if error.filename else ""
+    if error.errno == errno.ENOSPC:
+        return f"{where}the disk is full; make room, then --resume goes on", 1
+    if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
+        return f"{where}{(error.strerror or 'not allowed').lower()}; choose another place", 2
+    return f"{where}{(error.strerror or str(error)).lower()}", 1
+
+
+def _specialize(args: argparse.Namespace) -> None:
+    from metier import api
+    from metier.report.terminal import print_summary
+
+    with _progress() as progress:
+        result = api.specialize(args.data, progress=progress, **_given(args))
+    print_summary(result.report, _console())
+    if "json" in args:
+        _print_json(result.to_json())
+
+
+def _check(args: argparse.Namespace) -> None:
+    from metier import api
+
+    with _progress() as progress:
+        found = api.check(args.data, progress=progress, **_given(args))
+    _print_findings(found, "nothing found that would spoil a result")
+    if "json" in args:
+        _print_json({"findings": found})
+
+
+def _rank(args: argparse.Namespace) -> None:
+    from metier import api
+
+    with _progress() as progress:
+        ranking = api.rank(args.data, progress=progress, **_given(args))
+    _print_rows(ranking.rows)
+    _console().print("These scores only shortlist: the race in `metier specialize` decides.")
+    if "json" in args:
+        _print_json(ranking.to_json())
+
+
+def _predict(args: argparse.Namespace) -> None:
+    from metier import api
+
+    api.predict(args.bundle, args.data, **_given(args))
+
+
+def _evaluate(args: argparse.Namespace) -> None:
+    from metier import api
+
+    found = api.evaluate(args.bundle, args.data)
+    _print_findings(found, "nothing to measure")
+    if "json" in args:
+        _print_json({"findings": found})
+
+
+def _load(args: argparse.Namespace) -> None:
+    from metier.runtime.session import load
+
+    print(load(args.bundle, **_given(args)).digest)
+
+
+def _sources(args: argparse.Namespace) -> None:
+    from metier import api
+
+    rows = api.sources()
+    _print_rows(rows)
+    if "json" in args:
+        _print_json({"sources": rows})
+
+
+def _strategies(args: argparse.Namespace) -> None:
+    from metier import api
+
+    rows = api.strategies()
+    _print_rows(rows)
+    if "json" in args:
+        _print_json({"strategies": rows})
+
+
+def _doctor(args: argparse.Namespace) -> None:
+    from metier import doctor
+
+    found = doctor.examine()
+    _print_rows([asdict(symptom) for symptom in found])
+    faults = [symptom for symptom in found if symptom.status == "broken"]
+    _console().print(f"{len(faults)} broken" if faults else "nothing is broken")
+    if "json" in args:
+        _print_json({"symptoms": found, "broken": len(faults)})
+
+
+COMMANDS: dict[str, Callable[[argparse.Namespace], None]] = {
+    "specialize": _specialize,
+    "check": _check,
+    "rank": _rank,
+    "predict": _predict,
+    "evaluate": _evaluate,
+    "load": _load,
+    "sources": _sources,
+    "strategies": _strategies,
+    "doctor": _doctor,
+}
+
+
+def _given(args: argparse.Namespace) -> dict[str, Any]:
+    """What goes to the api: all that was given but what only the command line needs."""
+    own = {"command", "json", "config", "data", "bundle"}
+    given = {name: value for name, value in vars(args).items() if name not in own}
+    if len(given.get("target", ())) == 1:
+        given["target"] = given["target"][0]
+    return given
+
+
+def _print_json(value: Any) -> None:
+    from metier.report.content import to_json
+
+    print(json.dumps(to_json(value), ensure_ascii=False))
+
+
+def _progress() -> Progress:
+    """Live progress on standard error; quiet and plain when nobody watches."""
+    from rich.console import Console
+
+    from metier.report.terminal import Progress
+
+    return Progress(Console(stderr=True))
+
+
+def _console() -> Console:
+    """Standard output, plain and wide when nobody watches it, so that no cell is cut."""
+    from rich.console import Console
+
+    watched = sys.stdout.isatty()
+    return Console(width=None if watched else 240, highlight=False, soft_wrap=not watched)
+
+
+def _print_findings(found: Sequence[Finding], when_none: str) -> None:
+    from rich.text import Text
+
+    console = _console()
+    colours = {"info": "cyan", "warning": "yellow", "problem": "red"}
+    for each in found:
+        line = Text.assemble((f"{each.level:8}", colours[each.level]), each.verdict)
+        if each.rows:
+            shown = ", ".join(str(row) for row in each.rows[:10])
+            rest = f" and {len(each.rows) - 10} more" if len(each.rows) > 10 else ""
+            line.append(f"\n        rows {shown}{rest}", style="dim")
+        console.print(line)
+    if not found:
+        console.print(when_none)
+
+
+def _print_rows(rows: Sequence[Mapping[str, Any]], title: str | None = None) -> None:
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    for name in names:
+        numeric = all(isinstance(row.get(name), int | float) for row in rows)
+        table.add_column(name, justify="right" if numeric else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(_as_text(row.get(name))) for name in names))
+    _console().print(table)
+
+
+def _as_text(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:.3g}" if abs(value) < 100 else f"{value:.0f}"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name}={_as_text(each)}" for name, each in value.items())
+    if isinstance(value, list | tuple):
+        return ", ".join(_as_text(each) for each in value)
+    return str(value)
