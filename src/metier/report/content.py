@@ -128,6 +128,7 @@ class Report:
         rows: how many rows played which part, such as ``{"train": 480, "test": 120}``.
         label_counts: how many rows a label has, in the training data.
         leaderboard_on: one sentence: which rows the leaderboard was measured on.
+        confidence: the coverage that the intervals were made for.
     """
 
     name: str
@@ -165,6 +166,7 @@ class Report:
     rows: Mapping[str, int] = field(default_factory=dict)
     label_counts: Mapping[str, int] = field(default_factory=dict)
     leaderboard_on: str = ""
+    confidence: float = 0.95
 
     @property
     def headline(self) -> Finding | None:
@@ -175,6 +177,17 @@ class Report:
     def chosen(self) -> Entry | None:
         """The line of the leaderboard that the user gets."""
         return next((entry for entry in self.leaderboard if entry.state == "chosen"), None)
+
+
+def ranked(report: Report) -> tuple[Entry, ...]:
+    """Return the leaderboard from best to worst; what has no value comes last, in its order."""
+    sign = -1.0 if report.higher_is_better else 1.0
+
+    def place(entry: Entry) -> tuple[bool, float, bool]:
+        value = 0.0 if entry.value is None else sign * entry.value
+        return entry.value is None, value, entry.state != "chosen"
+
+    return tuple(sorted(report.leaderboard, key=place))
 
 
 def to_json(value: Any) -> Any:
@@ -220,9 +233,12 @@ _PARTS: dict[str, type] = {
 
 
 def _build(kind: type, data: Mapping[str, Any]) -> Any:
-    return kind(**{name: _frozen(value) for name, value in data.items()})
+    gap = float("nan") if kind in (Curve, Bin, Scatter) else None
+    return kind(**{name: _frozen(value, gap) for name, value in data.items()})
 
 
-def _frozen(value: Any) -> Any:
-    """Lists as tuples, all the way down; mappings stay as they are."""
-    return tuple(_frozen(each) for each in value) if isinstance(value, list | tuple) else value
+def _frozen(value: Any, gap: float | None = None) -> Any:
+    """Lists as tuples, all the way down, `gap` for None; mappings stay as they are."""
+    if isinstance(value, list | tuple):
+        return tuple(_frozen(each, gap) for each in value)
+    return gap if value is None else value

@@ -1,0 +1,247 @@
+"""The report as one HTML file that needs nothing else: no network, no fonts, no libraries."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+import shlex
+from dataclasses import replace
+from datetime import datetime
+from functools import partial
+from itertools import groupby
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from metier.report import plots, wording
+from metier.report.content import Confusion, Entry, Report, ranked
+from metier.types import Finding
+
+FRONT = 10
+"""How many candidates are shown before the rest is folded away; baselines always are."""
+
+LIGHTS = {"good": "Gain proven", "neutral": "No proven gain", "bad": "Read this first"}
+
+_TASKS = {
+    "binary": "one of two classes",
+    "multiclass": "one of {} classes",
+    "multilabel": "any of {} labels",
+    "regression": "a number",
+}
+_PICTURE = re.compile(r"data:image/(png|jpeg|webp|gif);base64,[A-Za-z0-9+/=]+\Z")
+_WEIGHT = {"problem": 0, "warning": 1, "info": 2}
+
+
+def render_page(report: Report, *, examples: bool = True) -> str:
+    """Return the report as a complete HTML document.
+
+    Args:
+        report: what is to be told; everything in it is escaped.
+        examples: False leaves out every value that stems from a row of the data: the mistakes,
+            the quotes of findings, and the points of prediction against truth.
+    """
+    if not examples:
+        report = replace(report, mistakes=(), scatter=None)
+    house = _environment(report)
+    return house.get_template("page.html").render(_context(report, examples))
+
+
+def _environment(report: Report) -> Environment:
+    house = Environment(
+        loader=PackageLoader("metier.report", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    house.filters |= {
+        "title": wording.title,
+        "number": wording.number,
+        "duration": wording.duration,
+        "size": wording.size,
+        "times": wording.times,
+        "setting": wording.setting,
+        "parameters": wording.parameters,
+        "value": wording.value_of,
+        "interval": wording.interval_of,
+        "shorten": plots.shorten,
+        "learning_curve": plots.learning_curve,
+        "reliability_diagram": plots.reliability_diagram,
+        "description": partial(_description, report),
+        "bar": _leaderboard_bar(report),
+        "gain": _gain,
+        "gain_bar": _gain_bar(report),
+        "is_picture": lambda text: bool(_PICTURE.match(text)),
+    }
+    return house
+
+
+def _context(report: Report, examples: bool) -> dict[str, Any]:
+    front, behind = _folded(report)
+    script, style = (_asset(name) for name in ("page.js", "page.css"))
+    confusion = report.confusion
+    axis = _leaderboard_axis(report)
+    return {
+        "report": report,
+        "examples": examples,
+        "policy": _policy(script),
+        "style": style,
+        "script": script,
+        "created": _moment(report.created),
+        "light": LIGHTS[report.verdict_level],
+        "task": _TASKS[report.task_kind].format(len(report.labels)),
+        "contents": _contents(report),
+        "front": front,
+        "behind": behind,
+        "ties": any(entry.tied for entry in report.leaderboard),
+        "board_ticks": [{"at": axis.percent(t), "text": plots.tick_label(t)} for t in axis.ticks],
+        "interval": wording.interval,
+        "gains": [list(group) for _, group in groupby(_by_unit(report), _unit)],
+        "heat_map": plots.heat_map(confusion) if confusion else None,
+        "pairs": plots.confused_pairs(confusion) if confusion else [],
+        "per_class": per_class(confusion) if confusion else [],
+        "scatter": plots.scatter_plot(report.scatter) if report.scatter else None,
+        "mistakes": report.mistakes,
+        "data_findings": sorted(report.data_findings, key=lambda found: _WEIGHT[found.level]),
+        "bundle_argument": shlex.quote(report.bundle),
+        "python_use": _python_use(report),
+    }
+
+
+def _asset(name: str) -> Markup:
+    """Return a file of our own, the only text that goes in unescaped."""
+    loader = PackageLoader("metier.report", "templates")
+    return Markup(loader.get_source(Environment(autoescape=True), name)[0].strip())
+
+
+def _policy(script: str) -> str:
+    """Return a content security policy: our own script by its hash, pictures only from the page."""
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    return f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{digest}'"
+
+
+def _moment(created: str) -> str:
+    try:
+        return f"{datetime.fromisoformat(created):%d %B %Y, %H:%M}".lstrip("0")
+    except ValueError:
+        return created
+
+
+def _contents(report: Report) -> list[tuple[str, str]]:
+    """Return the anchors and names of the sections that this report has."""
+    sections = (
+        ("leaderboard", "Leaderboard", report.leaderboard),
+        ("comparisons", "What it gains", report.comparisons),
+        ("measures", "All measures", report.proof),
+        ("curves", "Learning curves", report.curves),
+        ("confusion", "Confusion", report.confusion),
+        ("calibration", "Calibration", report.reliability),
+        ("calibration", "Prediction and truth", report.scatter),
+        ("mistakes", "Worst mistakes", report.mistakes),
+        ("data", "Data findings", report.data_findings),
+        ("cost", "Cost", report.cost),
+        ("lineage", "Lineage", report.lineage),
+        ("use", "Using it", True),
+        ("settings", "Settings", True),
+    )
+    return [(anchor, words) for anchor, words, there in sections if there]
+
+
+def _folded(report: Report) -> tuple[list[Entry], list[Entry]]:
+    """Split the leaderboard into what is shown at once and what is folded away."""
+    entries = ranked(report)
+    best = {id(entry) for entry in entries[:FRONT] if entry.value is not None}
+    front = [e for e in entries if id(e) in best or e.state in ("chosen", "baseline")]
+    shown = {id(entry) for entry in front}
+    behind = [entry for entry in entries if id(entry) not in shown]
+    return (front + behind, []) if len(behind) <= 3 else (front, behind)
+
+
+def _description(report: Report, entry: Entry) -> str:
+    """Return what a candidate was made of, leaving out what its name already says."""
+    parts = [part for part in (entry.strategy, entry.source) if part and part not in entry.name]
+    written = wording.parameters(entry.parameters)
+    return "; ".join([*parts, written] if written else parts)
+
+
+def _leaderboard_axis(report: Report) -> plots.Axis:
+    return plots.axis_over(v for e in report.leaderboard for v in (e.value, e.low, e.high))
+
+
+def _leaderboard_bar(report: Report) -> Any:
+    axis, chosen = _leaderboard_axis(report), report.chosen
+    band = None
+    if chosen and chosen.low is not None and chosen.high is not None:
+        band = (chosen.low, chosen.high)
+
+    def draw(entry: Entry) -> Markup:
+        if entry.value is None:
+            return Markup("")
+        return plots.interval_bar(axis, entry.value, entry.low, entry.high, band)
+
+    return draw
+
+
+def _unit(found: Finding) -> str:
+    return str(found.details.get("unit", ""))
+
+
+def _by_unit(report: Report) -> list[Finding]:
+    """Return the comparisons with those of one unit together, in the order units first occur."""
+    order = list(dict.fromkeys(_unit(found) for found in report.comparisons))
+    return sorted(report.comparisons, key=lambda found: order.index(_unit(found)))
+
+
+def _gain(found: Finding) -> str:
+    """Return a gain with its sign."""
+    text = wording.value_of(found)
+    return text if text.startswith(("+", "-")) or not found.value else f"+{text}"
+
+
+def _gain_bar(report: Report) -> Any:
+    """Draw gains of one unit on one axis that holds zero."""
+    axes = {
+        unit: plots.axis_over([0.0, *(v for f in group for v in (f.value, f.low, f.high))])
+        for unit, group in groupby(_by_unit(report), _unit)
+    }
+
+    def draw(found: Finding) -> Markup:
+        if found.value is None:
+            return Markup("")
+        return plots.interval_bar(axes[_unit(found)], found.value, found.low, found.high, zero=True)
+
+    return draw
+
+
+def per_class(confusion: Confusion) -> list[tuple[str, str, str, int]]:
+    """Return (label, recall, precision, rows), the lowest recall first."""
+    found = []
+    for i, label in enumerate(confusion.labels):
+        rows = sum(confusion.matrix[i])
+        said = sum(row[i] for row in confusion.matrix)
+        right = confusion.matrix[i][i]
+        recall = right / rows if rows else None
+        precision = right / said if said else None
+        found.append((recall, label, precision, rows))
+    found.sort(key=lambda each: (each[0] is None, each[0] or 0.0, each[1]))
+    return [
+        (label, wording.number(recall, (1.0,)), wording.number(precision, (1.0,)), rows)
+        for recall, label, precision, rows in found
+    ]
+
+
+def _python_use(report: Report) -> str:
+    expect = f", expect={report.digest!r}" if report.digest else ""
+    rows = {
+        "text": '["a text", "another"]',
+        "image": '["one.jpg", "two.jpg"]',
+        "tabular": 'polars.read_csv("new.csv")',
+    }[report.modality]
+    lines = [
+        "import metier",
+        f"specialist = metier.load({report.bundle!r}{expect})",
+        f"specialist.predict({rows})",
+    ]
+    return "\n".join(["import polars", *lines] if report.modality == "tabular" else lines)
