@@ -1,1 +1,1 @@
-"""Reading, checking and splitting what the user brings."""
+"""Reading, checking and splitting the user's data."""

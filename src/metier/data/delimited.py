@@ -1,0 +1,228 @@
+"""CSV and its relatives: separator, header and ragged rows are found; polars reads."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import islice
+
+import polars as pl
+
+from metier.data.encodings import TextFile
+from metier.data.raw import enumerate_some
+from metier.errors import DataError
+
+SEPARATORS = (",", ";", "\t", "|")
+MISSING = (
+    "",
+    "NA",
+    "N/A",
+    "n/a",
+    "#N/A",
+    "nan",
+    "NaN",
+    "null",
+    "NULL",
+    "None",
+    "?",
+    "-",
+    "inf",
+    "-inf",
+)
+"""How people write a missing number. In text and classes these stay what they are."""
+HUGE_CELL = 1_000_000
+_INTEGER = r"^-?(0|[1-9][0-9]*)$"
+_DECIMAL = r"^-?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$"
+_COMMA_DECIMAL = r"^-?[0-9]+(,[0-9]+)?$"
+_CODE = r"^-?0[0-9]"
+_BATCH = 20_000
+
+
+def read_delimited(file: TextFile) -> tuple[pl.DataFrame, list[str]]:
+    """Read a delimited text file; numbers become numbers, everything else keeps its spelling.
+
+    Returns the frame and warnings. Raises DataError when there is no row below the header.
+    """
+    with _wide_cells():
+        separator = find_separator(file)
+        header = _header(file, separator)
+        names, warnings = name_columns(header)
+        frame, ragged = _read_rows(file, separator, names)
+    if frame.height == 0:
+        raise DataError(f"{file.path} has a header but no rows: add labelled examples below it")
+    if ragged:
+        warnings.append(
+            f"{len(ragged)} rows do not have {len(names)} cells; missing ones were left empty and "
+            f"extra ones dropped (lines {enumerate_some([str(n) for n in ragged])})"
+        )
+    return type_columns(frame, decimal_comma=separator == ";"), warnings
+
+
+def find_separator(file: TextFile) -> str:
+    """Return the separator under which the first lines agree best with the header.
+
+    A file of one column, in which no separator occurs in the header, is read with a comma.
+    """
+    default = "\t" if file.path.suffix.lower() in (".tsv", ".tab") else ","
+    best, best_score = default, 0.0
+    for separator in sorted(SEPARATORS, key=lambda s: s != default):
+        with file.lines() as lines:
+            rows = [row for row in islice(csv.reader(lines, delimiter=separator), 200) if row]
+        if not rows or len(rows[0]) < 2:
+            continue
+        agreeing = sum(len(row) == len(rows[0]) for row in rows) / len(rows)
+        if agreeing > best_score + 1e-9:
+            best, best_score = separator, agreeing
+    return best
+
+
+def name_columns(header: list[str]) -> tuple[list[str], list[str]]:
+    """Make column names unique and non-empty; returns the names and what was changed.
+
+    >>> name_columns(["a", "a", ""])[0]
+    ['a', 'a_2', 'column_3']
+    """
+    names: list[str] = []
+    warnings: list[str] = []
+    taken = {cell.strip() for cell in header}
+    for position, cell in enumerate(header, start=1):
+        wanted = cell.strip() or f"column_{position}"
+        name, number = wanted, 2
+        while name in names or (name != wanted and name in taken):
+            name, number = f"{wanted}_{number}", number + 1
+        if name != wanted:
+            warnings.append(
+                f"column name {wanted!r} occurs twice; column {position} is now {name!r}"
+            )
+        names.append(name)
+    return names, warnings
+
+
+def type_columns(frame: pl.DataFrame, *, decimal_comma: bool = False) -> pl.DataFrame:
+    """Turn text columns into numbers where every cell is one or is missing.
+
+    Codes with leading zeros (`007`) stay text, and so do true and false.
+    """
+    return frame.with_columns(
+        _as_numbers(column, decimal_comma) for column in frame if column.dtype == pl.String
+    )
+
+
+def _as_numbers(column: pl.Series, decimal_comma: bool) -> pl.Series:
+    if not _all_match(column.head(1000), decimal_comma):
+        return column
+    cells = column.str.strip_chars()
+    cells = cells.set(cells.is_in(MISSING), None)
+    known = cells.drop_nulls()
+    if (
+        known.is_empty()
+        or known.str.contains(_CODE).any()
+        and not known.str.contains(r"[.,]").any()
+    ):
+        return column
+    if known.str.contains(_INTEGER).all():
+        numbers = cells.cast(pl.Int64, strict=False)
+    elif known.str.contains(_DECIMAL).all():
+        numbers = cells.cast(pl.Float64, strict=False)
+    elif decimal_comma and known.str.contains(_COMMA_DECIMAL).all():
+        numbers = cells.str.replace(",", ".", literal=True).cast(pl.Float64, strict=False)
+    else:
+        return column
+    return numbers if numbers.null_count() == cells.null_count() else column
+
+
+def _all_match(cells: pl.Series, decimal_comma: bool) -> bool:
+    """Decide from a few cells whether looking at all of them is worth while."""
+    pattern = re.compile(f"{_DECIMAL}|{_COMMA_DECIMAL}" if decimal_comma else _DECIMAL)
+    stripped = (cell.strip() for cell in cells.drop_nulls())
+    return all(cell in MISSING or pattern.match(cell) for cell in stripped)
+
+
+def _header(file: TextFile, separator: str) -> list[str]:
+    with file.lines() as lines:
+        for row in csv.reader(lines, delimiter=separator):
+            if row:
+                return row
+    raise DataError(f"{file.path} is empty: give a file with a header line and rows")
+
+
+def _read_rows(file: TextFile, separator: str, names: list[str]) -> tuple[pl.DataFrame, list[int]]:
+    """Read with polars; where it disagrees with the plain rules of CSV, read with those."""
+    try:
+        frame = pl.read_csv(file.source(), separator=separator, infer_schema=False)
+    except pl.exceptions.PolarsError:
+        return _read_plainly(file, separator, names)
+    if frame.width != len(names):
+        return _read_plainly(file, separator, names)
+    frame.columns = names
+    if frame.height and frame[names[-1]].null_count():
+        ragged, blank = _scan_widths(file, separator, len(names))
+        if ragged or blank:
+            return _read_plainly(file, separator, names)
+    return _without_empty(frame), []
+
+
+def _scan_widths(file: TextFile, separator: str, width: int) -> tuple[bool, bool]:
+    with file.lines() as lines:
+        widths = Counter(map(len, csv.reader(lines, delimiter=separator)))
+    blank = widths.pop(0, 0)
+    return set(widths) != {width}, blank > 0
+
+
+def _read_plainly(
+    file: TextFile, separator: str, names: list[str]
+) -> tuple[pl.DataFrame, list[int]]:
+    """Read with Python's csv module, batch by batch; blank lines are no rows."""
+    width = len(names)
+    schema = dict.fromkeys(names, pl.String)
+    ragged: list[int] = []
+    parts: list[pl.DataFrame] = [pl.DataFrame(schema=schema)]
+    with file.lines() as lines:
+        reader = csv.reader(lines, delimiter=separator)
+        rows = (row for row in reader if row)
+        next(rows, None)
+        while batch := list(islice(_fitted(rows, reader, width, ragged), _BATCH)):
+            parts.append(pl.DataFrame(batch, schema=schema, orient="row"))
+    return _without_empty(pl.concat(parts)), ragged
+
+
+def _without_empty(frame: pl.DataFrame) -> pl.DataFrame:
+    return frame.with_columns(pl.when(pl.all() != "").then(pl.all()))
+
+
+def _fitted(
+    rows: Iterator[list[str]], reader: object, width: int, ragged: list[int]
+) -> Iterator[list[str | None]]:
+    for row in rows:
+        if len(row) != width:
+            ragged.append(reader.line_num)
+        yield [*row[:width], *[None] * (width - len(row))]
+
+
+@contextmanager
+def _wide_cells() -> Iterator[None]:
+    """Let csv read cells of any size, and put its limit back."""
+    before = csv.field_size_limit(1 << 30)
+    try:
+        yield
+    finally:
+        csv.field_size_limit(before)
+
+
+def warn_of_huge_cells(frame: pl.DataFrame) -> list[str]:
+    """Name the cells that hold more than a million characters."""
+    warnings = []
+    for column in frame:
+        if column.dtype == pl.String:
+            sizes = column.str.len_bytes()
+            rows = (sizes > HUGE_CELL).arg_true().to_list()
+            if rows:
+                largest = sizes.max()
+                warnings.append(
+                    f"column {column.name!r} has cells of up to {int(str(largest)) / 1e6:.0f} MB "
+                    f"(rows {enumerate_some([str(r) for r in rows])})"
+                )
+    return warnings

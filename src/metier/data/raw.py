@@ -1,0 +1,38 @@
+"""What reading gives: the frame as it was found, before any column has a role."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+
+
+@dataclass(frozen=True)
+class Raw:
+    """Data as read.
+
+    Args:
+        frame: the columns, in the order of the data; one row for each row given.
+        base: the folder that image paths in `frame` are relative to, if there is one.
+        name: a short name of the data, for titles and run folders.
+        fingerprint: SHA-256 of the content, in hex.
+        warnings: plain sentences on what was odd but could be read.
+    """
+
+    frame: pl.DataFrame
+    base: Path | None
+    name: str
+    fingerprint: str
+    warnings: tuple[str, ...] = ()
+
+
+def enumerate_some(items: list[str], limit: int = 10) -> str:
+    """Join the first items for a message, and count the rest.
+
+    >>> enumerate_some(["a", "b", "c"], limit=2)
+    'a, b and 1 more'
+    """
+    shown = ", ".join(items[:limit])
+    rest = len(items) - limit
+    return f"{shown} and {rest} more" if rest > 0 else shown

@@ -1,0 +1,168 @@
+"""From raw data and roles to a table that every later step can rely on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from metier.data.dates import parse_dates
+from metier.data.images import look
+from metier.data.labels import SEPARATORS, label_parts, split_labels
+from metier.data.raw import Raw
+from metier.errors import DataError
+from metier.types import Finding, Kind, Roles, Rows, Table
+
+ROW = "__row__"
+"""A column beside the user's own: the number of the row in the data given, from 0."""
+
+
+def row_numbers(table: Table) -> Rows:
+    """Return where each row of a table was in the data given (0-based)."""
+    if ROW in table.frame.columns:
+        return table.frame[ROW].cast(pl.Int64).to_numpy()
+    return np.arange(len(table), dtype=np.int64)
+
+
+def build_table(raw: Raw, roles: Roles, task: str | None = None) -> tuple[Table, list[Finding]]:
+    """Type the columns as their roles ask, and leave out rows that cannot be learned from.
+
+    Numbers become numbers, dates moments, categories and texts strings. A multi-label target
+    becomes a list of strings, whether it was a list or parts joined by `|` or `;`. Rows without a
+    target or time, and rows whose image does not open, are left out and named in a finding.
+
+    Args:
+        raw: the data as read.
+        roles: the part of each column; `target` may be empty (for prediction).
+        task: the task when the user named it; it decides whether joined labels are split.
+
+    Raises:
+        DataError: the target is missing everywhere, or no row is left.
+    """
+    findings = [Finding("reading", warning, level="warning") for warning in raw.warnings]
+    frame = raw.frame.with_row_index(ROW)
+    frame = frame.with_columns(_typed(frame[name], kind) for name, kind in roles.inputs.items())
+    if roles.time is not None and roles.inputs.get(roles.time) != "date":
+        frame = frame.with_columns(_moments(frame[roles.time]))
+    frame, dropped = _without_missing(frame, roles)
+    findings += dropped
+    if len(roles.target) == 1:
+        frame = frame.with_columns(_target(frame[roles.target[0]], task, findings))
+    frame, broken = _without_broken_images(frame, roles, raw.base)
+    findings += broken
+    if frame.height == 0:
+        raise DataError("no row is left to learn from: see that targets and images are there")
+    return Table(frame, roles, raw.base), findings
+
+
+def target_keys(table: Table) -> list[str]:
+    """Return each row's target as one string, equal when targets are equal."""
+    target = table.target
+    if isinstance(target, pl.DataFrame):
+        return [repr(row) for row in target.cast(pl.Int64).rows()]
+    if isinstance(target.dtype, pl.List):
+        return ["|".join(sorted(labels)) for labels in target.to_list()]
+    return target.cast(pl.String).to_list()
+
+
+def _typed(column: pl.Series, kind: Kind) -> pl.Series:
+    if kind == "number":
+        return column if column.dtype.is_numeric() else column.cast(pl.Float64, strict=False)
+    if kind == "date":
+        return _moments(column)
+    if column.dtype == pl.String:
+        return column
+    return column.cast(pl.String, strict=False)
+
+
+def _moments(column: pl.Series) -> pl.Series:
+    """Moments of a date column; numbers (a year, a step) keep their order and stay numbers."""
+    if column.dtype == pl.String:
+        parsed = parse_dates(column)
+        if parsed is not None:
+            return parsed
+        raise DataError(
+            f"column {column.name!r} holds no dates that can be read (such as {column[0]!r}): "
+            "write them as 2024-12-31"
+        )
+    if column.dtype == pl.Date:
+        return column.cast(pl.Datetime("us"))
+    if isinstance(column.dtype, pl.Datetime) and column.dtype.time_zone is not None:
+        return column.dt.convert_time_zone("UTC").dt.replace_time_zone(None)
+    return column
+
+
+def _without_missing(frame: pl.DataFrame, roles: Roles) -> tuple[pl.DataFrame, list[Finding]]:
+    findings = []
+    for role, names in (("target", roles.target), ("time", [roles.time] if roles.time else [])):
+        absent = pl.any_horizontal(pl.col(name).is_null() for name in names) if names else None
+        if absent is None:
+            continue
+        rows = frame.filter(absent)[ROW].to_list()
+        if len(rows) == frame.height:
+            told = ", ".join(names)
+            raise DataError(f"{role} {told!r} is missing in every row: fill it in, or name another")
+        if rows:
+            frame = frame.filter(~absent)
+            verdict = f"{len(rows)} rows have no {role} ({', '.join(names)}) and were left out"
+            findings.append(_about_rows(f"missing {role}", verdict, rows))
+    return frame, findings
+
+
+def _target(column: pl.Series, task: str | None, findings: list[Finding]) -> pl.Series:
+    if isinstance(column.dtype, pl.List):
+        return column.cast(pl.List(pl.String)).list.eval(pl.element().drop_nulls())
+    if column.dtype.is_nested():
+        raise DataError(f"target {column.name!r} holds objects: give one value or a list of labels")
+    if column.dtype.is_temporal():
+        raise DataError(f"target {column.name!r} holds dates: give a class or a number")
+    if column.dtype == pl.String:
+        return _maybe_split(column, task)
+    whole = column.dtype.is_float() and bool((column == column.round()).all())
+    if whole and any(finding.name == "missing target" for finding in findings):
+        return column.cast(pl.Int64)
+    return column
+
+
+def _maybe_split(column: pl.Series, task: str | None) -> pl.Series:
+    if task == "multilabel":
+        return split_labels(column, label_parts(column, forced=True) or SEPARATORS[0])
+    separator = label_parts(column) if task is None else None
+    return column if separator is None else split_labels(column, separator)
+
+
+def _without_broken_images(
+    frame: pl.DataFrame, roles: Roles, base: Path | None
+) -> tuple[pl.DataFrame, list[Finding]]:
+    broken: dict[int, str] = {}
+    for name, kind in roles.inputs.items():
+        if kind == "image":
+            for position, seen in enumerate(look(frame[name], base)):
+                if seen.reason is not None:
+                    broken[position] = f"{frame[name][position]}: {seen.reason}"
+    if not broken:
+        return frame, []
+    rows = frame[ROW][list(broken)].to_list()
+    if len(rows) == frame.height:
+        raise DataError(f"no image opens (first: {next(iter(broken.values()))}): check the files")
+    verdict = f"{len(rows)} images do not open and were left out"
+    finding = _about_rows("unreadable images", verdict, rows, tuple(broken.values()))
+    keep = np.setdiff1d(np.arange(frame.height), list(broken))
+    return frame[keep], [finding]
+
+
+def _about_rows(
+    name: str, verdict: str, rows: Sequence[int], reasons: tuple[str, ...] = ()
+) -> Finding:
+    details = {"reasons": list(reasons)} if reasons else {}
+    return Finding(
+        name,
+        verdict,
+        value=float(len(rows)),
+        n=len(rows),
+        level="warning",
+        rows=tuple(rows),
+        details=details,
+    )
