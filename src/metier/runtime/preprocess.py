@@ -7,7 +7,7 @@ A preprocessor is plain data: `spec()` is its JSON and `files()` what lies besid
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol
@@ -34,10 +34,14 @@ KINDS = {
 
 @dataclass(frozen=True)
 class Encoded:
-    """Examples in the order of the rows (None where a row could not be read) and the reasons."""
+    """Examples in the order of the rows (None where a row could not be read) and the reasons.
+
+    `unseen` counts, for each column, the categories that were not there at training.
+    """
 
     examples: list[Example | None]
     reasons: dict[int, str]
+    unseen: dict[str, int] = field(default_factory=dict)
 
 
 class Preprocess(Protocol):

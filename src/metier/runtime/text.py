@@ -179,7 +179,7 @@ class Text:
         return {
             "kind": self.kind,
             "columns": list(self.columns),
-            "tokenizer": FILE,
+            "file": FILE,
             "max_length": self.max_length,
             "windows": self.windows,
             "overlap": self.overlap,
