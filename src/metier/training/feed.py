@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from metier.cache import Cache, fingerprint
+from metier.cache import Cache, Store, fingerprint
 from metier.errors import DataError
 from metier.runtime.images import Image
 from metier.runtime.preprocess import Arrays, Example, Preprocess
@@ -83,7 +83,7 @@ class Feed:
         when the quota of the cache does not allow it."""
         if at == 0:
             return 0
-        store = self._cache.store(*self._key, prefix_digest(self._backbone, at), at)
+        store = self._store(at)
 
         def make(
             positions: NDArray[np.int64],
@@ -113,7 +113,7 @@ class Feed:
         """The activations of some rows at a prepared boundary, padded; None at boundary 0."""
         if at == 0:
             return None
-        store = self._cache.store(*self._key, prefix_digest(self._backbone, at), at)
+        store = self._store(at)
         digests = self._table.digests[rows]
         if at == self._backbone.depth or isinstance(self._preprocess, Image):
             return torch.from_numpy(store.stack(digests)).to(self._device)
@@ -138,6 +138,11 @@ class Feed:
         found = self.hidden(np.arange(len(self)), depth)
         assert found is not None
         return cast("NDArray[np.float32]", found.cpu().numpy())
+
+    def _store(self, at: int) -> Store:
+        backbone = self._backbone
+        last = (backbone.pooling, backbone.normalise) if at == backbone.depth else ()
+        return self._cache.store(*self._key, prefix_digest(backbone, at), at, *last)
 
     def _collate(self, rows: NDArray[np.int64]) -> Arrays:
         if isinstance(self._preprocess, Image):

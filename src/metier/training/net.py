@@ -22,6 +22,8 @@ from metier.types import Floats, Form, Source, Table, Task
 if TYPE_CHECKING:
     import onnx
 
+    from metier.training.feed import Feed
+
 
 class Net(nn.Module):
     """Backbone, dropout and a linear head: rows in, scores (rows, outputs) out."""
@@ -112,19 +114,17 @@ class NetModel:
             (folder / name).write_bytes(content)
 
 
-def score(net: Net, feed: Any, at: int) -> Floats:
+def score(net: Net, feed: Feed, at: int) -> Floats:
     """Return scores (n, outputs) of all rows of a feed, entering at a boundary if that pays."""
     from metier.training.batches import budgeted
 
     at = feed.prepare(at)
     found = np.zeros((len(feed), net.head.out_features), dtype=np.float32)
-    device = net.head.weight.device
     net.eval()
     for rows in budgeted(np.arange(len(feed)), feed.costs, feed.budget):
         with torch.inference_mode():
             hidden = feed.hidden(rows, at)
-            inputs = feed.inputs(rows, light=at > 0)
-            inputs = {k: v.to(device) for k, v in inputs.items()}
-            scores = net(inputs, None if hidden is None else hidden.to(device), at)
+            inputs = {} if at == net.backbone.depth else feed.inputs(rows, light=at > 0)
+            scores = net(inputs, hidden, at)
         found[rows] = scores.float().cpu().numpy()
     return found

@@ -1,0 +1,109 @@
+"""Fine-tuning: the head first, then the top blocks or everything."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar, Literal
+
+from metier.space import Choice, Float, Int, tune
+from metier.training.heads import fit_head
+from metier.training.learn import Loss, learn
+from metier.training.loop import Schedule
+from metier.training.net import NetModel
+from metier.training.start import feed_for, fresh_net
+from metier.types import Form, Modality, Problem, Run, Specialist, Step, TaskKind
+
+
+@dataclass(frozen=True)
+class Finetune:
+    """Train the source on the task, head first (LP-FT; Kumar et al., 2022).
+
+    A linear head is fitted on the frozen features, then the head and what `train` names learn on
+    together. What stays frozen is computed once.
+
+    Args:
+        train: "head", "top" (the highest `blocks` blocks) or "all"; "auto" takes "top" for
+            classification and "all" for regression, which profits from a broader set of layers.
+        blocks: how many blocks "top" means, as a share of all.
+        epochs: passes over the rows at most.
+        rate: peak learning rate of the top block.
+        layer_decay: each block learns at this share of the rate of the one above (Howard and
+            Ruder, 2018).
+        weight_decay: decoupled weight decay.
+        dropout: before the head.
+        smoothing: label smoothing.
+        patience: epochs without a better stopping score before it ends; 0 runs them all.
+        average: decay of the moving average of the weights; 0 for none.
+        unfreeze: share of the steps over which the blocks begin to learn, top first.
+        rows: rows a step.
+        head_first: fit the head on frozen features before anything else learns.
+        balanced: weigh classes alike in the loss.
+    """
+
+    train: Literal["auto", "head", "top", "all"] = tune("auto", Choice(("top", "all")))
+    blocks: float = tune(0.34, Float(0.15, 0.7))
+    epochs: float = tune(6.0, Int(2, 12))
+    rate: float = tune(1e-4, Float(1e-5, 1e-3, log=True))
+    layer_decay: float = tune(0.9, Float(0.7, 1.0))
+    weight_decay: float = tune(0.01, Float(1e-4, 0.1, log=True))
+    dropout: float = tune(0.1, Float(0.0, 0.4))
+    smoothing: float = tune(0.0, Float(0.0, 0.2))
+    patience: int = 2
+    average: float = tune(0.99, Choice((0.0, 0.99)))
+    unfreeze: float = tune(0.0, Choice((0.0, 0.3)))
+    rows: int = tune(32, Choice((16, 32, 64)))
+    head_first: bool = True
+    balanced: bool = tune(False, Choice((False, True)))
+    accepts: ClassVar[tuple[Form, ...]] = ("source", "net")
+    gives: ClassVar[Form] = "net"
+    modalities: ClassVar[tuple[Modality, ...]] = ("text", "image")
+
+    def __call__(self, start: Specialist, problem: Problem, run: Run) -> Specialist:
+        began = time.monotonic()
+        boundary = self._boundary(start, problem)
+        model = fresh_net(start, problem, boundary)
+        if self.head_first and start.model is None:
+            _fit_head(model, problem, run, self.balanced)
+        model.net.dropout.p = self.dropout
+        _, notes = learn(model, problem, run, self.schedule(), Loss(self.smoothing, self.balanced))
+        model.net.dropout.p = 0.0
+        return start.then(model, Step("finetune", asdict(self), time.monotonic() - began, notes))
+
+    def schedule(self) -> Schedule:
+        """The loop's schedule for these parameters."""
+        return Schedule(
+            epochs=self.epochs,
+            rate=self.rate,
+            head_rate=self.rate * 10,
+            layer_decay=self.layer_decay,
+            weight_decay=self.weight_decay,
+            patience=self.patience,
+            average=self.average,
+            unfreeze=self.unfreeze,
+            rows=self.rows,
+        )
+
+    def _boundary(self, start: Specialist, problem: Problem) -> int:
+        source: Any = start.source
+        backbone = start.model.net.backbone if isinstance(start.model, NetModel) else source.load()
+        depth: int = backbone.depth
+        train = self.train if self.train != "auto" else layers_for(problem.task.kind)
+        if train == "head":
+            return depth
+        if train == "all":
+            return 0
+        return depth - 1 - max(1, round(self.blocks * (depth - 2)))
+
+
+def layers_for(kind: TaskKind) -> Literal["top", "all"]:
+    """Which layers learn when nobody says: the one place that decides it."""
+    return "all" if kind == "regression" else "top"
+
+
+def _fit_head(model: NetModel, problem: Problem, run: Run, balanced: bool) -> None:
+    task = problem.task
+    features = feed_for(model, problem.train, run).features()
+    targets = task.encode(problem.train)
+    head = fit_head(features, targets, task.kind, task.outputs, balanced=balanced, seed=run.seed)
+    model.net.set_head(head.weight, head.bias)

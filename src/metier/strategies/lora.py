@@ -1,0 +1,116 @@
+"""Low-rank updates beside frozen weights."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import nn
+
+from metier.errors import ChainError, MissingExtraError
+from metier.space import Choice, Float, Int, tune
+from metier.training.heads import fit_head
+from metier.training.learn import Loss, learn
+from metier.training.loop import Schedule
+from metier.training.net import NetModel
+from metier.training.start import feed_for, fresh_net
+from metier.types import Form, Modality, Problem, Run, Specialist, Step
+
+
+@dataclass(frozen=True)
+class Lora:
+    """Train low-rank updates beside frozen weights (Hu et al., 2021), with the library peft.
+
+    The updates are merged into the weights at the end, so predicting costs nothing more.
+
+    Args:
+        rank: rank of each update.
+        scale: the update is multiplied by scale / rank.
+        blocks: share of the blocks, from the top, that get updates.
+        epochs: passes over the rows at most.
+        rate: peak learning rate.
+        dropout: before the head and inside the updates.
+        patience: epochs without a better stopping score before it ends.
+        rows: rows a step.
+    """
+
+    rank: int = tune(8, Int(2, 64, log=True))
+    scale: float = tune(16.0, Float(4.0, 64.0, log=True))
+    blocks: float = tune(1.0, Float(0.3, 1.0))
+    epochs: float = tune(6.0, Int(2, 12))
+    rate: float = tune(5e-4, Float(1e-5, 1e-2, log=True))
+    dropout: float = tune(0.05, Float(0.0, 0.3))
+    patience: int = 2
+    rows: int = tune(32, Choice((16, 32, 64)))
+    accepts: ClassVar[tuple[Form, ...]] = ("source", "net")
+    gives: ClassVar[Form] = "net"
+    modalities: ClassVar[tuple[Modality, ...]] = ("text", "image")
+
+    def __call__(self, start: Specialist, problem: Problem, run: Run) -> Specialist:
+        began = time.monotonic()
+        depth = fresh_net(start, problem).net.backbone.depth
+        boundary = depth - 1 - max(1, round(self.blocks * (depth - 2)))
+        model = fresh_net(start, problem, boundary)
+        if start.model is None:
+            task = problem.task
+            features = feed_for(model, problem.train, run).features()
+            targets = task.encode(problem.train)
+            head = fit_head(features, targets, task.kind, task.outputs, seed=run.seed)
+            model.net.set_head(head.weight, head.bias)
+        adapted = self._adapt(model, boundary, run.seed)
+        model.net.dropout.p = self.dropout
+        schedule = Schedule(
+            epochs=self.epochs,
+            rate=self.rate,
+            head_rate=self.rate * 2,
+            weight_decay=0.0,
+            patience=self.patience,
+            rows=self.rows,
+        )
+        try:
+            _, notes = learn(model, problem, run, schedule, Loss())
+        finally:
+            model.net.dropout.p = 0.0
+            _merge(model, adapted)
+        return start.then(model, Step("lora", asdict(self), time.monotonic() - began, notes))
+
+    def _adapt(self, model: NetModel, boundary: int, seed: int) -> Any:
+        """Put updates beside the linear and convolution layers above a boundary; freeze the rest."""
+        try:
+            from peft import LoraConfig, inject_adapter_in_model
+        except ImportError as error:
+            raise MissingExtraError("peft", "lora", "the strategy lora") from error
+        backbone = model.net.backbone
+        targets = [
+            name
+            for name, module in backbone.model.named_modules()
+            if isinstance(module, nn.Linear)
+            or (isinstance(module, nn.Conv2d) and module.groups == 1)
+            if backbone.level_of(f"model.{name}.weight") >= max(boundary, 1)
+        ]
+        if not targets:
+            raise ChainError("lora finds no linear layer in the blocks that are to learn")
+        torch.manual_seed(seed)
+        for parameter in backbone.parameters():
+            parameter.requires_grad_(False)
+        config = LoraConfig(
+            r=self.rank, lora_alpha=self.scale, lora_dropout=self.dropout, target_modules=targets
+        )
+        encoder: Any = backbone.model
+        inject_adapter_in_model(config, encoder)
+        return targets
+
+
+def _merge(model: NetModel, targets: list[str]) -> None:
+    """Add each update to the weight it stands beside, and take the adapter layers out again."""
+    encoder = model.net.backbone.model
+    for name in targets:
+        parent, _, leaf = name.rpartition(".")
+        owner = encoder.get_submodule(parent)
+        layer: Any = owner.get_submodule(leaf)
+        layer.merge()
+        setattr(owner, leaf, layer.get_base_layer())
+    if hasattr(encoder, "peft_config"):
+        del encoder.peft_config

@@ -1,0 +1,183 @@
+"""Linear heads on frozen features, their regularisation chosen by cross-validation."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from metier.types import Floats, TaskKind
+
+STRENGTHS = tuple(10.0**e for e in np.arange(-2.0, 3.01, 0.5))
+"""Inverse regularisation (C), tried from strong to weak on features of unit variance."""
+ENOUGH = 5000
+"""Rows from which a single split tells the strengths apart."""
+
+
+@dataclass(frozen=True)
+class Head:
+    """A linear map: scores = features @ weight.T + bias, with the strength that was chosen."""
+
+    weight: Floats
+    bias: Floats
+    strength: float
+
+
+def fit_head(
+    features: Floats,
+    targets: NDArray[Any],
+    kind: TaskKind,
+    outputs: int,
+    *,
+    balanced: bool = False,
+    strength: float | None = None,
+    seed: int = 0,
+) -> Head:
+    """Fit logistic regression (ridge for regression) on features (n, width).
+
+    Features are centred and divided by one common number, so that directions in which a good
+    encoder varies more go on counting more. `strength` fixes C (1 / alpha for ridge); None
+    chooses it by cross-validated log loss (squared error). `balanced` weighs classes alike.
+    """
+    centre = features.mean(axis=0)
+    spread = float(np.sqrt(((features - centre) ** 2).mean())) or 1.0
+    scaled = np.ascontiguousarray((features - centre) / spread, dtype=np.float32)
+    if kind == "regression":
+        weight, bias, strength = _ridge(scaled, targets, strength)
+    elif kind == "multilabel":
+        weight, bias, strength = _each_label(scaled, targets, balanced, strength, seed)
+    else:
+        strength = strength or _choose(scaled, targets, balanced, seed)
+        weight, bias = _logistic(scaled, targets, outputs, strength, balanced)
+    weight = (weight / spread).astype(np.float32)
+    bias = (bias - weight @ centre).astype(np.float32)
+    return Head(weight, bias, strength)
+
+
+def _logistic(
+    features: Floats,
+    targets: NDArray[Any],
+    outputs: int,
+    strength: float,
+    balanced: bool,
+    start: Any = None,
+) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Multinomial logistic regression as (outputs, width) and (outputs,), two rows for binary."""
+    model = _fit(_classifier(strength, balanced, len(targets)), features, targets)
+    weight = np.zeros((outputs, features.shape[1]))
+    bias = np.full(outputs, -20.0)
+    if len(model.classes_) == 2:
+        low, high = model.classes_
+        weight[low], weight[high] = -model.coef_[0] / 2, model.coef_[0] / 2
+        bias[low], bias[high] = -model.intercept_[0] / 2, model.intercept_[0] / 2
+    else:
+        weight[model.classes_], bias[model.classes_] = model.coef_, model.intercept_
+    return weight, bias
+
+
+def _classifier(strength: float, balanced: bool, n: int) -> Any:
+    from sklearn.linear_model import LogisticRegression
+
+    # The penalty is per row here, so that a strength means the same for few rows and many.
+    return LogisticRegression(
+        C=strength / math.sqrt(n),
+        max_iter=300,
+        tol=1e-3,
+        warm_start=True,
+        class_weight="balanced" if balanced else None,
+    )
+
+
+def _fit(model: Any, features: Floats, targets: NDArray[Any]) -> Any:
+    from sklearn.exceptions import ConvergenceWarning
+
+    with warnings.catch_warnings():
+        # A head that is nearly converged predicts the same; the strength is chosen by its loss.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        return model.fit(features, targets)
+
+
+def _choose(features: Floats, targets: NDArray[Any], balanced: bool, seed: int) -> float:
+    """The strength with the lowest log loss on rows left out; stops once it gets worse."""
+    folds = _folds(targets, seed)
+    if not folds:
+        return 1.0
+    models = [None] * len(folds)
+    best, best_loss, worse = STRENGTHS[0], math.inf, 0
+    for strength in STRENGTHS:
+        losses = []
+        for i, (train, valid) in enumerate(folds):
+            model: Any = models[i] or _classifier(strength, balanced, len(train))
+            model.C = strength / math.sqrt(len(train))
+            models[i] = _fit(model, features[train], targets[train])
+            losses.append(_log_loss(model, features[valid], targets[valid]))
+        loss = float(np.mean(losses))
+        if loss < best_loss:
+            best, best_loss, worse = strength, loss, 0
+        else:
+            worse += 1
+            if worse == 2:
+                break
+    return float(best)
+
+
+def _log_loss(model: Any, features: Floats, targets: NDArray[Any]) -> float:
+    found = model.predict_log_proba(features)
+    column = np.searchsorted(model.classes_, targets)
+    known = (column < len(model.classes_)) & (
+        model.classes_[np.minimum(column, len(model.classes_) - 1)] == targets
+    )
+    picked = np.full(len(targets), -20.0)
+    picked[known] = np.maximum(found[np.flatnonzero(known), column[known]], -20.0)
+    return float(-picked.mean())
+
+
+def _folds(targets: NDArray[Any], seed: int) -> list[tuple[NDArray[Any], NDArray[Any]]]:
+    """Five stratified folds, or one fifth of many rows; none when a class has a single row."""
+    from sklearn.model_selection import StratifiedKFold
+
+    if np.unique(targets, return_counts=True)[1].max() < 2 or len(targets) < 10:
+        return []
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # tiny classes are in some folds only
+        found = list(
+            StratifiedKFold(5, shuffle=True, random_state=seed).split(targets[:, None], targets)
+        )
+    found = [(train, valid) for train, valid in found if len(np.unique(targets[train])) > 1]
+    return found[:1] if len(targets) >= ENOUGH else found
+
+
+def _each_label(
+    features: Floats, targets: NDArray[Any], balanced: bool, strength: float | None, seed: int
+) -> tuple[NDArray[Any], NDArray[Any], float]:
+    """One logistic regression a label; the strength is chosen on the most even label."""
+    marks = targets.astype(np.int64)
+    even = int(np.abs(marks.mean(axis=0) - 0.5).argmin())
+    strength = strength or _choose(features, marks[:, even], balanced, seed)
+    weight = np.zeros((marks.shape[1], features.shape[1]))
+    bias = np.zeros(marks.shape[1])
+    for label in range(marks.shape[1]):
+        share = marks[:, label].mean()
+        if share in (0.0, 1.0):
+            bias[label] = 20.0 * (2 * share - 1)
+            continue
+        model = _fit(_classifier(strength, balanced, len(marks)), features, marks[:, label])
+        weight[label], bias[label] = model.coef_[0], model.intercept_[0]
+    return weight, bias, strength
+
+
+def _ridge(
+    features: Floats, targets: NDArray[Any], strength: float | None
+) -> tuple[NDArray[Any], NDArray[Any], float]:
+    from sklearn.linear_model import Ridge, RidgeCV
+
+    if strength is None:
+        model = RidgeCV(alphas=np.logspace(-2, 5, 22)).fit(features, targets)
+        strength = float(1 / model.alpha_)
+    else:
+        model = Ridge(alpha=1 / strength).fit(features, targets)
+    return np.atleast_2d(model.coef_), np.atleast_1d(model.intercept_), strength

@@ -1,0 +1,146 @@
+"""One supervised fit of a net: stopping rows, loss, loop, and what became of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from metier.training.loop import Outcome, Schedule, Watch, fit
+from metier.training.net import NetModel
+from metier.training.objectives import Supervised
+from metier.training.start import feed_for
+from metier.types import Problem, Run, Task
+
+STOPPING_SHARE = 0.15
+FEWEST_STOPPING = 40
+"""With fewer stopping rows than this the noise would choose the epoch: all epochs are run."""
+
+
+@dataclass(frozen=True)
+class Loss:
+    """How the task's loss is shaped: label smoothing, and class weights against imbalance."""
+
+    smoothing: float = 0.0
+    balanced: bool = False
+
+
+def learn(
+    model: NetModel, problem: Problem, run: Run, schedule: Schedule, loss: Loss
+) -> tuple[Outcome, Mapping[str, Any]]:
+    """Train what asks for gradients in `model.net`, in place.
+
+    With patience, stopping rows are taken out of the training rows. Returns the outcome and the
+    notes that a recipe needs to repeat the fit without a clock and without stopping rows.
+    """
+    task = problem.task
+    targets = task.encode(problem.train)
+    fitting, stopping = _stopping_rows(targets, task, schedule, run.seed)
+    train = problem.train if stopping is None else problem.train.take(fitting)
+    feed = feed_for(model, train, run)
+    kept = targets if stopping is None else targets[fitting]
+    supervised = Supervised(
+        task,
+        weights=_class_weights(kept, task, model) if loss.balanced else None,
+        smoothing=loss.smoothing,
+        **_standardised(kept, task),
+    )
+    watch = None
+    if stopping is not None:
+        held = problem.train.take(stopping)
+        watch = Watch(feed_for(model, held, run), _judge(task, targets[stopping], supervised))
+    _enter_units(model, supervised)
+    try:
+        outcome = fit(model.net, feed, kept, run.objective(supervised), schedule, run, watch)
+    finally:
+        _leave_units(model, supervised)
+        for parameter in model.net.parameters():
+            parameter.requires_grad_(False)
+    notes = {
+        "steps": outcome.steps,
+        "epochs": round(outcome.epochs, 3),
+        "rows": len(kept),
+        "cached_at": outcome.boundary,
+        "of": model.net.backbone.depth,
+        "shortened": outcome.shortened,
+        "curve": outcome.curve,
+    }
+    return outcome, notes
+
+
+def _stopping_rows(
+    targets: NDArray[Any], task: Task, schedule: Schedule, seed: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64] | None]:
+    """Rows to learn from and rows to stop by; None when they would be too few to tell."""
+    n = len(targets)
+    if schedule.patience <= 0 or n * STOPPING_SHARE < FEWEST_STOPPING:
+        return np.arange(n), None
+    random = np.random.default_rng((seed, n))
+    order = random.permutation(n)
+    if task.kind in {"binary", "multiclass"}:
+        # By class in turn, so that each is stopped by in its own share.
+        rank = np.zeros(n)
+        for label in np.unique(targets):
+            members = order[targets[order] == label]
+            rank[members] = (np.arange(len(members)) + random.uniform()) / len(members)
+        order = np.argsort(rank, kind="stable")
+        spaced = np.linspace(0, n - 1, round(n * STOPPING_SHARE)).astype(int)
+        stopping = np.sort(order[spaced])
+    else:
+        stopping = np.sort(order[: round(n * STOPPING_SHARE)])
+    return np.setdiff1d(np.arange(n), stopping), stopping
+
+
+def _judge(task: Task, targets: NDArray[Any], loss: Supervised) -> Any:
+    """Minus the loss on the stopping rows: smoother than a metric when they are few."""
+    wanted = torch.as_tensor(targets)
+    if task.kind == "regression":
+        wanted = (wanted - loss.centre) / loss.scale
+
+    def judge(scores: NDArray[np.float32]) -> float:
+        return -float(task.loss(torch.from_numpy(scores), wanted))
+
+    return judge
+
+
+def _class_weights(targets: NDArray[Any], task: Task, model: NetModel) -> torch.Tensor | None:
+    """n / (classes * rows of the class), as scikit-learn's "balanced"."""
+    device = model.net.head.weight.device
+    if task.kind in {"binary", "multiclass"}:
+        counts = np.bincount(targets, minlength=task.outputs)
+        weights = len(targets) / (task.outputs * np.maximum(counts, 1))
+        return torch.as_tensor(weights, dtype=torch.float32, device=device)
+    return None
+
+
+def _standardised(targets: NDArray[Any], task: Task) -> dict[str, float]:
+    if task.kind != "regression":
+        return {}
+    return {"centre": float(targets.mean()), "scale": float(targets.std()) or 1.0}
+
+
+def _enter_units(model: NetModel, loss: Supervised) -> None:
+    """Let the head speak in standard deviations while it learns."""
+    head = model.net.head
+    model.net.set_head(
+        (head.weight / loss.scale).detach().cpu().numpy(),
+        ((head.bias - loss.centre) / loss.scale).detach().cpu().numpy(),
+    )
+
+
+def _leave_units(model: NetModel, loss: Supervised) -> None:
+    """Let the head speak in the target's own unit again."""
+    head = model.net.head
+    model.net.set_head(
+        (head.weight * loss.scale).detach().cpu().numpy(),
+        (head.bias * loss.scale + loss.centre).detach().cpu().numpy(),
+    )
+
+
+def without_stopping(schedule: Schedule, epochs: float) -> Schedule:
+    """The schedule of a frozen recipe: so many epochs, and no rows to stop by."""
+    return replace(schedule, epochs=epochs, patience=0)

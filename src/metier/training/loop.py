@@ -1,0 +1,378 @@
+"""The training loop: the only one.
+
+It learns whatever parameters of a net ask for gradients, from whatever the objective says. What
+is frozen is computed once: the loop finds the deepest frozen prefix and trains on activations kept
+at its boundary. It stops early on rows of its own, keeps the best or the averaged weights, can be
+killed and resumed in the middle of an epoch, and never runs past its deadline.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from metier.errors import Pruned
+from metier.training.batches import shuffled
+from metier.training.checkpoint import Checkpoint, restore, save
+from metier.training.feed import Feed
+from metier.training.net import Net, score
+from metier.training.objectives import Batch, Objective
+from metier.training.vocabulary import compacted
+from metier.types import Run
+
+CHECKPOINT_SECONDS = 20.0
+WARM_STEPS = 8
+"""Steps after which the loop knows how long one takes."""
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How long and how fast to learn.
+
+    Args:
+        epochs: passes over the rows; may be a fraction.
+        rate: peak learning rate of the top block.
+        head_rate: peak learning rate of the head.
+        layer_decay: each block learns at this share of the rate of the one above it.
+        weight_decay: decoupled (Loshchilov and Hutter, 2019), not on biases, norms, embeddings.
+        warmup: share of the steps in which the rate climbs; it then falls to zero as a cosine.
+        rows: rows a step at most.
+        tokens: padded tokens a step at most.
+        clip: largest norm of the gradient.
+        patience: epochs without a better stopping score before it ends; 0 never stops early.
+        average: decay of the moving average of the weights, which is what is kept; 0 keeps the
+            weights themselves.
+        unfreeze: blocks begin to learn one after the other, the top one first, over this share of
+            the steps (Howard and Ruder, 2018); 0 lets all learn from the start.
+    """
+
+    epochs: float = 3.0
+    rate: float = 5e-5
+    head_rate: float = 1e-3
+    layer_decay: float = 1.0
+    weight_decay: float = 0.01
+    warmup: float = 0.1
+    rows: int = 32
+    tokens: int = 4096
+    clip: float = 1.0
+    patience: int = 0
+    average: float = 0.0
+    unfreeze: float = 0.0
+
+
+@dataclass(frozen=True)
+class Watch:
+    """Rows that say when to stop: their feed, and a score of predictions (higher is better)."""
+
+    feed: Feed
+    judge: Any
+
+
+@dataclass
+class Outcome:
+    """What a fit did: steps taken and planned, epochs of the weights kept, and its curves."""
+
+    steps: int = 0
+    planned: int = 0
+    epochs: float = 0.0
+    curve: list[tuple[int, float, float | None]] = field(default_factory=list)
+    seconds: float = 0.0
+    boundary: int = 0
+    shortened: bool = False
+    """Whether the deadline cut the schedule short: the fit is then one that a clock decided."""
+
+
+def fit(
+    net: Net,
+    feed: Feed,
+    targets: NDArray[Any],
+    objective: Objective,
+    schedule: Schedule,
+    run: Run,
+    watch: Watch | None = None,
+) -> Outcome:
+    """Train what asks for gradients in `net`, in place.
+
+    `targets` (n, ...) belong to the rows of `feed`. Raises Pruned when the study gives up on the
+    trial, when the deadline leaves no time for a single epoch's worth of learning, or when the loss
+    is no number.
+    """
+    lowest = net.backbone.frozen_depth()
+    enters = objective.enters
+    boundary = feed.prepare(lowest if enters is None else min(lowest, enters))
+    if watch is not None:
+        watch.feed.prepare(boundary)
+    net.train_above(lowest)
+    watched = [feed] if watch is None else [feed, watch.feed]
+    with compacted(net, watched, learns=lowest == 0):
+        session = _Session(net, feed, targets, objective, schedule, run, watch, lowest, boundary)
+        return session.run_to_end()
+
+
+class _Session:
+    """One fit under way: the loop's state, so that it can be written down and taken up again."""
+
+    def __init__(
+        self,
+        net: Net,
+        feed: Feed,
+        targets: NDArray[Any],
+        objective: Objective,
+        schedule: Schedule,
+        run: Run,
+        watch: Watch | None,
+        lowest: int,
+        boundary: int,
+    ) -> None:
+        self.net, self.feed, self.objective = net, feed, objective
+        self.schedule, self.run, self.watch = schedule, run, watch
+        self.lowest, self.boundary = lowest, boundary
+        self.device = net.head.weight.device
+        self.targets = torch.as_tensor(targets).to(self.device)
+        self.costs = feed.costs if boundary < net.backbone.depth else np.ones(len(feed), np.int64)
+        self.groups = _groups(net, schedule)
+        self.optimizer = torch.optim.AdamW(self.groups, fused=True)
+        self.learning = [p for group in self.groups for p in group["params"]]
+        self.kept = [*self.learning, *_statistics(net, lowest)]
+        self.averages = [p.detach().clone() for p in self.kept] if schedule.average else []
+        self.best: list[torch.Tensor] = []
+        self.best_score = -math.inf
+        self.best_epoch = 0.0
+        self.bad = 0
+        self.step = 0
+        self.outcome = Outcome(boundary=boundary)
+        per_epoch = len(self._batches(0))
+        self.per_epoch = per_epoch
+        self.outcome.planned = max(1, round(schedule.epochs * per_epoch))
+
+    def run_to_end(self) -> Outcome:
+        """Step until the schedule, the stopping rows, the study or the deadline ends it."""
+        started = time.monotonic()
+        torch.manual_seed(self.run.seed)
+        self._take_up()
+        saved = time.monotonic()
+        clock: list[float] = []
+        while self.step < self.outcome.planned:
+            epoch = self.step // self.per_epoch
+            for rows in self._batches(epoch)[self.step % self.per_epoch :]:
+                began = time.monotonic()
+                self._learn(rows)
+                clock.append(time.monotonic() - began)
+                if len(clock) == WARM_STEPS:
+                    self._fit_in(float(np.median(clock)))
+                if self.run.deadline is not None and time.monotonic() > self.run.deadline:
+                    raise Pruned("out of time")
+                if time.monotonic() - saved > CHECKPOINT_SECONDS:
+                    self._write_down()
+                    saved = time.monotonic()
+                if self.step >= self.outcome.planned:
+                    break
+            if self._stops():
+                break
+            if self.run.folder is not None and self.step < self.outcome.planned:
+                self._write_down()
+        self._keep_best()
+        self.outcome.steps = self.step
+        self.outcome.seconds = time.monotonic() - started
+        return self.outcome
+
+    def _batches(self, epoch: int) -> list[NDArray[np.int64]]:
+        if self.boundary == self.net.backbone.depth:
+            budget = 1 << 30
+        else:
+            budget = self.schedule.tokens
+        return shuffled(self.costs, self.schedule.rows, budget, (self.run.seed, epoch))
+
+    def _learn(self, rows: NDArray[np.int64]) -> None:
+        at = self.boundary
+        depth = self.net.backbone.depth
+        inputs = {} if at == depth else self.feed.inputs(rows, light=at > 0)
+        batch = Batch(inputs, self.feed.hidden(rows, at), at, self.targets[torch.from_numpy(rows)])
+        self._set_rates()
+        with _autocast(self.device):
+            loss = self.objective(self.net, batch)
+        value = float(loss.detach())
+        if not math.isfinite(value):
+            raise Pruned(f"the loss is {value} at step {self.step}")
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        if self.schedule.clip:
+            torch.nn.utils.clip_grad_norm_(self.learning, self.schedule.clip, foreach=True)
+        self.optimizer.step()
+        self.step += 1
+        if self.averages:
+            share = 1 - min(self.schedule.average, (1 + self.step) / (10 + self.step))
+            with torch.no_grad():
+                floats = [(a, p) for a, p in zip(self.averages, self.kept, strict=True)]
+                torch._foreach_lerp_([a for a, _ in floats], [p for _, p in floats], share)
+        self._note(value)
+
+    def _note(self, loss: float) -> None:
+        curve = self.outcome.curve
+        every = max(1, self.outcome.planned // 60)
+        if self.step % every == 0 or self.step == 1:
+            curve.append((self.step, loss, None))
+
+    def _set_rates(self) -> None:
+        done = self.step / self.outcome.planned
+        warm = self.schedule.warmup
+        share = done / warm if done < warm else 0.5 * (1 + math.cos(math.pi * _part(done, warm)))
+        for group in self.optimizer.param_groups:
+            awake = done >= group["wakes"]
+            group["lr"] = group["peak"] * max(share, 1e-3) if awake else 0.0
+
+    def _fit_in(self, seconds: float) -> None:
+        """Plan fewer steps when the deadline leaves no time for all."""
+        if self.run.deadline is None:
+            return
+        left = self.run.deadline - time.monotonic()
+        evaluations = 0.15 if self.watch is not None else 0.05
+        possible = self.step + int(left * (1 - evaluations) / max(seconds, 1e-6))
+        if possible < self.outcome.planned:
+            if possible < min(self.per_epoch, self.outcome.planned) // 2:
+                raise Pruned("out of time: not half an epoch fits in what is left")
+            self.outcome.planned = possible
+            self.outcome.shortened = True
+
+    def _stops(self) -> bool:
+        """Judge at the end of an epoch; True when patience is over."""
+        ended = self.step % self.per_epoch == 0 or self.step >= self.outcome.planned
+        if self.watch is None or not ended:
+            return False
+        weights = [p.detach().clone() for p in self.kept]
+        if self.averages:
+            _assign(self.kept, self.averages)
+        value = float(self.watch.judge(score(self.net, self.watch.feed, self.boundary)))
+        self.net.train_above(self.lowest)
+        last = self.outcome.curve[-1] if self.outcome.curve else (self.step, math.nan, None)
+        self.outcome.curve.append((self.step, last[1], value))
+        if value > self.best_score:
+            self.best_score, self.best_epoch, self.bad = value, self.step / self.per_epoch, 0
+            self.best = [p.detach().clone() for p in self.kept]
+        else:
+            self.bad += 1
+        _assign(self.kept, weights)
+        self.run.report(self.step, value)
+        return bool(self.schedule.patience) and self.bad >= self.schedule.patience
+
+    def _keep_best(self) -> None:
+        if self.best:
+            _assign(self.kept, self.best)
+            self.outcome.epochs = self.best_epoch
+            return
+        if self.averages:
+            _assign(self.kept, self.averages)
+        self.outcome.epochs = self.step / self.per_epoch
+
+    def _write_down(self) -> None:
+        if self.run.folder is None:
+            return
+        tensors: dict[str, torch.Tensor] = {"random": torch.get_rng_state()}
+        for name, held in (("kept", self.kept), ("average", self.averages), ("best", self.best)):
+            tensors.update({f"{name}.{i}": t.detach() for i, t in enumerate(held)})
+        for i, parameter in enumerate(self.learning):
+            for key, value in self.optimizer.state[parameter].items():
+                tensors[f"optimizer.{i}.{key}"] = value
+        facts = {
+            "step": self.step,
+            "planned": self.outcome.planned,
+            "shortened": self.outcome.shortened,
+            "curve": self.outcome.curve,
+            "best_score": self.best_score if self.best else None,
+            "best_epoch": self.best_epoch,
+            "bad": self.bad,
+        }
+        save(self.run.folder, Checkpoint(tensors, facts))
+
+    def _take_up(self) -> None:
+        """Go on from a checkpoint, if there is one."""
+        found = None if self.run.folder is None else restore(self.run.folder)
+        if found is None:
+            return
+        tensors, facts = found.tensors, found.facts
+        _assign(self.kept, [tensors[f"kept.{i}"] for i in range(len(self.kept))])
+        self.averages = [tensors[f"average.{i}"] for i in range(len(self.averages))]
+        if facts["best_score"] is not None:
+            self.best = [tensors[f"best.{i}"] for i in range(len(self.kept))]
+            self.best_score = facts["best_score"]
+        for i, parameter in enumerate(self.learning):
+            state = {
+                key: tensors[f"optimizer.{i}.{key}"]
+                for key in ("step", "exp_avg", "exp_avg_sq")
+                if f"optimizer.{i}.{key}" in tensors
+            }
+            if state:
+                self.optimizer.state[parameter] = state
+        self.step, self.bad = facts["step"], facts["bad"]
+        self.best_epoch = facts["best_epoch"]
+        self.outcome.planned, self.outcome.shortened = facts["planned"], facts["shortened"]
+        self.outcome.curve = [(int(s), float(t), v) for s, t, v in facts["curve"]]
+        torch.set_rng_state(tensors["random"])
+
+
+def _part(done: float, warm: float) -> float:
+    return (done - warm) / max(1 - warm, 1e-9)
+
+
+def _autocast(device: torch.device) -> Any:
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=device.type == "cuda")
+
+
+def _assign(into: Sequence[torch.Tensor], values: Sequence[torch.Tensor]) -> None:
+    with torch.no_grad():
+        for target, value in zip(into, values, strict=True):
+            target.copy_(value)
+
+
+def _statistics(net: Net, lowest: int) -> list[torch.Tensor]:
+    """The batch-norm statistics that training changes: floating-point buffers above the boundary."""
+    return [
+        buffer
+        for name, buffer in net.backbone.named_buffers()
+        if buffer.is_floating_point() and net.backbone.level_of(name) >= lowest
+        if name.endswith(("running_mean", "running_var"))
+    ]
+
+
+def _groups(net: Net, schedule: Schedule) -> list[dict[str, Any]]:
+    """Parameters by rate and decay: the head, then each level at a lower rate than the one above."""
+    depth = net.backbone.depth
+    embeddings = {
+        id(module.weight) for module in net.backbone.modules() if isinstance(module, torch.nn.Embedding)
+    }
+    by_kind: dict[tuple[float, float, float], list[torch.nn.Parameter]] = {}
+    learning = [
+        (net.backbone.level_of(name), parameter)
+        for name, parameter in net.backbone.named_parameters()
+        if parameter.requires_grad
+    ]
+    lowest = min((level for level, _ in learning), default=depth)
+    for level, parameter in learning:
+        peak = schedule.rate * schedule.layer_decay ** (depth - 1 - level)
+        decays = parameter.dim() > 1 and id(parameter) not in embeddings
+        wakes = schedule.unfreeze * (depth - 1 - level) / max(depth - lowest, 1)
+        key = (peak, schedule.weight_decay if decays else 0.0, wakes)
+        by_kind.setdefault(key, []).append(parameter)
+    groups: list[dict[str, Any]] = [
+        {"params": held, "lr": 0.0, "peak": peak, "weight_decay": decay, "wakes": wakes}
+        for (peak, decay, wakes), held in by_kind.items()
+    ]
+    for parameter, decay in ((net.head.weight, schedule.weight_decay), (net.head.bias, 0.0)):
+        if parameter.requires_grad:
+            groups.append(
+                {
+                    "params": [parameter],
+                    "lr": 0.0,
+                    "peak": schedule.head_rate,
+                    "weight_decay": decay,
+                    "wakes": 0.0,
+                }
+            )
+    return groups
