@@ -22,6 +22,8 @@ from metier.types import Finding
 FRONT = 10
 """How many candidates are shown before the rest is folded away; baselines always are."""
 
+CONSTANT = ("majority", "mean")
+
 LIGHTS = {"good": "Gain proven", "neutral": "No proven gain", "bad": "Read this first"}
 
 _TASKS = {
@@ -56,6 +58,7 @@ def _environment(report: Report) -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    axes = _gain_axes(report)
     house.filters |= {
         "title": wording.title,
         "number": wording.number,
@@ -72,7 +75,8 @@ def _environment(report: Report) -> Environment:
         "description": partial(_description, report),
         "bar": _leaderboard_bar(report),
         "gain": _gain,
-        "gain_bar": _gain_bar(report),
+        "gain_bar": lambda found: _gain_bar(axes[_unit(found)], found),
+        "gain_ticks": lambda group: _gain_ticks(axes[_unit(group[0])], group),
         "is_picture": lambda text: bool(_PICTURE.match(text)),
     }
     return house
@@ -96,7 +100,8 @@ def _context(report: Report, examples: bool) -> dict[str, Any]:
         "front": front,
         "behind": behind,
         "ties": any(entry.tied for entry in report.leaderboard),
-        "board_ticks": [{"at": axis.percent(t), "text": plots.tick_label(t)} for t in axis.ticks],
+        "board_ticks": _ticks(axis),
+        "off_scale": any(e.value is not None and not axis.holds(e.value) for e in front + behind),
         "interval": wording.interval,
         "gains": [list(group) for _, group in groupby(_by_unit(report), _unit)],
         "heat_map": plots.heat_map(confusion) if confusion else None,
@@ -156,7 +161,7 @@ def _folded(report: Report) -> tuple[list[Entry], list[Entry]]:
     front = [e for e in entries if id(e) in best or e.state in ("chosen", "baseline")]
     shown = {id(entry) for entry in front}
     behind = [entry for entry in entries if id(entry) not in shown]
-    return (front + behind, []) if len(behind) <= 3 else (front, behind)
+    return (list(entries), []) if len(behind) <= 3 else (front, behind)
 
 
 def _description(report: Report, entry: Entry) -> str:
@@ -166,8 +171,25 @@ def _description(report: Report, entry: Entry) -> str:
     return "; ".join([*parts, written] if written else parts)
 
 
+def _ticks(axis: plots.Axis) -> list[dict[str, str]]:
+    return [{"at": axis.percent(tick), "text": axis.label(tick)} for tick in axis.ticks]
+
+
 def _leaderboard_axis(report: Report) -> plots.Axis:
-    return plots.axis_over(v for e in report.leaderboard for v in (e.value, e.low, e.high))
+    """Return an axis on which the contenders can be told apart.
+
+    Constant answers and the worse half of what was tried may lie beyond its ends: they would
+    squeeze everything that matters into a corner.
+    """
+    known = [entry for entry in ranked(report) if entry.value is not None]
+    tried = [entry for entry in known if entry.state == "tried"]
+    kept = [
+        entry
+        for entry in known
+        if entry.strategy not in CONSTANT
+        and (entry.state != "tried" or entry.tied or entry in tried[: len(tried) // 2 + 1])
+    ]
+    return plots.axis_over((v for e in kept or known for v in (e.value, e.low, e.high)), 4)
 
 
 def _leaderboard_bar(report: Report) -> Any:
@@ -200,19 +222,23 @@ def _gain(found: Finding) -> str:
     return text if text.startswith(("+", "-")) or not found.value else f"+{text}"
 
 
-def _gain_bar(report: Report) -> Any:
-    """Draw gains of one unit on one axis that holds zero."""
-    axes = {
+def _gain_axes(report: Report) -> dict[str, plots.Axis]:
+    """Return an axis that holds zero for the gains of each unit."""
+    return {
         unit: plots.axis_over([0.0, *(v for f in group for v in (f.value, f.low, f.high))])
         for unit, group in groupby(_by_unit(report), _unit)
     }
 
-    def draw(found: Finding) -> Markup:
-        if found.value is None:
-            return Markup("")
-        return plots.interval_bar(axes[_unit(found)], found.value, found.low, found.high, zero=True)
 
-    return draw
+def _gain_bar(axis: plots.Axis, found: Finding) -> Markup:
+    if found.value is None:
+        return Markup("")
+    return plots.interval_bar(axis, found.value, found.low, found.high, zero=True)
+
+
+def _gain_ticks(axis: plots.Axis, group: list[Finding]) -> list[dict[str, str]]:
+    """Return the ticks above a group of gains; none where nothing is drawn."""
+    return _ticks(axis) if any(found.value is not None for found in group) else []
 
 
 def per_class(confusion: Confusion) -> list[tuple[str, str, str, int]]:

@@ -34,6 +34,18 @@ class Axis:
         """Where a value lies, from 0 (`low`) to 1 (`high`), held inside."""
         return min(1.0, max(0.0, (value - self.low) / (self.high - self.low)))
 
+    def holds(self, value: float) -> bool:
+        """Whether a value lies on the scale."""
+        return self.low <= value <= self.high
+
+    def label(self, tick: float) -> str:
+        """Return a tick as short as it can be, all of one axis alike: 0.25, 40, 12k, 3M."""
+        largest = max(abs(each) for each in self.ticks)
+        for size, letter in ((1e7, "M"), (1e4, "k")):
+            if largest >= size:
+                return f"{tick / (1e6 if letter == 'M' else 1e3):g}{letter if tick else ''}"
+        return f"{tick:.6g}"
+
     def percent(self, value: float) -> str:
         """Where a value lies, as SVG and CSS take it."""
         return f"{100 * self.share(value):.2f}%"
@@ -77,13 +89,6 @@ def _round_step(rough: float) -> float:
     return next(m * power for m in (1, 2, 2.5, 5, 10) if m * power >= rough * 0.999)
 
 
-def tick_label(value: float) -> str:
-    """Return a tick as short as it can be: 0.25, 40, 12k."""
-    if abs(value) >= 10_000:
-        return f"{value / 1000:g}k"
-    return f"{value:.6g}"
-
-
 def interval_bar(
     axis: Axis,
     value: float,
@@ -106,14 +111,31 @@ def interval_bar(
     if zero:
         at = axis.percent(0.0)
         parts.append(_tag("line", cls="zero", x1=at, x2=at, y1=0, y2=24))
-    if low is not None and high is not None:
+    if low is not None and high is not None and axis.low < high and low < axis.high:
         left, right = axis.percent(low), axis.percent(high)
         parts.append(_tag("line", cls="whisker", x1=left, x2=right, y1=12, y2=12))
-    parts.append(_tag("circle", cls="dot", cx=axis.percent(value), cy=12, r=4.5))
+    parts.append(_dot(axis, value))
     spoken = f"{number(value)}" + (
         f", interval {number(low)} to {number(high)}" if low is not None else ""
     )
-    return _svg("100%", 24, parts, spoken, cls="bar")
+    return _svg("100%", 24, parts, spoken, cls=f"bar {_direction(low, high) if zero else ''}")
+
+
+def _dot(axis: Axis, value: float) -> Markup:
+    """Draw a value, or an arrow at the edge that it lies beyond."""
+    if axis.holds(value):
+        return _tag("circle", cls="dot", cx=axis.percent(value), cy=12, r=4.5)
+    if value < axis.low:
+        return _tag("path", cls="beyond", d="M-4 12l8 -5v10z")
+    arrow = _tag("path", cls="beyond", d="M4 12l-8 -5v10z")
+    return _tag("svg", body=arrow, x="100%", overflow="visible")
+
+
+def _direction(low: float | None, high: float | None) -> str:
+    """Say whether an interval lies wholly above zero, wholly below, or neither."""
+    if low is not None and low > 0:
+        return "up"
+    return "down" if high is not None and high < 0 else ""
 
 
 def learning_curve(curve: Curve) -> Markup:
@@ -264,7 +286,7 @@ def _total(confusion: Confusion) -> int:
     return sum(map(sum, confusion.matrix))
 
 
-def confused_pairs(confusion: Confusion, most: int = 12) -> list[tuple[str, str, int, float]]:
+def confused_pairs(confusion: Confusion, most: int = 8) -> list[tuple[str, str, int, float]]:
     """Return (truth, answer, count, share of the truth's rows), the most confused pair first."""
     pairs = [
         (confusion.labels[i], confusion.labels[j], count, count / sum(row))
@@ -286,11 +308,11 @@ def _frame(panel: Panel, below: str, beside: str) -> list[Markup]:
     for tick in up.ticks:
         (x0, y), (x1, _) = panel.at(across.low, tick), panel.at(across.high, tick)
         parts.append(_tag("line", cls="grid", x1=x0, x2=x1, y1=y, y2=y))
-        parts.append(_text(tick_label(tick), x0 - 6, y + 4, "end", "tick", 11))
+        parts.append(_text(up.label(tick), x0 - 6, y + 4, "end", "tick", 11))
     for tick in across.ticks:
         x, y = panel.at(tick, up.low)
         parts.append(_tag("line", cls="grid", x1=x, x2=x, y1=y, y2=y + 4))
-        parts.append(_text(tick_label(tick), x, y + 16, "middle", "tick", 11))
+        parts.append(_text(across.label(tick), x, y + 16, "middle", "tick", 11))
     x, y = panel.at(across.high, up.low)
     parts.append(_text(below, x, y + 32, "end", "axis", 11))
     _, top = panel.at(across.low, up.high)

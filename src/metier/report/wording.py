@@ -116,7 +116,9 @@ def interval_of(found: Finding) -> str:
     """Return the interval of a finding in its own unit; empty when there is none."""
     if found.low is None or found.high is None:
         return ""
-    return f"{_in_unit(found.low, found)} to {_in_unit(found.high, found)}"
+    low, high = _in_unit(found.low, found), _in_unit(found.high, found)
+    figure, _, unit = low.partition(" ")
+    return f"{figure if unit == high.partition(' ')[2] else low} to {high}"
 
 
 def _in_unit(value: float | None, found: Finding) -> str:
