@@ -1,0 +1,171 @@
+"""Intervals of several metrics at once, from the same resamples of the same rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from metier.evidence import bootstrap, counts, ranks
+from metier.evidence.answers import Answers, Array, Sample, whole
+from metier.evidence.catalogue import Metric
+from metier.evidence.words import number
+from metier.evidence.words import whole as count
+from metier.types import Finding
+
+RESAMPLES = 1000
+FEWEST = 200
+RANK_WORK = 3e8
+"""Rows x classes x resamples of a metric of order, above which there are fewer resamples."""
+
+
+def intervals(
+    metrics: Sequence[Metric],
+    answers: Answers,
+    level: float = 0.95,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+    clusters: NDArray[Any] | None = None,
+) -> list[Finding]:
+    """Return several metrics with their intervals, from the same resamples of the same rows."""
+    once = whole(answers)
+    exact = [m for m in metrics if m.among is not None and clusters is None]
+    drawn = {m.name: m for m in metrics if m not in exact}
+    resampled = _resample(list(drawn.values()), answers, resamples, seed, clusters)
+    found = []
+    for metric in metrics:
+        value = float(metric.value(once)[0])
+        if metric.name in drawn:
+            values = resampled[metric.name]
+            low, high = _bounds(metric, value, values, once, level, clusters)
+            details = {"level": level, "method": "bootstrap", "resamples": len(values)}
+        else:
+            assert metric.among is not None
+            among = float(metric.among(once)[0])
+            low, high = bootstrap.wilson(value * among, among, level)
+            details = {"level": level, "method": "wilson"}
+        found.append(finding(metric, value, low, high, len(answers), details))
+    return found
+
+
+def finding(
+    metric: Metric, value: float, low: float, high: float, n: int, details: dict[str, Any]
+) -> Finding:
+    """Return a metric and its interval as a finding, with its sentence."""
+    level = 100 * float(details["level"])
+    between = f"{level:g} % interval {metric.show(low)} to {metric.show(high)}"
+    verdict = f"{metric.title} {metric.show(value)} ({between}, {count(n)} rows)"
+    return Finding(metric.name, verdict, value, low, high, n, details=details)
+
+
+def _resample(
+    metrics: list[Metric],
+    answers: Answers,
+    resamples: int,
+    seed: int,
+    clusters: NDArray[Any] | None,
+) -> dict[str, Array]:
+    """Return the bootstrap values of metrics by name, before `finish`."""
+    wanted = {metric.name: _affordable(metric, answers, resamples) for metric in metrics}
+    parts: dict[str, list[Array]] = {metric.name: [] for metric in metrics}
+    for start, sample in _samples(answers, max(wanted.values(), default=0), seed, clusters):
+        for metric in metrics:
+            if start < wanted[metric.name]:
+                parts[metric.name].append(metric.compute(sample))
+    return {name: np.concatenate(values) for name, values in parts.items()}
+
+
+def _samples(
+    answers: Answers, resamples: int, seed: int, clusters: NDArray[Any] | None
+) -> Iterator[tuple[int, Sample]]:
+    start = 0
+    for weights in bootstrap.draws(len(answers), resamples, seed, clusters):
+        yield start, Sample(answers, weights)
+        start += weights.shape[1]
+
+
+def _affordable(metric: Metric, answers: Answers, resamples: int) -> int:
+    """Return how many resamples a metric gets: fewer when it sorts many rows for many classes."""
+    if metric.compute not in (ranks.roc_auc, ranks.average_precision):
+        return resamples
+    work = len(answers) * max(1, len(answers.labels))
+    return min(resamples, max(FEWEST, int(RANK_WORK / max(work, 1))))
+
+
+def _bounds(
+    metric: Metric,
+    value: float,
+    values: Array,
+    once: Sample,
+    level: float,
+    clusters: NDArray[Any] | None,
+) -> tuple[float, float]:
+    """Return the interval of a metric from its bootstrap values."""
+    _, size = bootstrap.groups(clusters, len(once.answers))
+    if metric.finish is not None:
+        values = metric.finish(values - values.mean() + metric.compute(once)[0])
+    low, high = bootstrap.percentiles(values, level, size)
+    if high - low < 1e-12 and metric.best is not None and metric.worst is not None:
+        return _at_the_end(metric, value, once.answers, size, level, (low, high))
+    return min(low, value), max(high, value)
+
+
+def _at_the_end(
+    metric: Metric,
+    value: float,
+    answers: Answers,
+    size: int,
+    level: float,
+    found: tuple[float, float],
+) -> tuple[float, float]:
+    """Return an interval for answers without any mistake, or with nothing else.
+
+    All resamples of them are the same, but the next row need not be: Wilson's interval of as many
+    rows as count for a mean over classes.
+    """
+    if value not in (metric.best, metric.worst) or metric.best is None or metric.worst is None:
+        return found
+    n = min(answers.balanced_rows(), float(size))
+    span = metric.best - metric.worst
+    low, high = bootstrap.wilson((value - metric.worst) / span * n, n, level)
+    return metric.worst + span * low, metric.worst + span * high
+
+
+_EACH: tuple[tuple[str, Callable[[Sample], Array]], ...] = (
+    ("precision", counts.precisions),
+    ("recall", counts.recalls),
+    ("f1", counts.f1s),
+)
+
+
+def per_class(
+    answers: Answers,
+    level: float,
+    resamples: int,
+    seed: int,
+    clusters: NDArray[Any] | None,
+) -> list[Finding]:
+    """Return precision, recall and F1 of each label, named `recall[label]`; `n` is its rows."""
+    once = whole(answers)
+    samples = [sample for _, sample in _samples(answers, resamples, seed, clusters)]
+    drawn = {name: np.concatenate([each(s) for s in samples], axis=1) for name, each in _EACH}
+    among = {"precision": once.counts.choices, "recall": once.counts.truths}
+    _, size = bootstrap.groups(clusters, len(answers))
+    found = []
+    for k, label in enumerate(answers.labels):
+        n = int(once.counts.truths[k, 0])
+        for name, each in _EACH:
+            value = float(each(once)[k, 0])
+            low, high = bootstrap.percentiles(drawn[name][k], level, size)
+            rows = float(among[name][k, 0]) if name in among else float(n)
+            if (name in among and clusters is None) or high - low < 1e-12:
+                low, high = bootstrap.wilson(value * rows, rows, level)
+            verdict = (
+                f"{label}: {name} {number(value)} ({100 * level:g} % interval {number(low)} to "
+                f"{number(high)}, {count(n)} rows of this label)"
+            )
+            details = {"level": level, "label": label, "measure": name}
+            found.append(Finding(f"{name}[{label}]", verdict, value, low, high, n, details=details))
+    return found
