@@ -117,11 +117,7 @@ def _as_numbers(column: pl.Series, decimal_comma: bool) -> pl.Series:
     cells = column.str.strip_chars()
     cells = cells.set(cells.is_in(MISSING), None)
     known = cells.drop_nulls()
-    if (
-        known.is_empty()
-        or known.str.contains(_CODE).any()
-        and not known.str.contains(r"[.,]").any()
-    ):
+    if known.is_empty() or known.str.contains(_CODE).any():
         return column
     if known.str.contains(_INTEGER).all():
         numbers = cells.cast(pl.Int64, strict=False)
@@ -182,24 +178,17 @@ def _read_plainly(
     parts: list[pl.DataFrame] = [pl.DataFrame(schema=schema)]
     with file.lines() as lines:
         reader = csv.reader(lines, delimiter=separator)
-        rows = (row for row in reader if row)
-        next(rows, None)
-        while batch := list(islice(_fitted(rows, reader, width, ragged), _BATCH)):
-            parts.append(pl.DataFrame(batch, schema=schema, orient="row"))
+        numbered = ((reader.line_num, row) for row in reader if row)
+        next(numbered, None)
+        while batch := list(islice(numbered, _BATCH)):
+            ragged += [line for line, row in batch if len(row) != width]
+            rows = [[*row[:width], *[None] * (width - len(row))] for _, row in batch]
+            parts.append(pl.DataFrame(rows, schema=schema, orient="row"))
     return _without_empty(pl.concat(parts)), ragged
 
 
 def _without_empty(frame: pl.DataFrame) -> pl.DataFrame:
     return frame.with_columns(pl.when(pl.all() != "").then(pl.all()))
-
-
-def _fitted(
-    rows: Iterator[list[str]], reader: object, width: int, ragged: list[int]
-) -> Iterator[list[str | None]]:
-    for row in rows:
-        if len(row) != width:
-            ragged.append(reader.line_num)
-        yield [*row[:width], *[None] * (width - len(row))]
 
 
 @contextmanager

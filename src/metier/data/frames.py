@@ -53,7 +53,8 @@ def _frame(data: Any, what: str) -> pl.DataFrame:
     if isinstance(data, Mapping):
         return from_columns(dict(data), what)
     raise DataError(
-        f"{what} is a {kind}, which cannot be read: give a path, a data frame or a mapping of columns"
+        f"{what} is a {kind}, which cannot be read: give a path, a data frame or a mapping of "
+        "columns"
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import get_args
+from typing import Literal, get_args
 
 import polars as pl
 
@@ -16,6 +16,7 @@ from metier.errors import DataError, suggest
 from metier.types import Kind, Roles
 
 TARGET_NAMES = ("label", "labels", "target", "class", "y", "outcome", "category", "intent")
+Part = Literal[Kind, "id", "ignored"]
 _SAMPLE = 5000
 _ID_NAME = re.compile(
     r"^(id|index|uuid|guid|key|row|row_?(id|number)|unnamed: ?\d+|column_1)$"
@@ -71,7 +72,7 @@ def infer_roles(
         name = column.name
         if name in targets or (name == group and name not in given):
             continue
-        part = given.get(name) or infer_part(column, raw.base)
+        part: Part = given.get(name) or infer_part(column, raw.base)
         if part == "id":
             ids.append(name)
         elif part == "ignored":
@@ -82,7 +83,7 @@ def infer_roles(
     return Roles(inputs, targets, group, time, tuple(ids), tuple(sensitive), tuple(ignored))
 
 
-def infer_part(column: pl.Series, base: Path | None = None) -> Kind | str:
+def infer_part(column: pl.Series, base: Path | None = None) -> Part:
     """Return the kind of an input column, or `id` or `ignored` for one that is none."""
     known = column.drop_nulls()
     if known.dtype == pl.Null or known.dtype.is_nested() or known.n_unique() <= 1:
@@ -98,7 +99,7 @@ def infer_part(column: pl.Series, base: Path | None = None) -> Kind | str:
     return _part_of_strings(column.name, known, base)
 
 
-def _part_of_strings(name: str, known: pl.Series, base: Path | None) -> Kind | str:
+def _part_of_strings(name: str, known: pl.Series, base: Path | None) -> Part:
     sample = known.gather_every(max(1, len(known) // _SAMPLE))
     if _are_images(sample, base):
         return "image"
@@ -174,5 +175,6 @@ def _need_inputs(
     left = [f"{name} (an id)" for name in ids] + [f"{name} (constant)" for name in ignored]
     told = f": {', '.join(left)}" if left else ""
     raise DataError(
-        f"nothing to predict {', '.join(targets)} from{told}: add a column that varies from row to row"
+        f"nothing to predict {', '.join(targets)} from{told}: add a column that varies from row "
+        "to row"
     )

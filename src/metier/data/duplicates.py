@@ -1,0 +1,114 @@
+"""Rows that are the same, or nearly: clusters that no split may tear apart."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from metier.data.alike import find_alike
+from metier.data.images import look
+from metier.data.minhash import LIKENESS, find_pairs, likeness
+from metier.types import Rows, Table
+
+
+def near_clusters(table: Table) -> NDArray[np.int64]:
+    """Return a cluster number for each row; near-duplicates share one.
+
+    Images are near when their grey thumbnails correlate to 0.99 or more, texts when four fifths of their five-letter shingles do. Short texts must be equal but for
+    case and white space, and rows of a table are each on their own. Linear in the rows, and the
+    same whatever their order, but for the numbers themselves.
+    """
+    texts = [name for name, kind in table.roles.inputs.items() if kind == "text"]
+    images = [name for name, kind in table.roles.inputs.items() if kind == "image"]
+    if images:
+        return _cluster_images(table.frame[images[0]], table.base)
+    if texts:
+        return _cluster_texts(normal_texts(table, texts))
+    return np.arange(len(table), dtype=np.int64)
+
+
+def equal_clusters(table: Table) -> NDArray[np.int64]:
+    """Return a cluster number for each row; rows whose inputs are equal share one.
+
+    Texts are compared without case and repeated white space, images by the bytes of the files.
+    """
+    texts = [name for name, kind in table.roles.inputs.items() if kind == "text"]
+    keys = table.digests
+    if texts and table.roles.modality == "text":
+        inputs = table.inputs.with_columns(
+            _normal(pl.col(name)).alias(name) for name in texts
+        ).select(pl.all().cast(pl.String))
+        keys = inputs.hash_rows(seed=0).to_numpy()
+    return np.unique(keys, return_inverse=True)[1].astype(np.int64)
+
+
+def normal_texts(table: Table, columns: Sequence[str]) -> pl.Series:
+    """Return the texts of each row as one, in lower case, with single spaces."""
+    return table.frame.select(
+        pl.concat_str((_normal(pl.col(name)) for name in columns), separator="\x1f").alias("text")
+    )["text"]
+
+
+def _normal(text: pl.Expr) -> pl.Expr:
+    plain = text.fill_null("").str.to_lowercase().str.replace_all(r"\s+", " ")
+    return plain.str.strip_chars()
+
+
+def join(
+    count: int,
+    pairs: Iterable[tuple[int, int]],
+    agree: Callable[[int, int], bool] = lambda one, two: True,
+) -> NDArray[np.int64]:
+    """Return the set each of `count` things is in when the pairs that agree are put together.
+
+    `agree` is asked only of pairs that are not together yet.
+    """
+    parent = list(range(count))
+    for one, two in pairs:
+        a, b = _root(parent, one), _root(parent, two)
+        if a != b and agree(one, two):
+            parent[max(a, b)] = min(a, b)
+    return np.fromiter((_root(parent, i) for i in range(count)), dtype=np.int64, count=count)
+
+
+def _root(parent: list[int], item: int) -> int:
+    while parent[item] != item:
+        parent[item] = parent[parent[item]]
+        item = parent[item]
+    return item
+
+
+def _cluster_texts(texts: pl.Series) -> NDArray[np.int64]:
+    distinct = texts.unique().sort()
+    found = distinct.search_sorted(texts).to_numpy().astype(np.int64)
+    known = distinct.to_list()
+    roots = join(
+        len(known), find_pairs(known), lambda a, b: likeness(known[a], known[b]) >= LIKENESS
+    )
+    empty = texts.str.replace_all("\x1f", "").str.len_bytes().to_numpy() == 0
+    clusters = roots[found]
+    clusters[empty] = len(known) + np.flatnonzero(empty)
+    return clusters
+
+
+def _cluster_images(paths: pl.Series, base: Path | None) -> NDArray[np.int64]:
+    greys = [seen.grey for seen in look(paths, base)]
+    opened = [row for row, grey in enumerate(greys) if grey]
+    distinct = sorted({greys[row] for row in opened})
+    place = {grey: number for number, grey in enumerate(distinct)}
+    joined = join(len(distinct), find_alike(distinct))
+    found = np.arange(len(greys), dtype=np.int64) + len(distinct)
+    found[opened] = [joined[place[greys[row]]] for row in opened]
+    return found
+
+
+def members(clusters: NDArray[np.int64]) -> list[Rows]:
+    """Return the rows of each cluster that has more than one, first rows first."""
+    order = np.argsort(clusters, kind="stable")
+    cuts = np.flatnonzero(np.diff(clusters[order])) + 1
+    found = [group for group in np.split(order, cuts) if len(group) > 1]
+    return sorted(found, key=lambda group: int(group[0]))
