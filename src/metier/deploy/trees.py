@@ -192,9 +192,7 @@ class _Flat:
             "nodes_trueleafs": self.are_leaves[0],
             "nodes_falseleafs": self.are_leaves[1],
             "leaf_targetids": self.targets,
-            "leaf_weights": numpy_helper.from_array(
-                np.concatenate(self.leaves).astype(np.float32)
-            ),
+            "leaf_weights": numpy_helper.from_array(np.concatenate(self.leaves).astype(np.float32)),
         }
         if self.members:
             members = np.array(self.members, dtype=np.float32)
@@ -203,7 +201,7 @@ class _Flat:
 
 
 def _missing_goes_left(tree: Tree) -> NDArray[np.bool_]:
-    """Say where NaN goes: a split that never saw one reads it as 0, a categorical one goes right."""
+    """Say where NaN goes: right in a set; where training had none, to the side of 0."""
     unseen = ((tree.decision >> 2) & 3) == _MISSING_NONE
     numeric = (tree.decision & _CATEGORICAL) == 0
     default = (tree.decision & _DEFAULT_LEFT) > 0
@@ -220,7 +218,9 @@ def _read_tree(pairs: Mapping[str, str]) -> Tree:
 
     decision = numbers("decision_type", np.int64)
     if pairs.get("is_linear", "0") == "1":
-        raise SourceError("a booster with linear trees cannot be used: train with linear_tree=false")
+        raise SourceError(
+            "a booster with linear trees cannot be used: train with linear_tree=false"
+        )
     if (((decision >> 2) & 3) == _MISSING_ZERO).any():
         raise SourceError(
             "a booster that reads 0 as missing cannot be used: train with zero_as_missing=false"
@@ -254,6 +254,9 @@ def _read_members(
         which = int(threshold[split])
         bits = words[bounds[which] : bounds[which + 1]]
         found[split] = tuple(
-            32 * i + bit for i, word in enumerate(bits.tolist()) for bit in range(32) if word >> bit & 1
+            32 * i + bit
+            for i, word in enumerate(bits.tolist())
+            for bit in range(32)
+            if word >> bit & 1
         )
     return found

@@ -57,3 +57,16 @@ class Tabular:
         """SHA-256 of the booster's text, or of the name where nothing is continued."""
         content = self.name if self.text is None else self.text
         return hashlib.sha256(content.encode()).hexdigest()
+
+
+def open_tabular(name: str = "lightgbm") -> Tabular:
+    """Return the learner of a name, or the start that a LightGBM text file is.
+
+    Raises SourceError when it is neither.
+    """
+    if name == "lightgbm":
+        return Tabular()
+    found = Tabular(Path(name).name, Path(name))
+    if found.text is None:
+        raise SourceError(f"{name}: no LightGBM text file: give a file written by save_model()")
+    return found

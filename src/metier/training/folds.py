@@ -43,25 +43,21 @@ def inner_folds(
     return found[:folds]
 
 
-def _by_group(
-    groups: Sequence[Any], parts: int, rng: np.random.Generator
-) -> NDArray[np.int64]:
+def _by_group(groups: Sequence[Any], parts: int, rng: np.random.Generator) -> NDArray[np.int64]:
     """Deal whole groups to parts."""
     names, inverse = np.unique(np.array([str(g) for g in groups]), return_inverse=True)
     dealt = rng.permutation(len(names)) % parts
     return np.asarray(dealt[inverse], dtype=np.int64)
 
 
-def _stratified(
-    targets: NDArray[Any], parts: int, rng: np.random.Generator
-) -> NDArray[np.int64]:
+def _stratified(targets: NDArray[Any], parts: int, rng: np.random.Generator) -> NDArray[np.int64]:
     """Deal rows to parts in the order of their target, so that each part gets its share."""
     shuffled = rng.permutation(len(targets))
     keys = targets if targets.ndim == 1 else targets.sum(axis=1)
     order = shuffled[np.argsort(keys[shuffled], kind="stable")]
     place = np.empty(len(targets), dtype=np.int64)
-    dealt = np.concatenate(
-        [rng.permutation(parts) for _ in range(-(-len(targets) // parts))]
-    )[: len(targets)]
+    dealt = np.concatenate([rng.permutation(parts) for _ in range(-(-len(targets) // parts))])[
+        : len(targets)
+    ]
     place[order] = dealt
     return place

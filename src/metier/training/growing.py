@@ -44,7 +44,9 @@ class Sample:
 
     def dataset(self, rows: Rows, settings: Settings) -> lightgbm.Dataset:
         """The given rows as LightGBM bins them."""
-        return lightgbm.Dataset(self.numbers[rows], free_raw_data=True, **self._about(rows, settings))
+        return lightgbm.Dataset(
+            self.numbers[rows], free_raw_data=True, **self._about(rows, settings)
+        )
 
     def judged(self, rows: Rows, like: lightgbm.Dataset, settings: Settings) -> lightgbm.Dataset:
         """The given rows in the bins of `like`."""
