@@ -224,8 +224,8 @@ def heat_map(confusion: Confusion) -> Markup | None:
     n = len(confusion.labels)
     if not 0 < n <= MOST_CLASSES:
         return None
-    cell = 34 if n <= 9 else 26 if n <= 16 else 20 if n <= 30 else 12
-    letters = 11.5 if n <= 16 else 10.5 if n <= 30 else 9.5
+    cell = 34 if n <= 9 else 26 if n <= 16 else 20 if n <= 30 else 12 if n <= 60 else 10
+    letters = 11.5 if n <= 16 else 10.5 if n <= 30 else 9.5 if n <= 60 else 9
     names = [shorten(label, 22) for label in confusion.labels]
     gutter = round(max(len(name) for name in names) * letters * 0.56) + 22
     parts = _map_names(names, cell, gutter, letters)
@@ -248,8 +248,8 @@ def _cell(
     note = _title(
         f"{confusion.labels[i]} answered as {confusion.labels[j]}: {count} rows, {share:.0%}"
     )
-    shade = f"{0.12 + 0.88 * share:.2f}"
-    kind = "right" if i == j else "wrong"
+    kind, least = ("right", 0.12) if i == j else ("wrong", 0.22)
+    shade = f"{least + (1 - least) * share:.2f}"
     drawn = _tag(
         "rect",
         cls=kind,
@@ -275,6 +275,10 @@ def _map_names(names: Sequence[str], cell: int, gutter: int, letters: float) -> 
         turn = f"translate({middle + letters * 0.35:.1f} {gutter - 6}) rotate(-90)"
         parts.append(_text(name, 0, 0, "start", "", letters, transform=turn))
     side = n * cell
+    for k in range(5, n, 5):
+        at = gutter + k * cell
+        parts.append(_tag("line", cls="guide", x1=at, x2=at, y1=gutter, y2=gutter + side))
+        parts.append(_tag("line", cls="guide", x1=gutter, x2=gutter + side, y1=at, y2=at))
     parts.append(_tag("rect", cls="frame", x=gutter, y=gutter, width=side, height=side))
     parts.append(_text("answer →", gutter, 10, "start", "axis", 11))
     turn = f"translate(10 {gutter}) rotate(-90)"

@@ -1,0 +1,96 @@
+"""What is seen in the terminal at the end of a run: the leaderboard, the verdict, the paths."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from metier.report import wording
+from metier.report.content import Entry, Report, ranked
+from metier.report.progress import Progress as Progress
+
+MOST = 12
+"""Candidates that are listed; baselines and the chosen one always are."""
+
+COLOURS = {"good": "green", "neutral": "yellow", "bad": "red"}
+_STYLES = {"chosen": "bold", "baseline": "", "tried": "", "failed": "dim", "cut": "dim"}
+
+
+def print_summary(report: Report, console: Console, paths: Mapping[str, str] | None = None) -> None:
+    """Print the leaderboard with intervals, then the verdict, then where things lie.
+
+    Where the console is no terminal the same is printed as plain columns.
+
+    Args:
+        report: what is to be told.
+        console: where to.
+        paths: what lies where, such as ``{"report": "runs/a/report.html"}``.
+    """
+    if report.leaderboard:
+        _print_leaderboard(report, console)
+    verdict = Text(report.verdict, style=COLOURS[report.verdict_level])
+    console.print(Text.assemble("\n", verdict), soft_wrap=not console.is_terminal)
+    for basis in (report.proof_on, *report.notes):
+        if basis:
+            console.print(Text(basis, style="dim"), soft_wrap=not console.is_terminal)
+    found = {**(paths or {}), **({"digest": report.digest} if report.digest else {})}
+    if found:
+        console.print()
+    width = max((len(name) for name in found), default=0)
+    for name, path in found.items():
+        console.print(Text.assemble((f"{name:<{width}}  ", "dim"), path), soft_wrap=True)
+
+
+def _print_leaderboard(report: Report, console: Console) -> None:
+    entries = ranked(report)
+    shown = [
+        entry
+        for place, entry in enumerate(entries)
+        if place < MOST or entry.state in ("chosen", "baseline")
+    ]
+    if console.is_terminal:
+        console.print(_table(report, shown))
+    else:
+        _print_columns(report, shown, console)
+    if len(entries) > len(shown):
+        console.print(Text(f"and {len(entries) - len(shown)} more, in the report", style="dim"))
+
+
+def _table(report: Report, entries: list[Entry]) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    table.add_column("")
+    table.add_column("candidate", overflow="fold", ratio=1)
+    for heading in (wording.title(report.metric), "interval", "time", "size"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for entry in entries:
+        mark = Text("●", style=COLOURS[report.verdict_level]) if entry.state == "chosen" else Text()
+        mark = Text("=", style="yellow") if entry.tied and entry.state != "chosen" else mark
+        name, *figures = _cells(entry)
+        table.add_row(mark, Text(name), *figures, style=_STYLES[entry.state])
+    return table
+
+
+def _print_columns(report: Report, entries: list[Entry], console: Console) -> None:
+    head = ("candidate", wording.title(report.metric), "interval", "time", "size")
+    rows = [head, *(_cells(entry) for entry in entries)]
+    widths = [max(len(row[i]) for row in rows) for i in range(len(head))]
+    for row in rows:
+        first = f"{row[0]:<{widths[0]}}"
+        rest = (f"{cell:>{width}}" for cell, width in zip(row[1:], widths[1:], strict=True))
+        console.print(Text("  ".join((first, *rest)).rstrip()), soft_wrap=True)
+
+
+def _cells(entry: Entry) -> tuple[str, ...]:
+    marks = [entry.state] if entry.state != "tried" else []
+    if entry.tied and entry.state != "chosen":
+        marks.append("tie")
+    return (
+        entry.name + (f" ({', '.join(marks)})" if marks else ""),
+        wording.number(entry.value),
+        wording.interval(entry.low, entry.high),
+        wording.duration(entry.seconds) if entry.seconds else "",
+        "" if entry.bytes is None else wording.size(entry.bytes),
+    )
