@@ -18,9 +18,10 @@ from metier.types import Rows, Table
 def near_clusters(table: Table) -> NDArray[np.int64]:
     """Return a cluster number for each row; near-duplicates share one.
 
-    Images are near when their grey thumbnails correlate to 0.99 or more, texts when four fifths of their five-letter shingles do. Short texts must be equal but for
-    case and white space, and rows of a table are each on their own. Linear in the rows, and the
-    same whatever their order, but for the numbers themselves.
+    Images are near when their grey thumbnails correlate to 0.99 or more, texts when four fifths of
+    their five-letter shingles are shared. Short texts must be equal but for case and white space,
+    and rows of a table are each on their own. Linear in the rows, and the same whatever their
+    order, but for the numbers themselves.
     """
     texts = [name for name, kind in table.roles.inputs.items() if kind == "text"]
     images = [name for name, kind in table.roles.inputs.items() if kind == "image"]
@@ -90,7 +91,7 @@ def _cluster_texts(texts: pl.Series) -> NDArray[np.int64]:
         len(known), find_pairs(known), lambda a, b: likeness(known[a], known[b]) >= LIKENESS
     )
     empty = texts.str.replace_all("\x1f", "").str.len_bytes().to_numpy() == 0
-    clusters = roots[found]
+    clusters: NDArray[np.int64] = roots[found]
     clusters[empty] = len(known) + np.flatnonzero(empty)
     return clusters
 

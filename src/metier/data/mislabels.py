@@ -1,0 +1,98 @@
+"""Rows whose label is likely wrong: confident learning on out-of-fold predictions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+_FOLDS = 5
+_MARGIN = 0.5
+_STRENGTHS = (1e-3, 1e-2, 1e-1, 1.0, 10.0)
+_TEMPERATURES = np.geomspace(0.01, 3.0, 24)
+
+Floats64 = NDArray[np.float64]
+
+
+def find_mislabels(
+    features: NDArray[Any], labels: NDArray[np.int64], seed: int = 0
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the rows that are likely labelled wrongly, worst first, and the likelier labels.
+
+    Northcutt, Jiang and Chuang, 2021, "Confident learning": a row counts against its label when a
+    classifier that did not see it gives another label at least the probability that label has, on
+    average, on its own rows. Probabilities are calibrated first, and margins under 0.5 are left
+    alone, so that a weak classifier names few rows instead of many.
+
+    Args:
+        features: (n, d).
+        labels: (n,) class numbers. Classes of fewer than 10 rows are not judged.
+        seed: decides the folds.
+    """
+    counts = np.bincount(labels)
+    judged = np.flatnonzero(counts[labels] >= 2 * _FOLDS)
+    nothing = np.zeros(0, dtype=np.int64)
+    if len(np.unique(labels[judged])) < 2:
+        return nothing, nothing
+    classes, given = np.unique(labels[judged], return_inverse=True)
+    chances = predict_out_of_fold(features[judged], given, seed)
+    usual = np.array([chances[given == k, k].mean() for k in range(len(classes))])
+    above = np.where(chances >= usual, chances, -1.0)
+    likely = above.argmax(axis=1)
+    place = np.arange(len(given))
+    margin = above[place, likely] - chances[place, given]
+    rows = np.flatnonzero((likely != given) & (margin >= _MARGIN))
+    rows = rows[np.argsort(-margin[rows], kind="stable")]
+    return judged[rows], classes[likely[rows]]
+
+
+def predict_out_of_fold(
+    features: NDArray[Any], labels: NDArray[np.int64], seed: int = 0
+) -> Floats64:
+    """Return (n, classes) calibrated probabilities of rows the classifier was not fitted on.
+
+    The classifier is ridge regression on class indicators, solved once a fold for all strengths;
+    strength and temperature (Guo et al., 2017) are those with the smallest log loss.
+    """
+    values = np.asarray(features, dtype=np.float64)
+    marks = np.eye(int(labels.max()) + 1)[labels]
+    fold = _folds(labels, seed)
+    scores = np.zeros((len(_STRENGTHS), *marks.shape))
+    for k in range(_FOLDS):
+        held = fold == k
+        scores[:, held] = _ridge(values[~held], marks[~held], values[held])
+    best, best_loss = np.zeros(marks.shape), np.inf
+    for found in scores:
+        for temperature in _TEMPERATURES:
+            chances = _softmax(found / temperature)
+            loss = -np.log(chances[np.arange(len(labels)), labels] + 1e-12).mean()
+            if loss < best_loss:
+                best, best_loss = chances, float(loss)
+    return best
+
+
+def _folds(labels: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
+    """Deal the rows of each class out evenly, in random order."""
+    shuffled = np.random.default_rng(seed).permutation(len(labels))
+    order = shuffled[np.argsort(labels[shuffled], kind="stable")]
+    fold = np.zeros(len(labels), dtype=np.int64)
+    fold[order] = np.arange(len(labels)) % _FOLDS
+    return fold
+
+
+def _ridge(train: Floats64, marks: Floats64, held: Floats64) -> Floats64:
+    """Return (strengths, held rows, classes) predictions."""
+    centre, usual = train.mean(axis=0), marks.mean(axis=0)
+    inner, others = train - centre, held - centre
+    sizes, axes = np.linalg.eigh(inner.T @ inner)
+    sizes = np.maximum(sizes, 0.0)
+    reduced = axes.T @ (inner.T @ (marks - usual))
+    turned = others @ axes
+    unit = sizes.mean() + 1e-12
+    return np.stack([turned @ (reduced / (sizes + s * unit)[:, None]) + usual for s in _STRENGTHS])
+
+
+def _softmax(scores: Floats64) -> Floats64:
+    powers = np.exp(scores - scores.max(axis=1, keepdims=True))
+    return np.asarray(powers / powers.sum(axis=1, keepdims=True))
