@@ -243,3 +243,10 @@ def test_lengths_must_agree() -> None:
     y, scores, decision = example("binary")
     with pytest.raises(ValueError, match="199 targets but 200 rows"):
         measure("accuracy", y[1:], scores, decision)
+
+
+def test_a_metric_that_is_not_defined_says_so() -> None:
+    scores = np.random.default_rng(0).normal(size=(20, 2))
+    found = interval("roc_auc", np.zeros(20, np.int64), scores, Decision("binary", ("a", "b")))
+    assert found.value is None
+    assert "not defined" in found.verdict

@@ -47,6 +47,11 @@ class Metric:
     among: Callable[[Sample], Array] | None = None
     finish: Callable[[Array], Array] | None = None
 
+    @property
+    def per_row(self) -> bool:
+        """Whether it is the share of all rows that are answered right."""
+        return self.among is _rows
+
     def value(self, sample: Sample) -> Array:
         """Return the metric of each resample."""
         found = self.compute(sample)

@@ -54,6 +54,9 @@ def finding(
     metric: Metric, value: float, low: float, high: float, n: int, details: dict[str, Any]
 ) -> Finding:
     """Return a metric and its interval as a finding, with its sentence."""
+    if not np.isfinite([value, low, high]).all():
+        verdict = f"{metric.title} is not defined on these {count(n)} rows"
+        return Finding(metric.name, verdict, n=n, details=details)
     level = 100 * float(details["level"])
     between = f"{level:g} % interval {metric.show(low)} to {metric.show(high)}"
     verdict = f"{metric.title} {metric.show(value)} ({between}, {count(n)} rows)"
@@ -68,7 +71,7 @@ def _resample(
     clusters: NDArray[Any] | None,
 ) -> dict[str, Array]:
     """Return the bootstrap values of metrics by name, before `finish`."""
-    wanted = {metric.name: _affordable(metric, answers, resamples) for metric in metrics}
+    wanted = {metric.name: affordable(metric, answers, resamples) for metric in metrics}
     parts: dict[str, list[Array]] = {metric.name: [] for metric in metrics}
     for start, sample in _samples(answers, max(wanted.values(), default=0), seed, clusters):
         for metric in metrics:
@@ -86,7 +89,7 @@ def _samples(
         start += weights.shape[1]
 
 
-def _affordable(metric: Metric, answers: Answers, resamples: int) -> int:
+def affordable(metric: Metric, answers: Answers, resamples: int) -> int:
     """Return how many resamples a metric gets: fewer when it sorts many rows for many classes."""
     if metric.compute not in (ranks.roc_auc, ranks.average_precision):
         return resamples
@@ -125,7 +128,9 @@ def _at_the_end(
     All resamples of them are the same, but the next row need not be: Wilson's interval of as many
     rows as count for a mean over classes.
     """
-    if value not in (metric.best, metric.worst) or metric.best is None or metric.worst is None:
+    if metric.best is None or metric.worst is None:
+        return found
+    if not np.isclose(value, [metric.best, metric.worst]).any():
         return found
     n = min(answers.balanced_rows(), float(size))
     span = metric.best - metric.worst
@@ -149,8 +154,13 @@ def per_class(
 ) -> list[Finding]:
     """Return precision, recall and F1 of each label, named `recall[label]`; `n` is its rows."""
     once = whole(answers)
-    samples = [sample for _, sample in _samples(answers, resamples, seed, clusters)]
-    drawn = {name: np.concatenate([each(s) for s in samples], axis=1) for name, each in _EACH}
+    parts = [
+        [each(sample) for _, each in _EACH]
+        for _, sample in _samples(answers, resamples, seed, clusters)
+    ]
+    drawn = {
+        name: np.concatenate([p[i] for p in parts], axis=1) for i, (name, _) in enumerate(_EACH)
+    }
     among = {"precision": once.counts.choices, "recall": once.counts.truths}
     _, size = bootstrap.groups(clusters, len(answers))
     found = []
@@ -162,6 +172,7 @@ def per_class(
             rows = float(among[name][k, 0]) if name in among else float(n)
             if (name in among and clusters is None) or high - low < 1e-12:
                 low, high = bootstrap.wilson(value * rows, rows, level)
+            low, high = min(low, value), max(high, value)
             verdict = (
                 f"{label}: {name} {number(value)} ({100 * level:g} % interval {number(low)} to "
                 f"{number(high)}, {count(n)} rows of this label)"

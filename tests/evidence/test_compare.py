@@ -1,0 +1,117 @@
+"""Paired tests: right size without a difference, and power with one."""
+
+from __future__ import annotations
+
+from math import comb
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from metier.evidence.compare import Comparison, holm, indistinguishable, mcnemar, paired, verdicts
+from metier.runtime.postprocess import Decision
+
+RULE = Decision("binary", ("no", "yes"))
+Array = np.ndarray[Any, Any]
+
+
+def models(n: int, seed: int, skill_a: float = 1.0, skill_b: float = 1.0) -> tuple[Array, ...]:
+    """Truth and the scores of two models whose errors are correlated."""
+    random = np.random.default_rng(seed)
+    y = random.integers(0, 2, n)
+    common = random.normal(size=(n, 2))
+    a, b = (common + random.normal(size=(n, 2)) for _ in range(2))
+    a[np.arange(n), y] += skill_a
+    b[np.arange(n), y] += skill_b
+    return y, a, b
+
+
+@given(st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=30))
+def test_mcnemar_is_the_count_of_coins(rows: list[tuple[bool, bool]]) -> None:
+    only_a = sum(a and not b for a, b in rows)
+    only_b = sum(b and not a for a, b in rows)
+    m = only_a + only_b
+    tail = sum(comb(m, i) for i in range(min(only_a, only_b) + 1)) / 2**m
+    found = mcnemar(np.array([a for a, _ in rows]), np.array([b for _, b in rows]))
+    assert found == pytest.approx(min(1.0, 2 * tail))
+
+
+@pytest.mark.parametrize("name", ["accuracy", "f1_macro", "roc_auc", "log_loss"])
+def test_two_equal_models_are_rarely_told_apart(name: str) -> None:
+    wrong = 0
+    for seed in range(200):
+        y, a, b = models(100, seed)
+        found = paired(name, y, a, b, RULE, RULE, resamples=200, seed=seed)
+        wrong += found.verdict != "not distinguishable"
+    # 5 % of 200 is 10; four standard errors above are 22
+    assert wrong <= 22
+
+
+@pytest.mark.parametrize("name", ["accuracy", "f1_macro", "roc_auc", "log_loss", "brier", "mcc"])
+def test_a_better_model_is_told_better_whatever_the_direction(name: str) -> None:
+    y, a, b = models(800, 3, skill_a=2.5, skill_b=0.5)
+    found = paired(name, y, a, b, RULE, RULE, resamples=300)
+    assert found.verdict == "better"
+    assert 0 < found.low < found.difference < found.high
+    assert found.p < 0.001
+    back = paired(name, y, b, a, RULE, RULE, resamples=300)
+    assert back.verdict == "worse"
+    assert back.difference == pytest.approx(-found.difference)
+
+
+def test_intervals_of_a_difference_cover_it() -> None:
+    truth = paired("accuracy", *models(200_000, 1, 1.5, 1.0), RULE, RULE).difference
+    covered = 0
+    for seed in range(200):
+        found = paired("accuracy", *models(80, seed + 10, 1.5, 1.0), RULE, RULE)
+        covered += found.low <= truth <= found.high
+    assert covered >= 0.90 * 200
+
+
+def test_regression_is_compared_too() -> None:
+    random = np.random.default_rng(0)
+    y = random.normal(size=300)
+    near, far = (y[:, None] + s * random.normal(size=(300, 1)) for s in (0.5, 1.0))
+    rule = Decision("regression")
+    found = paired("rmse", y, near, far, rule, rule, resamples=300)
+    assert found.verdict == "better"
+    assert found.error_gone == pytest.approx(found.difference / found.b)
+
+
+def test_the_same_answers_cannot_be_told_apart() -> None:
+    y, a, _ = models(50, 0)
+    for name in ("accuracy", "f1_macro", "log_loss"):
+        found = paired(name, y, a, a, RULE, RULE, resamples=100)
+        assert (found.verdict, found.p, found.difference) == ("not distinguishable", 1.0, 0.0)
+    share = paired("accuracy", y, a, a, RULE, RULE)
+    assert share.low < 0 < share.high
+
+
+def test_rows_of_one_person_are_not_taken_for_many() -> None:
+    y, a, b = models(12, 4, skill_a=1.6)
+    often = [np.repeat(v, 40, axis=0) for v in (y, a, b)]
+    people = np.repeat(np.arange(12), 40)
+    alone = paired("accuracy", *often, RULE, RULE)
+    grouped = paired("accuracy", *often, RULE, RULE, clusters=people)
+    assert alone.verdict != "not distinguishable"
+    assert grouped.p > alone.p
+    assert grouped.high - grouped.low > 3 * (alone.high - alone.low)
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=8))
+def test_holm_never_lowers_and_keeps_the_order(ps: list[float]) -> None:
+    found = holm(ps)
+    assert all(q >= p for p, q in zip(ps, found, strict=True))
+    assert min(found) == pytest.approx(min(1.0, len(ps) * min(ps)))
+    order = np.argsort(ps, kind="stable")
+    assert np.all(np.diff(np.array(found)[order]) >= 0)
+
+
+def test_many_comparisons_ask_for_more() -> None:
+    one = Comparison("accuracy", 0.03, 0.005, 0.055, 0.02, 300, "better", a=0.83, b=0.80)
+    assert indistinguishable({"only": one}) == ()
+    several = {f"m{i}": one for i in range(12)}
+    assert set(verdicts(several).values()) == {"not distinguishable"}
+    assert indistinguishable(several) == tuple(several)

@@ -1,0 +1,113 @@
+"""Sentences that say what the numbers say, no more and no less."""
+
+from __future__ import annotations
+
+import pytest
+
+from metier.evidence.compare import Comparison, Verdict
+from metier.evidence.judge import gains, judge
+from metier.types import Finding
+
+
+def found(name: str = "accuracy", value: float = 0.912, n: int = 3080) -> Finding:
+    return Finding(name, "", value, value - 0.011, value + 0.010, n, details={"level": 0.95})
+
+
+def against(
+    verdict: Verdict, difference: float, half: float, b: float, p: float, metric: str = "accuracy"
+) -> Comparison:
+    low, high = difference - half, difference + half
+    return Comparison(metric, difference, low, high, p, 3080, verdict, b + difference, b)
+
+
+BETTER = against("better", 0.243, 0.015, 0.669, 1e-30)
+TIE = against("not distinguishable", 0.004, 0.012, 0.908, 0.5)
+WORSE = against("worse", -0.031, 0.012, 0.943, 1e-6)
+
+
+def test_the_headline_reads_as_a_physician_would_want_it() -> None:
+    (headline,) = judge(found(), {"generalist": BETTER})
+    assert headline.name == "verdict"
+    assert headline.level == "info"
+    assert headline.verdict == (
+        "The specialist answers 91.2 % of 3,080 test rows right (95 % interval 90.1 to 92.2): "
+        "24.3 points more than the general model (22.8 to 25.8), 73 % of its errors gone."
+    )
+
+
+def test_an_error_is_told_as_less() -> None:
+    c = against("better", 0.8, 0.2, 3.1, 1e-9, "rmse")
+    c = Comparison("rmse", 0.8, 0.6, 1.0, 1e-9, 400, "better", a=2.3, b=3.1)
+    specialist = Finding("rmse", "", 2.3, 2.1, 2.5, 400, details={"level": 0.95})
+    (headline,) = judge(specialist, {"linear": c}, rows="out-of-fold rows")
+    assert headline.verdict == (
+        "The specialist has a root mean squared error of 2.30 on 400 out-of-fold rows "
+        "(95 % interval 2.10 to 2.50): 0.800 less than a linear model without any pretraining "
+        "(0.600 to 1.00), 26 % of its error gone."
+    )
+
+
+def test_a_tie_with_the_generalist_is_called_one() -> None:
+    (headline,) = judge(found(), {"generalist": TIE})
+    assert "not distinguishable from the general model (difference 0.4 points, −0.8 to 1.6)" in (
+        headline.verdict
+    )
+    assert headline.level == "warning"
+
+
+def test_losing_to_no_transfer_is_negative_transfer() -> None:
+    names = {f.name: f for f in judge(found(), {"generalist": BETTER, "classical": WORSE})}
+    assert names["negative_transfer"].level == "problem"
+    assert names["negative_transfer"].verdict == (
+        "Negative transfer: a classical model without any pretraining does better, by 3.1 points "
+        "(1.9 to 4.3); prefer it."
+    )
+    alone = judge(found(), {"generalist": BETTER, "classical": WORSE}, transfer=False)
+    assert [f.name for f in alone] == ["verdict"]
+
+
+def test_a_tie_with_no_transfer_is_a_warning() -> None:
+    last = judge(found(), {"generalist": BETTER, "classical": TIE})[-1]
+    assert (last.name, last.level) == ("negative_transfer", "warning")
+
+
+def test_a_specialist_that_learned_nothing_is_told_so() -> None:
+    last = judge(found(), {"majority": TIE})[-1]
+    assert (last.name, last.level) == ("learned_nothing", "problem")
+    assert "always answering the most frequent class" in last.verdict
+
+
+def test_the_runner_up_is_named() -> None:
+    last = judge(found(), {"generalist": BETTER}, runner_up=("lora", TIE))[-1]
+    assert last.name == "runner_up"
+    assert last.verdict.startswith("Not distinguishable from the runner-up (lora)")
+
+
+@pytest.mark.parametrize(
+    ("metric", "train", "unseen", "level"),
+    [
+        ("accuracy", 0.998, 0.851, "warning"),
+        ("accuracy", 0.93, 0.90, "info"),
+        ("rmse", 0.1, 1.0, "warning"),
+        ("rmse", 0.9, 1.0, "info"),
+    ],
+)
+def test_overfitting(metric: str, train: float, unseen: float, level: str) -> None:
+    last = judge(found(metric), {}, on_train=train, on_unseen=unseen)[-1]
+    assert last.name == "overfitting"
+    assert last.level == level
+    assert last.verdict.startswith("Overfitting" if level == "warning" else "No sign")
+
+
+def test_one_lucky_p_among_many_does_not_count() -> None:
+    lucky = against("better", 0.02, 0.018, 0.89, 0.03)
+    many = {"generalist": lucky, **{name: TIE for name in ("classical", "scratch", "linear")}}
+    assert "not distinguishable from the general model" in judge(found(), many)[0].verdict
+
+
+def test_gains_put_the_strongest_rival_first() -> None:
+    rows = gains({"generalist": BETTER, "classical": WORSE, "probe": TIE})
+    assert [f.name for f in rows] == ["classical", "probe", "generalist"]
+    assert [f.level for f in rows] == ["warning", "info", "info"]
+    assert rows[-1].details["error_gone"] == pytest.approx(0.243 / 0.331)
+    assert rows[0].verdict.startswith("3.1 points less than")
