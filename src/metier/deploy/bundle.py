@@ -1,0 +1,214 @@
+"""Writing a specialist as a folder that predicts the same anywhere."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass, replace
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from metier.deploy.parity import Parity, certify
+from metier.errors import BundleError, ParityError
+from metier.runtime.manifest import GRAPH, InputColumn, Manifest, mark, write_manifest
+from metier.runtime.postprocess import Decision
+from metier.runtime.session import load
+from metier.types import Model, Specialist, Table
+
+CARD = "README.md"
+WEIGHTS = "weights"
+WRITING = ".writing-"
+LARGEST = 2**31 - 1
+"""Bytes of an ONNX file: a limit of protocol buffers."""
+LIBRARIES = (
+    "metier", "numpy", "onnxruntime", "tokenizers", "pillow", "polars", "torch", "transformers",
+    "scikit-learn", "lightgbm", "peft", "optuna",
+)  # fmt: skip
+
+
+def write_bundle(
+    specialist: Specialist,
+    folder: Path,
+    *,
+    decision: Decision,
+    sample: Table,
+    card: str,
+    facts: Mapping[str, Any],
+) -> str:
+    """Write a specialist to `folder` and its weights to `weights/` beside it; return the digest.
+
+    Everything is written aside and compared with the model first: a folder that was there before
+    stays until the new one is complete.
+
+    Args:
+        specialist: what to write; it has learned something.
+        folder: the `specialist/` of a run.
+        decision: from scores to answers.
+        sample: rows (validation) for the parity certificate and the ranges of the columns; none of
+            them is stored.
+        card: the text of the model card.
+        facts: JSON that goes into the manifest as it is.
+
+    Raises:
+        ParityError: when the graph does not predict what the model predicts; nothing is written.
+        BundleError: when the graph is too large for an ONNX file.
+    """
+    model = specialist.model
+    if model is None:
+        raise ValueError("the generalist has learned no task yet: apply a strategy first")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    weights = folder.parent / WEIGHTS
+    _recover(folder)
+    _recover(weights)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=WRITING) as aside:
+        stage = Path(aside) / "specialist"
+        stage.mkdir()
+        files = {**model.preprocess.files(), GRAPH: _graph(model), CARD: card.encode()}
+        for name, content in files.items():
+            _write(stage / name, content)
+        manifest = Manifest(
+            decision=decision,
+            columns=_columns(sample),
+            preprocess=model.preprocess.spec(),
+            source=_source(specialist),
+            lineage=tuple(_plain(step) for step in specialist.lineage),
+            versions=_versions(),
+            facts=_plain(facts),
+            files={name: mark(content) for name, content in sorted(files.items())},
+        )
+        write_manifest(stage, manifest)
+        parity = _compare(specialist, stage, sample, decision)
+        digest = write_manifest(stage, replace(manifest, parity=parity.to_json()))
+        kept = Path(aside) / WEIGHTS
+        kept.mkdir()
+        model.save(kept)
+        _put(kept, weights)
+        _put(stage, folder)
+    return digest
+
+
+def _graph(model: Model) -> bytes:
+    graph = model.graph()
+    try:
+        size = graph.ByteSize()
+        content = graph.SerializeToString() if size <= LARGEST else b""
+    except ValueError:  # what protocol buffers raise beyond their limit
+        size, content = LARGEST + 1, b""
+    if size > LARGEST:
+        raise BundleError(
+            f"the graph has {size / 2**30:.1f} GB and an ONNX file holds 2 GB: "
+            "choose a smaller source"
+        )
+    return content
+
+
+def _compare(specialist: Specialist, stage: Path, sample: Table, decision: Decision) -> Parity:
+    try:
+        bundle = load(stage)
+        found = bundle.scores(sample.columns())
+    except BundleError as error:
+        raise ParityError(f"the exported graph does not run: {error}") from error
+    return certify(np.asarray(specialist.scores(sample)), found, decision)
+
+
+def _columns(sample: Table) -> tuple[InputColumn, ...]:
+    found = []
+    for name, kind in sample.roles.inputs.items():
+        low, high = _range(sample.frame[name]) if kind in ("number", "date") else (None, None)
+        found.append(InputColumn(name, kind, low, high))
+    return tuple(found)
+
+
+def _range(column: pl.Series) -> tuple[float | str | None, float | str | None]:
+    """Lowest and highest value: numbers as they are, dates as ISO 8601."""
+    if column.dtype.is_float():
+        column = column.fill_nan(None)
+    low, high = (_bound(value) for value in (column.min(), column.max()))
+    return low, high
+
+
+def _bound(value: Any) -> float | str | None:
+    if value is None:
+        return None
+    if isinstance(value, int | float):
+        return float(value) if np.isfinite(value) else None
+    return value.isoformat() if hasattr(value, "isoformat") else str(value)
+
+
+def _source(specialist: Specialist) -> dict[str, Any]:
+    source = specialist.source
+    return {"name": source.name, "modality": source.modality, "digest": source.digest}
+
+
+def _versions() -> dict[str, str]:
+    found = {"python": platform.python_version()}
+    for name in LIBRARIES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def _plain(value: Any) -> Any:
+    """Turn values (dataclasses, paths, numpy numbers) into JSON; what is no number becomes null."""
+    if is_dataclass(value) and not isinstance(value, type):
+        own = {each.name: _plain(getattr(value, each.name)) for each in fields(value)}
+        return own if "strategy" in own else {"kind": type(value).__name__, **own}
+    if isinstance(value, Mapping):
+        return {str(key): _plain(inner) for key, inner in value.items()}
+    if isinstance(value, np.ndarray):
+        return _plain(value.tolist())
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_plain(inner) for inner in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, float):
+        return value if np.isfinite(value) else None
+    return value if isinstance(value, str | int | None) else str(value)
+
+
+def _write(path: Path, content: bytes) -> None:
+    with path.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _old(folder: Path) -> Path:
+    return folder.with_name(f".old-{folder.name}")
+
+
+def _put(new: Path, folder: Path) -> None:
+    """Rename `new` to `folder`; what was there goes when the new one stands."""
+    old = _old(folder)
+    if folder.exists():
+        folder.rename(old)
+    try:
+        new.rename(folder)
+    except OSError:
+        if old.exists():
+            old.rename(folder)
+        raise
+    if old.exists():
+        shutil.rmtree(old)
+
+
+def _recover(folder: Path) -> None:
+    """Bring back what a killed run had put away, and remove what it had half written."""
+    for left in folder.parent.glob(f"{WRITING}*"):
+        shutil.rmtree(left)
+    old = _old(folder)
+    if not old.exists():
+        return
+    if folder.exists():
+        shutil.rmtree(old)
+    else:
+        old.rename(folder)

@@ -1,0 +1,135 @@
+"""What users hand over (lists, dicts, frames) to columns, in the order and number of the rows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from metier.errors import DataError
+from metier.runtime.manifest import InputColumn
+
+MISSING = ("NAType", "NaTType")
+"""Types of the missing values of pandas, known by name so that pandas is not imported."""
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Columns by name, how many rows, the input columns that were not given, unreadable rows."""
+
+    columns: dict[str, list[Any]]
+    count: int
+    absent: tuple[str, ...] = ()
+    reasons: Mapping[int, str] | None = None
+
+
+def to_rows(given: Any, wanted: Sequence[InputColumn]) -> Rows:
+    """Find the wanted columns in what was given; extra columns are ignored, missing ones empty.
+
+    Args:
+        given: a list of texts or image paths (for a bundle with one input column), a list of
+            dicts, a mapping of columns, or a data frame (pandas, polars, pyarrow, datasets).
+        wanted: the input columns of the bundle.
+
+    Raises:
+        DataError: when it is none of these, the columns differ in length, or none is known.
+    """
+    if isinstance(given, str | bytes | Path):
+        raise DataError("predict takes a list of rows, not one value: write [row]")
+    if isinstance(given, Mapping):
+        return _from_columns(given, list(given), wanted)
+    if callable(collect := getattr(given, "collect", None)):
+        given = collect()
+    names = getattr(given, "column_names", None)
+    if names is None:
+        names = getattr(given, "columns", None)
+    if names is not None:
+        return _from_columns(given, list(names), wanted)
+    try:
+        rows = list(given)
+    except TypeError:
+        raise DataError(
+            f"predict takes a list, a mapping of columns or a data frame, not {_type(given)}"
+        ) from None
+    if any(isinstance(row, Mapping) for row in rows):
+        return _from_dicts(rows, wanted)
+    return _from_values(rows, wanted)
+
+
+def _from_columns(given: Any, names: list[Any], wanted: Sequence[InputColumn]) -> Rows:
+    present = [column.name for column in wanted if column.name in names]
+    columns = {name: [_cell(cell) for cell in _cells(given[name], name)] for name in present}
+    lengths = {name: len(cells) for name, cells in columns.items()}
+    if len(set(lengths.values())) > 1:
+        told = ", ".join(f"{name} has {length}" for name, length in lengths.items())
+        raise DataError(f"the columns differ in length: {told}; give every row every column")
+    if not present:
+        _refuse_unknown([str(name) for name in names], wanted)
+    count = next(iter(lengths.values()), 0)
+    return _with_absent(columns, count, wanted)
+
+
+def _from_dicts(rows: list[Any], wanted: Sequence[InputColumn]) -> Rows:
+    reasons = {
+        i: f"a row of type {_type(row)} among dicts"
+        for i, row in enumerate(rows)
+        if not isinstance(row, Mapping)
+    }
+    names = {name for row in rows if isinstance(row, Mapping) for name in row}
+    if names and not any(column.name in names for column in wanted):
+        _refuse_unknown(sorted(map(str, names)), wanted)
+    columns = {
+        column.name: [
+            _cell(row.get(column.name)) if isinstance(row, Mapping) else None for row in rows
+        ]
+        for column in wanted
+        if column.name in names
+    }
+    found = _with_absent(columns, len(rows), wanted)
+    return Rows(found.columns, found.count, found.absent, reasons)
+
+
+def _from_values(rows: list[Any], wanted: Sequence[InputColumn]) -> Rows:
+    if len(wanted) != 1:
+        names = ", ".join(repr(column.name) for column in wanted)
+        raise DataError(f"this bundle reads the columns {names}: give dicts or a data frame")
+    return Rows({wanted[0].name: [_cell(row) for row in rows]}, len(rows))
+
+
+def _with_absent(columns: dict[str, list[Any]], count: int, wanted: Sequence[InputColumn]) -> Rows:
+    absent = tuple(column.name for column in wanted if column.name not in columns)
+    return Rows({**columns, **{name: [None] * count for name in absent}}, count, absent)
+
+
+def _refuse_unknown(names: list[str], wanted: Sequence[InputColumn]) -> None:
+    needed = ", ".join(repr(column.name) for column in wanted)
+    told = ", ".join(repr(name) for name in names[:10]) or "none"
+    raise DataError(
+        f"none of the columns that this bundle reads ({needed}) is there (found: {told})"
+    )
+
+
+def _cells(column: Any, name: str) -> list[Any]:
+    if isinstance(column, str | bytes | Mapping):
+        raise DataError(f"column {name!r} is {_type(column)}, not a list of cells")
+    for method in ("to_pylist", "to_list", "tolist"):
+        turn = getattr(column, method, None)
+        if callable(turn):
+            column = turn()
+            break
+    else:
+        if getattr(column, "columns", None) is not None:
+            raise DataError(f"two columns have the name {name!r}: rename one")
+    try:
+        return list(column)
+    except TypeError:
+        raise DataError(f"column {name!r} is {_type(column)}, not a list of cells") from None
+
+
+def _cell(cell: Any) -> Any:
+    return None if type(cell).__name__ in MISSING else cell
+
+
+def _type(value: Any) -> str:
+    return type(value).__name__
