@@ -71,7 +71,7 @@ class Booster:
         """Scores (n, outputs); a row that cannot be read counts as all missing."""
         if len(table) == 0:
             return np.zeros((0, self.outputs), dtype=np.float32)
-        return self.sums(matrix(self.preprocess, table, cache))
+        return self.sums(matrix(self.preprocess, table))
 
     def sums(self, numbers: Floats) -> Floats:
         """Scores (n, outputs) of encoded rows (n, features)."""

@@ -11,7 +11,7 @@ import numpy as np
 import onnx
 
 from metier.cache import Cache
-from metier.deploy.arrays import blocks
+from metier.deploy.arrays import blocks, matrix
 from metier.deploy.layers import Layer
 from metier.runtime.preprocess import Preprocess
 from metier.types import Floats, Form, Table
@@ -30,7 +30,9 @@ class LinearModel:
         return sum(tensor.size for tensor in self.layer.tensors().values())
 
     def scores(self, table: Table, cache: Cache | None = None) -> Floats:
-        """Scores (n, outputs); NaN where a row cannot be read."""
+        """Scores (n, outputs); NaN where a row cannot be read. Read images are kept in `cache`."""
+        if self.preprocess.kind == "histograms":
+            return self.layer.scores({"features": matrix(self.preprocess, table, cache)})
         found = np.full((len(table), self.layer.outputs), np.nan, dtype=np.float32)
         for rows, arrays in blocks(self.preprocess, table):
             found[rows] = self.layer.scores(arrays)

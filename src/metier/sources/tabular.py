@@ -66,7 +66,12 @@ def open_tabular(name: str = "lightgbm") -> Tabular:
     """
     if name == "lightgbm":
         return Tabular()
-    found = Tabular(Path(name).name, Path(name))
-    if found.text is None:
-        raise SourceError(f"{name}: no LightGBM text file: give a file written by save_model()")
+    path = Path(name).expanduser()
+    if not path.is_file():
+        raise SourceError(
+            f"unknown source {name!r} for a table: give lightgbm, or a file that LightGBM's "
+            "save_model() wrote"
+        )
+    found = Tabular(path.name, path)
+    _ = found.text  # refused now rather than after the data are read
     return found

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, ClassVar
 
@@ -17,6 +17,7 @@ from metier.errors import ChainError, DataError, SourceError
 from metier.runtime.columns import Numbers
 from metier.sources.tabular import Tabular
 from metier.space import Choice, Float, Int, tune
+from metier.training.climb import climb
 from metier.training.columns import fit_codes
 from metier.training.folds import Fold, inner_folds
 from metier.training.growing import Sample, Stop, find_stop, grow
@@ -53,7 +54,7 @@ class Boost:
         l2: penalty on the values of the leaves.
         random: the share of the bags whose trees draw their thresholds (extremely randomised
             trees: Geurts et al., 2006), which makes the bags differ.
-        balance: weigh the rows so that every class weighs the same.
+        balanced: weigh the rows so that every class weighs the same.
         bags: how many boosters are averaged.
         threads: of LightGBM; 0 takes one for small tables and OpenMP's own number for large ones.
     """
@@ -66,7 +67,7 @@ class Boost:
     rows: float = tune(0.8, Float(0.5, 1.0))
     l2: float = tune(1.0, Float(0.01, 30.0, log=True))
     random: float = tune(0.5, Choice((0.0, 0.5, 1.0)))
-    balance: bool = False
+    balanced: bool = False
     bags: int = 4
     threads: int = 0
 
@@ -89,7 +90,7 @@ class Boost:
         goals = _goals(task, task.encode(table), model, numbers)
         notes = []
         for i, goal in enumerate(goals):
-            sample = _sample(goal, numbers, model.preprocess, self.balance)
+            sample = _sample(goal, numbers, model.preprocess, self.balanced)
             folds = inner_folds(table, goal.targets, 1 if len(table) > MANY_ROWS else 3, run.seed)
             members, note = self._grow(goal, sample, folds, _share_of_time(run, len(goals) - i))
             model = replace(model, members=(*model.members, *members))
@@ -113,8 +114,9 @@ class Boost:
             text = grow(sample, settings, self._scaled(stops[kind]), until)
             members.append(Member(text, goal.scale / len(kinds), goal.first))
         used = [self._scaled(stops[kind]) for kind in kinds]
-        loss = float(min(stop.loss for stop in stops.values()))
-        return members, {"leaves": leaves, "trees": used, "inner_loss": loss}
+        loss = min(stop.loss for stop in stops.values())
+        notes = {"leaves": leaves, "trees": used, "inner_loss": loss if folds else None}
+        return members, notes
 
     def _choose(
         self, goal: Goal, sample: Sample, folds: Sequence[Fold], kinds: set[bool], run: Run
@@ -122,10 +124,10 @@ class Boost:
         """Return leaves, and for each kind of tree (drawn thresholds or not) where to stop."""
         until = _moment(run, 1 - FOR_GROWING)
         tried: dict[int, Stop] = {}
+        if not folds:
+            return self.leaves or FIRST, {kind: Stop(UNJUDGED, 0.0, 0.0, 1.0) for kind in kinds}
 
         def stop_of(leaves: int, kind: bool) -> Stop:
-            if not folds:
-                return Stop(UNJUDGED, float("nan"), 0.0, 1.0)
             settings = self._settings(goal, sample, leaves, kind, run.seed * 1000)
             patience = max(20, round(2 / self.rate))
             return find_stop(sample, folds, settings, self.trees, patience, until)
@@ -135,7 +137,7 @@ class Boost:
             run.report(len(tried), -min(stop.loss for stop in tried.values()))
             return tried[leaves].loss
 
-        leaves = self.leaves or _climb(loss_of, until)
+        leaves = self.leaves or climb(LEAVES, FIRST, loss_of, until)
         stops = {kind: stop_of(leaves, kind) for kind in kinds if kind or leaves not in tried}
         if leaves in tried:
             stops.setdefault(min(kinds), tried[leaves])
@@ -232,32 +234,13 @@ def _offset(goals: Sequence[Goal], outputs: int) -> tuple[float, ...]:
     return tuple(found)
 
 
-def _sample(goal: Goal, numbers: Floats, preprocess: Any, balance: bool) -> Sample:
+def _sample(goal: Goal, numbers: Floats, preprocess: Any, balanced: bool) -> Sample:
     weights = None
-    if balance and not goal.objective.startswith("regression"):
+    if balanced and not goal.objective.startswith("regression"):
         _, which, counts = np.unique(goal.targets, return_inverse=True, return_counts=True)
         weights = (len(goal.targets) / (len(counts) * counts))[which]
     codes = preprocess.categorical if isinstance(preprocess, Numbers) else ()
     return Sample(numbers, goal.targets, codes, weights, goal.start)
-
-
-def _climb(loss_of: Callable[[int], float], until: float | None) -> int:
-    """Return the number of leaves with the lowest loss, going up from the first, else down."""
-    place = best = LEAVES.index(FIRST)
-    lowest = loss_of(FIRST)
-    for step in (1, -1):
-        place = LEAVES.index(FIRST)
-        while 0 <= place + step < len(LEAVES):
-            if until is not None and time.monotonic() > until:
-                break
-            place += step
-            loss = loss_of(LEAVES[place])
-            if not loss < lowest:
-                break
-            best, lowest = place, loss
-        if best != LEAVES.index(FIRST):
-            break
-    return LEAVES[best]
 
 
 def _moment(run: Run, share: float) -> float | None:
