@@ -218,7 +218,7 @@ def _use(report: Report, snippet: str) -> str:
         "tabular": 'polars.read_csv("new.csv")',
     }[report.modality]
     first = "import metier, polars" if report.modality == "tabular" else "import metier"
-    own = f'{first}\nprint(metier.load(".").predict({given}))\n'
+    own = f'{first}\nprint(metier.load(".").predict({given}).answers)\n'
     return "\n\n".join(
         (
             "## How to use it",

@@ -16,7 +16,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from metier.report import plots, wording
-from metier.report.content import Confusion, Entry, Report, ranked
+from metier.report.confusion import confused_pairs, heat_map, per_class
+from metier.report.content import Entry, Report, ranked
 from metier.types import Finding
 
 FRONT = 10
@@ -69,7 +70,7 @@ def _environment(report: Report) -> Environment:
         "parameters": wording.parameters,
         "value": wording.value_of,
         "interval": wording.interval_of,
-        "shorten": plots.shorten,
+        "shorten": wording.shorten,
         "learning_curve": plots.learning_curve,
         "reliability_diagram": plots.reliability_diagram,
         "description": partial(_description, report),
@@ -104,8 +105,8 @@ def _context(report: Report, examples: bool) -> dict[str, Any]:
         "off_scale": any(e.value is not None and not axis.holds(e.value) for e in front + behind),
         "interval": wording.interval,
         "gains": [list(group) for _, group in groupby(_by_unit(report), _unit)],
-        "heat_map": plots.heat_map(confusion) if confusion else None,
-        "pairs": plots.confused_pairs(confusion) if confusion else [],
+        "heat_map": heat_map(confusion) if confusion else None,
+        "pairs": confused_pairs(confusion) if confusion else [],
         "per_class": per_class(confusion) if confusion else [],
         "scatter": plots.scatter_plot(report.scatter) if report.scatter else None,
         "mistakes": report.mistakes,
@@ -124,7 +125,10 @@ def _asset(name: str) -> Markup:
 def _policy(script: str) -> str:
     """Return a content security policy: our own script by its hash, pictures only from the page."""
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    return f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{digest}'"
+    return (
+        "default-src 'none'; img-src data:; style-src 'unsafe-inline'; "
+        f"script-src 'sha256-{digest}'"
+    )
 
 
 def _moment(created: str) -> str:
@@ -241,23 +245,6 @@ def _gain_ticks(axis: plots.Axis, group: list[Finding]) -> list[dict[str, str]]:
     return _ticks(axis) if any(found.value is not None for found in group) else []
 
 
-def per_class(confusion: Confusion) -> list[tuple[str, str, str, int]]:
-    """Return (label, recall, precision, rows), the lowest recall first."""
-    found = []
-    for i, label in enumerate(confusion.labels):
-        rows = sum(confusion.matrix[i])
-        said = sum(row[i] for row in confusion.matrix)
-        right = confusion.matrix[i][i]
-        recall = right / rows if rows else None
-        precision = right / said if said else None
-        found.append((recall, label, precision, rows))
-    found.sort(key=lambda each: (each[0] is None, each[0] or 0.0, each[1]))
-    return [
-        (label, wording.number(recall, (1.0,)), wording.number(precision, (1.0,)), rows)
-        for recall, label, precision, rows in found
-    ]
-
-
 def _python_use(report: Report) -> str:
     expect = f", expect={report.digest!r}" if report.digest else ""
     rows = {
@@ -268,6 +255,6 @@ def _python_use(report: Report) -> str:
     lines = [
         "import metier",
         f"specialist = metier.load({report.bundle!r}{expect})",
-        f"specialist.predict({rows})",
+        f"specialist.predict({rows}).answers",
     ]
     return "\n".join(["import polars", *lines] if report.modality == "tabular" else lines)

@@ -1,8 +1,8 @@
 """Ten lines that predict with a bundle and no metier: for the card, and proof that none is needed.
 
 They are meant to be run inside the folder of the bundle. What a bundle needs (labels, temperature,
-thresholds, costs, column encodings) is read from its `metier.json`, never copied into the text, so
-nothing that a user wrote ends up in code.
+thresholds, costs, column encodings) is read from its `metier.json`, so nothing that a user wrote
+ends up in code, but for column names as quoted literals.
 """
 
 from __future__ import annotations
@@ -44,12 +44,13 @@ def _text(spec: Mapping[str, Any]) -> list[str]:
         lines.append("windows = tokenizer.encode_batch(texts)")
     else:
         lines += [
-            f"rows = [[e, *e.overflowing][:{int(spec['limit'])}] for e in tokenizer.encode_batch(texts)]",
-            "windows = [w for row in rows for w in row]",
-            "assign = np.array([[sum(w.attention_mask) * (w in row) for w in windows] for row in rows], np.float32)",
+            "encoded = tokenizer.encode_batch(texts)",
+            f"rows = [[each, *each.overflowing][:{int(spec['limit'])}] for each in encoded]",
+            "windows = [window for row in rows for window in row]",
+            "assign = np.eye(len(rows))[:, [i for i, row in enumerate(rows) for _ in row]]",
+            "assign *= [sum(window.attention_mask) for window in windows]",
         ]
-    if spec["windows"] == "pool":
-        feeds += ', "assign": assign / assign.sum(1, keepdims=True)'
+        feeds += ', "assign": (assign / assign.sum(1, keepdims=True)).astype(np.float32)'
     return [*lines, f"feeds = {{{feeds}}}"]
 
 
@@ -106,28 +107,28 @@ def _table(spec: Mapping[str, Any]) -> list[str]:
 _FILL = 'np.nan if c.get("fill") is None else c["fill"]'
 _KNOWN = 'c.get("vocabulary", [])'
 _ENCODED = {
-    "missing": 'if c["encoding"] == "missing": return [cell is None]',
-    "raw": f'if c["encoding"] == "raw": return [({_FILL}) if cell is None else cell]',
-    "scaled": (
-        'if c["encoding"] == "scaled": return '
-        f'[({_FILL}) if cell is None else (cell - c.get("mean", 0)) / c.get("scale", 1)]'
-    ),
-    "code": f'if c["encoding"] == "code": return [{_KNOWN}.index(cell) if cell in {_KNOWN} else -1]',
-    "onehot": f'if c["encoding"] == "onehot": return [cell == known for known in {_KNOWN}]',
-    "target": (
-        f'if c["encoding"] == "target": return [dict(zip({_KNOWN}, c["values"])).get(cell, {_FILL})]'
-    ),
+    encoding: f'if c["encoding"] == "{encoding}": return [{numbers}]'
+    for encoding, numbers in {
+        "missing": "cell is None",
+        "raw": f"({_FILL}) if cell is None else cell",
+        "scaled": f'({_FILL}) if cell is None else (cell - c.get("mean", 0)) / c.get("scale", 1)',
+        "code": f"{_KNOWN}.index(cell) if cell in {_KNOWN} else -1",
+        "onehot": f"*(cell == known for known in {_KNOWN})",
+        "target": f'dict(zip({_KNOWN}, c["values"])).get(cell, {_FILL})',
+    }.items()
 }
+"""How a cell becomes numbers, by the encoding of its column, as `metier.runtime.columns` does."""
 
 
 def _other(spec: Mapping[str, Any]) -> list[str]:
+    cells = ", ".join(f"{name!r}: [None]" for name in _names(spec))
     return [
         "import json, numpy as np, onnxruntime",
         "from pathlib import Path",
         "from metier.runtime.preprocess import restore  # loads neither torch nor transformers",
         'about = json.load(open("metier.json", encoding="utf-8"))',
         'reader = restore(about["preprocess"], Path("."))',
-        f"row = {{{', '.join(f'{name!r}: [None]' for name in _names(spec))}}}  # put your values here",
+        f"row = {{{cells}}}  # put your values here",
         "feeds = reader.collate([e for e in reader.encode(row).examples if e is not None])",
     ]
 

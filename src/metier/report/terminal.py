@@ -84,7 +84,7 @@ def _print_columns(report: Report, entries: list[Entry], console: Console) -> No
 
 
 def _cells(entry: Entry) -> tuple[str, ...]:
-    marks = [entry.state] if entry.state != "tried" else []
+    marks: list[str] = [entry.state] if entry.state != "tried" else []
     if entry.tied and entry.state != "chosen":
         marks.append("tie")
     return (

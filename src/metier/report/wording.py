@@ -173,3 +173,8 @@ def times(n: int) -> str:
     ('once', '3 times')
     """
     return {0: "never", 1: "once", 2: "twice"}.get(n, f"{n} times")
+
+
+def shorten(text: str, most: int) -> str:
+    """Return a text cut to at most `most` characters, with an ellipsis where it was cut."""
+    return text if len(text) <= most else text[: most - 1].rstrip() + "…"
