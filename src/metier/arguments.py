@@ -6,6 +6,7 @@ Defaults are declared once, in the api: an option that was not given is absent f
 from __future__ import annotations
 
 import argparse
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
@@ -276,11 +277,14 @@ def _costs(text: str) -> dict[str, float]:
     """``fn=5,fp=1`` as a mapping."""
     found: dict[str, float] = {}
     for part in text.split(","):
-        name, equals, value = part.partition("=")
+        name, _, value = part.rpartition("=")
         try:
-            found[name.strip()] = float(value)
+            cost = float(value) if name.strip() else None
         except ValueError:
-            equals = ""
-        if not equals:
+            cost = None
+        if cost is None:
             raise argparse.ArgumentTypeError(f"{part!r} is not of the form name=cost")
+        if not 0 <= cost < math.inf:
+            raise argparse.ArgumentTypeError(f"{part!r}: a cost is a number of 0 or more")
+        found[name.strip()] = cost
     return found

@@ -27,13 +27,15 @@ if TYPE_CHECKING:
     from metier.report.terminal import Progress
     from metier.types import Finding
 
+Command = Callable[[argparse.Namespace], None]
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit code."""
+
+def main(argv: Sequence[str] | None = None, commands: Mapping[str, Command] | None = None) -> int:
+    """Run one command and return its exit code. `commands` replaces what the words do."""
     words = list(sys.argv[1:] if argv is None else argv)
     try:
         args = parse(words)
-        COMMANDS[args.command](args)
+        (commands or COMMANDS)[args.command](args)
         sys.stdout.flush()
     except (InputError, MissingExtraError) as error:
         return _refuse(str(error), 2)
@@ -71,7 +73,8 @@ def _specialize(args: argparse.Namespace) -> None:
 
     with _progress() as progress:
         result = api.specialize(args.data, progress=progress, **_given(args))
-    print_summary(result.report, _console())
+    paths = {"report": str(result.page), "bundle": str(result.bundle)}
+    print_summary(result.report, _console(), paths)
     if "json" in args:
         _print_json(result.to_json())
 
@@ -100,7 +103,14 @@ def _rank(args: argparse.Namespace) -> None:
 def _predict(args: argparse.Namespace) -> None:
     from metier import api
 
-    api.predict(args.bundle, args.data, **_given(args))
+    out = args.out if "out" in args else sys.stdout.buffer
+    found = api.predict(args.bundle, args.data, out=out)
+    for warning in found.warnings:
+        print(f"warning: {warning}", file=sys.stderr)
+    if found.reasons:
+        row, reason = next(iter(found.reasons.items()))
+        told = f"{len(found.reasons)} of {len(found)} rows could not be read (row {row}: {reason})"
+        print(f"warning: {told}; see the column `reason`", file=sys.stderr)
 
 
 def _evaluate(args: argparse.Namespace) -> None:
@@ -147,7 +157,7 @@ def _doctor(args: argparse.Namespace) -> None:
         _print_json({"symptoms": found, "broken": len(faults)})
 
 
-COMMANDS: dict[str, Callable[[argparse.Namespace], None]] = {
+COMMANDS: dict[str, Command] = {
     "specialize": _specialize,
     "check": _check,
     "rank": _rank,
@@ -176,12 +186,10 @@ def _print_json(value: Any) -> None:
 
 
 def _progress() -> Progress:
-    """Live progress on standard error; quiet and plain when nobody watches."""
-    from rich.console import Console
-
+    """Live progress on standard error; plain lines when nobody watches."""
     from metier.report.terminal import Progress
 
-    return Progress(Console(stderr=True))
+    return Progress()
 
 
 def _console() -> Console:

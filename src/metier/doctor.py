@@ -103,10 +103,11 @@ def breakages(fault: Callable[[str], str | None] = import_fault) -> tuple[Sympto
     A torchvision that was built for another torch makes transformers fail to import, although
     metier needs no torchvision: transformers imports it when it sees it.
     """
-    found = []
-    torchvision = _torchvision()
-    if torchvision is not None:
-        found.append(torchvision)
+    found: list[Symptom] = []
+    torch, torchvision = _version("torch"), _version("torchvision")
+    if torch is not None and torchvision is not None:
+        wrong = torchvision_fault(torch, torchvision, requires("torchvision") or [])
+        found += [wrong] if wrong is not None else []
     for module in IMPORTED:
         name = "scikit-learn" if module == "sklearn" else module
         if _version(name) is None:
@@ -118,12 +119,9 @@ def breakages(fault: Callable[[str], str | None] = import_fault) -> tuple[Sympto
     return tuple(found)
 
 
-def _torchvision() -> Symptom | None:
-    """Compare what torchvision was built for with the torch that is installed."""
-    torch, torchvision = _version("torch"), _version("torchvision")
-    if torch is None or torchvision is None:
-        return None
-    wanted = torch_wanted(requires("torchvision") or [])
+def torchvision_fault(torch: str, torchvision: str, requirements: list[str]) -> Symptom | None:
+    """Compare the torch that torchvision's `requirements` pin with the one that is installed."""
+    wanted = torch_wanted(requirements)
     if wanted is None or wanted.split("+")[0] == torch.split("+")[0]:
         return None
     return Symptom(

@@ -1,0 +1,67 @@
+"""Exit codes, one-line errors, and what goes where."""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import json
+from collections.abc import Callable
+
+import pytest
+
+from metier.arguments import build_parser
+from metier.cli import COMMANDS, main
+from metier.errors import DataError, MissingExtraError, ParityError
+
+
+def raising(error: BaseException) -> dict[str, Callable[[argparse.Namespace], None]]:
+    """Commands that fail in one way."""
+
+    def run(args: argparse.Namespace) -> None:
+        raise error
+
+    return dict.fromkeys(COMMANDS, run)
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "said"),
+    [
+        (DataError("a.csv: empty"), 2, "error: a.csv: empty"),
+        (MissingExtraError("peft", "lora", "lora"), 2, "pip install 'metier[lora]'"),
+        (ParityError("differs by 1"), 1, "error: differs by 1"),
+        (KeyboardInterrupt(), 130, "--resume goes on"),
+        (OSError(errno.ENOSPC, "No space left on device"), 1, "the disk is full"),
+        (PermissionError(errno.EACCES, "Permission denied", "/x"), 2, "/x: permission denied"),
+    ],
+)
+def test_errors_are_one_line_and_a_code(
+    error: BaseException, code: int, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["specialize", "a.csv"], raising(error)) == code
+    shown = capsys.readouterr()
+    assert said in shown.err
+    assert shown.err.count("\n") == 1
+    assert shown.out == ""
+
+
+def test_a_bug_is_not_hidden() -> None:
+    with pytest.raises(ZeroDivisionError):
+        main(["specialize", "a.csv"], raising(ZeroDivisionError()))
+
+
+def test_every_command_of_the_parser_does_something() -> None:
+    action = next(a for a in build_parser()._actions if isinstance(a, argparse._SubParsersAction))
+    assert set(action.choices) == set(COMMANDS)
+
+
+def test_nothing_said_prints_the_help(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main([])
+    assert stopped.value.code == 0
+    assert "specialize" in capsys.readouterr().out
+
+
+def test_json_is_the_last_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["strategies", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert "probe" in {row["name"] for row in found["strategies"]}

@@ -1,0 +1,64 @@
+"""Predictions as a table."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from metier.errors import OptionError
+from metier.output import tabulate, write
+from metier.runtime.session import Predictions
+
+
+def two_classes() -> Predictions:
+    """Three rows; the second could not be read."""
+    probabilities = np.array([[0.9, 0.1], [np.nan, np.nan], [0.2, 0.8]])
+    return Predictions(["no", None, "yes"], probabilities, ("no", "yes"), {1: "not an image"})
+
+
+def test_columns_in_order_with_paths_and_reasons() -> None:
+    frame = tabulate(two_classes(), ["a.png", "b.png", "c.png"])
+    assert frame.columns == ["path", "prediction", "probability_no", "probability_yes", "reason"]
+    assert frame.row(1) == ("b.png", None, None, None, "not an image")
+    assert frame.height == 3
+
+
+def test_regression_has_one_column() -> None:
+    frame = tabulate(Predictions([1.5, 2.5], None, ()))
+    assert frame.rows() == [(1.5,), (2.5,)]
+
+
+@pytest.mark.parametrize("name", ["out.csv", "out.parquet", "OUT.CSV"])
+def test_what_is_written_reads_back(tmp_path: Path, name: str) -> None:
+    frame = tabulate(two_classes())
+    write(frame, tmp_path / name)
+    read = pl.read_parquet if name.endswith("parquet") else pl.read_csv
+    assert read(tmp_path / name).equals(frame)
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_labels_of_a_row_are_joined_in_csv_and_a_list_in_parquet(tmp_path: Path) -> None:
+    probabilities = np.array([[0.9, 0.8], [0.1, 0.2]])
+    frame = tabulate(Predictions([["a", "b"], []], probabilities, ("a", "b")))
+    stream = io.BytesIO()
+    write(frame, stream)
+    assert stream.getvalue().decode().splitlines()[1].startswith("a|b,")
+    write(frame, tmp_path / "x.parquet")
+    assert pl.read_parquet(tmp_path / "x.parquet")["prediction"].to_list() == [["a", "b"], []]
+
+
+@pytest.mark.parametrize("name", ["out.xlsx", "out", "none/out.csv"])
+def test_places_that_cannot_be_written_are_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(OptionError, match="--out"):
+        write(tabulate(two_classes()), tmp_path / name)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_no_rows() -> None:
+    frame = tabulate(Predictions([], np.empty((0, 2)), ("no", "yes")))
+    assert frame.columns == ["prediction", "probability_no", "probability_yes"]
+    assert frame.height == 0
