@@ -85,7 +85,13 @@ def classification(labels: tuple[str, ...] = INTENTS, right: float = 0.9) -> Rep
             )
         ),
         mistakes=tuple(
-            Mistake(17 * i + 4, {"text": TEXTS[i % 4]}, labels[i % len(labels)], labels[(i + 1) % len(labels)], p)
+            Mistake(
+                17 * i + 4,
+                {"text": TEXTS[i % 4]},
+                labels[i % len(labels)],
+                labels[(i + 1) % len(labels)],
+                p,
+            )
             for i, p in enumerate(np.linspace(0.97, 0.52, 16).tolist())
         ),
         data_findings=data_findings(),
@@ -123,27 +129,141 @@ def entries() -> tuple[Entry, ...]:
     tuned = {"train": "top 2 blocks", "rate": 0.00021, "epochs": 6}
     return (
         Entry("majority", "majority", "", {}, 0.133, 0.075, 0.2, 120, 0.01, 812, "baseline"),
-        Entry("classical", "classical", "", {"ngrams": 2}, 0.742, 0.66, 0.82, 120, 2.4, 410_000, "baseline", "no transfer"),
-        Entry("generalist", "generalist", source, {}, 0.708, 0.625, 0.783, 120, 3.0, 90_400_000, "baseline"),
-        Entry("probe", "probe", source, {"strength": 1.2}, 0.892, 0.833, 0.942, 120, 4.1, 90_420_000, tied=True),
-        Entry("finetune 7", "finetune", source, tuned, 0.925, 0.875, 0.967, 120, 71.3, 90_420_000, "chosen"),
-        Entry("finetune 3", "finetune", source, {"train": "all", "rate": 5e-5}, 0.917, 0.867, 0.958, 120, 140.2, None, tied=True),
-        Entry("lora 2", "lora", source, {"rank": 8, "rate": 2e-4}, None, seconds=31.0, state="cut", note="stopped after epoch 2: hopeless"),
-        Entry("finetune 5", "finetune", source, {"train": "all", "rate": 9e-3}, None, seconds=12.0, state="failed", note="the loss became not-a-number"),
+        Entry(
+            "classical",
+            "classical",
+            "",
+            {"ngrams": 2},
+            0.742,
+            0.66,
+            0.82,
+            120,
+            2.4,
+            410_000,
+            "baseline",
+            "no transfer",
+        ),
+        Entry(
+            "generalist",
+            "generalist",
+            source,
+            {},
+            0.708,
+            0.625,
+            0.783,
+            120,
+            3.0,
+            90_400_000,
+            "baseline",
+        ),
+        Entry(
+            "probe",
+            "probe",
+            source,
+            {"strength": 1.2},
+            0.892,
+            0.833,
+            0.942,
+            120,
+            4.1,
+            90_420_000,
+            tied=True,
+        ),
+        Entry(
+            "finetune 7",
+            "finetune",
+            source,
+            tuned,
+            0.925,
+            0.875,
+            0.967,
+            120,
+            71.3,
+            90_420_000,
+            "chosen",
+        ),
+        Entry(
+            "finetune 3",
+            "finetune",
+            source,
+            {"train": "all", "rate": 5e-5},
+            0.917,
+            0.867,
+            0.958,
+            120,
+            140.2,
+            None,
+            tied=True,
+        ),
+        Entry(
+            "lora 2",
+            "lora",
+            source,
+            {"rank": 8, "rate": 2e-4},
+            None,
+            seconds=31.0,
+            state="cut",
+            note="stopped after epoch 2: hopeless",
+        ),
+        Entry(
+            "finetune 5",
+            "finetune",
+            source,
+            {"train": "all", "rate": 9e-3},
+            None,
+            seconds=12.0,
+            state="failed",
+            note="the loss became not-a-number",
+        ),
         *(
-            Entry(f"finetune {9 + k}", "finetune", source, {"rate": 1e-4 * k}, 0.9 - 0.01 * k, 0.84 - 0.01 * k, 0.95 - 0.01 * k, 120, 60.0 + k)
+            Entry(
+                f"finetune {9 + k}",
+                "finetune",
+                source,
+                {"rate": 1e-4 * k},
+                0.9 - 0.01 * k,
+                0.84 - 0.01 * k,
+                0.95 - 0.01 * k,
+                120,
+                60.0 + k,
+            )
             for k in range(8)
         ),
-    )  # fmt: skip
+    )
 
 
 def comparisons() -> tuple[Finding, ...]:
     return (
-        Finding("against the generalist", "20.6 points better than the general model.", 20.6, 14.4, 26.7, 180, details={"unit": "points"}),
-        Finding("against classical", "16.1 points better than learning from nothing.", 16.1, 10.0, 22.2, 180, details={"unit": "points"}),
-        Finding("against the runner-up", "Not distinguishable from finetune 3.", 0.6, -2.8, 3.9, 180, "info", details={"unit": "points"}),
+        Finding(
+            "against the generalist",
+            "20.6 points better than the general model.",
+            20.6,
+            14.4,
+            26.7,
+            180,
+            details={"unit": "points"},
+        ),
+        Finding(
+            "against classical",
+            "16.1 points better than learning from nothing.",
+            16.1,
+            10.0,
+            22.2,
+            180,
+            details={"unit": "points"},
+        ),
+        Finding(
+            "against the runner-up",
+            "Not distinguishable from finetune 3.",
+            0.6,
+            -2.8,
+            3.9,
+            180,
+            "info",
+            details={"unit": "points"},
+        ),
         Finding("overfitting", "Validation and proof agree: no sign of overfitting.", None),
-    )  # fmt: skip
+    )
 
 
 def curves() -> tuple[Curve, ...]:
@@ -161,23 +281,53 @@ def curves() -> tuple[Curve, ...]:
 
 def data_findings() -> tuple[Finding, ...]:
     return (
-        Finding("near duplicates", "41 texts are nearly the same as another; each group was kept on one side of every split.", 41, level="info", rows=tuple(range(3, 290, 7)), details={"examples": ["hi, i got chargd twice", "hi i got charged twice!"]}),
-        Finding("label errors", "5 rows look wrongly labelled.", 5, level="warning", rows=(14, 88, 203, 377, 512)),
-        Finding("leakage", "The column 'queue' alone tells the target in 99 % of rows; it was left out.", level="problem"),
-        Finding("missing values", "12 rows have no product.", 12, rows=(1, 2, 3, 5, 8, 13, 21, 34, 55, 89, 144, 233)),
-    )  # fmt: skip
+        Finding(
+            "near duplicates",
+            "41 texts are nearly the same as another; each group stays on one side.",
+            41,
+            level="info",
+            rows=tuple(range(3, 290, 7)),
+            details={"examples": ["hi, i got chargd twice", "hi i got charged twice!"]},
+        ),
+        Finding(
+            "label errors",
+            "5 rows look wrongly labelled.",
+            5,
+            level="warning",
+            rows=(14, 88, 203, 377, 512),
+        ),
+        Finding(
+            "leakage",
+            "The column 'queue' alone tells the target in 99 % of rows; it was left out.",
+            level="problem",
+        ),
+        Finding(
+            "missing values",
+            "12 rows have no product.",
+            12,
+            rows=(1, 2, 3, 5, 8, 13, 21, 34, 55, 89, 144, 233),
+        ),
+    )
 
 
 def cost() -> tuple[Finding, ...]:
     return (
         Finding("parameters", "", 22_716_296, details={"unit": "count"}),
         Finding("multiply-adds", "for a text of 24 tokens", 5.1e8, details={"unit": "count"}),
-        Finding("latency", "one row at a time, median", 0.0062, 0.0058, 0.0071, 200, details={"unit": "seconds"}),
+        Finding(
+            "latency",
+            "one row at a time, median",
+            0.0062,
+            0.0058,
+            0.0071,
+            200,
+            details={"unit": "seconds"},
+        ),
         Finding("throughput", "batches of 32", 512.0, details={"unit": "per second"}),
         Finding("size", "", 90_420_000, details={"unit": "bytes"}),
         Finding("peak memory", "while training", 812_000_000, details={"unit": "bytes"}),
         Finding("training", "all candidates", 247.0, details={"unit": "seconds"}),
-    )  # fmt: skip
+    )
 
 
 def confused(n: int, rng: np.random.Generator, right: float) -> tuple[tuple[int, ...], ...]:

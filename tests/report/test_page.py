@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from metier.report.content import Entry, Mistake, Report, to_json
+from metier.report.content import Confusion, Entry, Mistake, Report, to_json
 from metier.report.page import render_page
 from metier.types import Finding, Step
 
@@ -61,7 +61,7 @@ def hostile(report: Report) -> Report:
         command=HOSTILE,
         bundle=HOSTILE,
         leaderboard=(Entry(HOSTILE, HOSTILE, HOSTILE, {HOSTILE: HOSTILE}, 0.5, note=HOSTILE),),
-        confusion=replace(report.confusion, labels=(HOSTILE, "b"), matrix=((1, 2), (3, 4))),
+        confusion=Confusion((HOSTILE, "b"), ((1, 2), (3, 4))),
         mistakes=(Mistake(1, {HOSTILE: HOSTILE, "b": HOSTILE}, HOSTILE, HOSTILE, 0.9),),
         data_findings=(Finding(HOSTILE, HOSTILE, details={"examples": [HOSTILE]}),),
         comparisons=(Finding(HOSTILE, HOSTILE, 1.0, 0.5, 1.5, details={"unit": HOSTILE}),),
@@ -145,9 +145,7 @@ def test_every_number_of_the_proof_and_every_state_is_shown(tickets: Report) -> 
 
 
 def test_many_candidates_are_folded_but_never_lost(tickets: Report) -> None:
-    many = tuple(
-        Entry(f"trial {k}", "finetune", "s", {}, 0.9 - k / 1000, n=100) for k in range(60)
-    )
+    many = tuple(Entry(f"trial {k}", "finetune", "s", {}, 0.9 - k / 1000, n=100) for k in range(60))
     page = render_page(replace(tickets, leaderboard=(*tickets.leaderboard, *many)))
     shown, folded = page.split("more candidates</summary>")
     assert "majority" in shown and "generalist" in shown
@@ -163,8 +161,9 @@ def test_a_bare_report_is_a_page_too(tickets: Report) -> None:
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("chrome")
 FLAGS = (
-    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-sync "
-    "--disable-background-networking --disable-component-update --enable-logging=stderr --v=0"
+    "--headless --hide-scrollbars --no-sandbox --disable-gpu --disable-quic --no-first-run "
+    "--disable-sync --disable-background-networking --disable-component-update "
+    "--enable-logging=stderr --v=0"
 )
 FRAME = """<!doctype html><body>
 <iframe id="f" style="border:0;width:{width}px;height:800px" srcdoc="{page}"></iframe>
@@ -176,7 +175,8 @@ document.getElementById("f").addEventListener("load", (event) => {{
     .filter((each) => !each.closest(".scroll") && !each.closest(".unseen"))
     .filter((each) => each.getBoundingClientRect().right > {width} + 1)
     .map((each) => each.tagName + "." + each.className);
-  document.body.dataset.found = JSON.stringify([root.scrollWidth, root.clientWidth, wide.slice(0, 5)]);
+  document.body.dataset.found = JSON.stringify(
+    [root.scrollWidth, root.clientWidth, wide.slice(0, 5)]);
 }});
 </script>"""
 

@@ -231,7 +231,7 @@ def _use(report: Report, snippet: str) -> str:
 
 
 def _origin(report: Report) -> str:
-    steps = [f"`{_plain(report.source)}`", *(f"`{_plain(s.strategy)}`" for s in report.lineage)]
+    steps = [_text(report.source), *(_text(step.strategy) for step in report.lineage)]
     made = ", ".join(f"{_text(name)} {_text(v)}" for name, v in report.versions.items())
     lines = ["## Lineage", " → ".join(steps), f"Made on {_text(report.created)}."]
     lines.append(f"Versions: {made}." if made else "")
@@ -256,10 +256,6 @@ def _code(text: str) -> str:
     longest = max((len(run) for run in re.findall(r"`+", text)), default=0)
     fence = "`" * max(3, longest + 1)
     return f"{fence}python\n{text.rstrip()}\n{fence}"
-
-
-def _plain(text: str) -> str:
-    return _CONTROLS.sub(" ", text).replace("`", "'")
 
 
 def _text(text: str) -> str:
