@@ -250,3 +250,26 @@ def test_a_metric_that_is_not_defined_says_so() -> None:
     found = interval("roc_auc", np.zeros(20, np.int64), scores, Decision("binary", ("a", "b")))
     assert found.value is None
     assert "not defined" in found.verdict
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_row_that_could_not_be_read_is_not_right(kind: TaskKind) -> None:
+    y, scores, decision = example(kind, n=100)
+    broken = scores.copy()
+    broken[:20] = np.nan
+    for name in names(kind):
+        if name == "calibration_error":
+            continue
+        whole, holed = (measure(name, y, each, decision) for each in (scores, broken))
+        assert np.isfinite(holed)
+        if name in ("accuracy", "f1_micro", "mcc", "spearman", "log_loss"):
+            assert (holed < whole) == METRICS[name].higher_is_better
+    with pytest.raises(ValueError, match="none of the 100 rows"):
+        measure(name, y, np.full_like(scores, np.nan), decision)
+
+
+def test_no_answer_to_the_first_class_is_no_right_answer() -> None:
+    decision = Decision("binary", ("a", "b"), costs=((0.0, 1.0), (5.0, 0.0)))
+    y, scores = np.array([0, 0, 1]), np.array([[np.nan, np.nan], [9.0, 0.0], [np.nan, 0.0]])
+    assert measure("accuracy", y, scores, decision) == pytest.approx(1 / 3)
+    assert measure("cost", y, scores, decision) == pytest.approx((1 + 0 + 5) / 3)

@@ -17,6 +17,8 @@ from scipy.sparse import csr_array
 from metier.runtime.postprocess import Decision, TaskKind
 
 Array = NDArray[np.float64]
+NO_ANSWER = -1
+"""The choice for a row that could not be read: no class, and no flag of a label."""
 
 
 @dataclass(frozen=True)
@@ -96,17 +98,27 @@ def ratio(part: Array, whole: Array, of_nothing: float = 0.0) -> Array:
 def answers_of(y: NDArray[Any], scores: NDArray[Any], decision: Decision) -> Answers:
     """Put the truth beside what scores and a decision rule answer.
 
-    `y` is what `Task.encode` returns, `scores` are (n, outputs). Raises ValueError when their
-    lengths differ.
+    `y` is what `Task.encode` returns, `scores` are (n, outputs). A row whose scores are not finite
+    could not be read. It has no answer, which is never right, and all classes are equally likely;
+    in regression the mean of the other predictions stands for it. Raises ValueError when the
+    lengths differ, or no row at all has finite scores.
     """
     if len(y) != len(scores):
         raise ValueError(f"{len(y)} targets but {len(scores)} rows of scores")
+    values = np.array(scores, dtype=np.float64)
+    unread = ~np.isfinite(values).all(axis=1)
+    if len(values) and unread.all():
+        raise ValueError(f"none of the {len(values)} rows has finite scores")
+    values[unread] = values[~unread].mean() if decision.kind == "regression" else 0.0
+    choices = np.array(decision.choices(values))
+    if decision.kind != "regression":
+        choices[unread] = NO_ANSWER
     return Answers(
         kind=decision.kind,
         labels=decision.labels,
         truth=np.asarray(y),
-        choices=decision.choices(scores),
-        probabilities=decision.probabilities(scores),
+        choices=choices,
+        probabilities=decision.probabilities(values),
         costs=decision.costs,
     )
 

@@ -26,12 +26,15 @@ def fit_temperature(scores: NDArray[Any], y: NDArray[Any], kind: TaskKind) -> fl
 
     Minimises the log loss over one number (Guo et al., 2017), between 0.05 and 20. The truth is
     softened by 1 in n + 2 (Platt, 1999), so that scores which separate the classes perfectly get
-    a finite temperature, and few rows a cautious one. 1 for regression, and for no rows.
+    a finite temperature, and few rows a cautious one. Rows without finite scores are left out. 1
+    for regression, and for no rows.
 
     >>> scores = np.array([[4.0, 0.0], [4.0, 0.0], [0.0, 4.0], [4.0, 0.0]])
     >>> fit_temperature(scores, np.array([0, 0, 1, 1]), "binary") > 1
     True
     """
+    readable = np.isfinite(scores).all(axis=1)
+    scores, y = scores[readable], y[readable]
     if kind == "regression" or not len(y):
         return 1.0
     logits, targets = _soft(np.asarray(scores, np.float64), np.asarray(y), kind)

@@ -108,4 +108,7 @@ def cost(sample: Sample) -> Array:
     answers = sample.answers
     if not answers.costs:
         return 1.0 - accuracy(sample)
-    return sample.mean(np.asarray(answers.costs)[answers.truth, answers.choices])
+    costs = np.asarray(answers.costs)
+    # no answer is chosen with index -1: the dearest of the errors
+    costs = np.column_stack([costs, costs.max(axis=1)])
+    return sample.mean(costs[answers.truth, answers.choices])

@@ -42,11 +42,15 @@ def fit_thresholds(
     measure = find(metric, decision.kind)
     lopsided = metric.startswith(("precision", "recall"))
     decidable = decision.kind in ("binary", "multilabel") and not decision.costs
-    if not decidable or lopsided or measure.needs != "choices" or len(y) < 2 * FOLDS:
+    if not decidable or lopsided or measure.needs != "choices":
         return ()
+    readable = np.isfinite(scores).all(axis=1)
+    scores, y = scores[readable], y[readable]
     if len(y) > MOST:
         rows = np.random.default_rng(seed).choice(len(y), MOST, replace=False)
         scores, y = scores[rows], y[rows]
+    if len(y) < 2 * FOLDS:
+        return ()
     plain = answers_of(y, scores, replace(decision, thresholds=()))
     chances = plain.probabilities[:, 1:] if decision.kind == "binary" else plain.probabilities
     flags = np.asarray(y).reshape(chances.shape) > 0
