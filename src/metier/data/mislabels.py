@@ -2,27 +2,41 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 _FOLDS = 5
-_MARGIN = 0.5
+_MARGIN = 0.6
 _STRENGTHS = (1e-3, 1e-2, 1e-1, 1.0, 10.0)
 _TEMPERATURES = np.geomspace(0.01, 3.0, 24)
 
 Floats64 = NDArray[np.float64]
 
 
-def find_mislabels(
-    features: NDArray[Any], labels: NDArray[np.int64], seed: int = 0
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return the rows that are likely labelled wrongly, worst first, and the likelier labels.
+@dataclass(frozen=True)
+class Mislabels:
+    """Rows that are likely labelled wrongly, worst first.
+
+    Args:
+        rows: (k,) positions.
+        likelier: (k,) the class numbers that suit them better.
+        accuracy: how often the classifier that judged agrees with the labels given.
+    """
+
+    rows: NDArray[np.int64]
+    likelier: NDArray[np.int64]
+    accuracy: float
+
+
+def find_mislabels(features: NDArray[Any], labels: NDArray[np.int64], seed: int = 0) -> Mislabels:
+    """Find rows that are likely labelled wrongly.
 
     Northcutt, Jiang and Chuang, 2021, "Confident learning": a row counts against its label when a
     classifier that did not see it gives another label at least the probability that label has, on
-    average, on its own rows. Probabilities are calibrated first, and margins under 0.5 are left
+    average, on its own rows. Probabilities are calibrated first, and margins under 0.6 are left
     alone, so that a weak classifier names few rows instead of many.
 
     Args:
@@ -34,7 +48,7 @@ def find_mislabels(
     judged = np.flatnonzero(counts[labels] >= 2 * _FOLDS)
     nothing = np.zeros(0, dtype=np.int64)
     if len(np.unique(labels[judged])) < 2:
-        return nothing, nothing
+        return Mislabels(nothing, nothing, 0.0)
     classes, given = np.unique(labels[judged], return_inverse=True)
     chances = predict_out_of_fold(features[judged], given, seed)
     usual = np.array([chances[given == k, k].mean() for k in range(len(classes))])
@@ -44,7 +58,8 @@ def find_mislabels(
     margin = above[place, likely] - chances[place, given]
     rows = np.flatnonzero((likely != given) & (margin >= _MARGIN))
     rows = rows[np.argsort(-margin[rows], kind="stable")]
-    return judged[rows], classes[likely[rows]]
+    accuracy = float((chances.argmax(axis=1) == given).mean())
+    return Mislabels(judged[rows], classes[likely[rows]], accuracy)
 
 
 def predict_out_of_fold(

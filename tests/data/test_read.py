@@ -1,0 +1,235 @@
+"""Reading: every form comes in, odd ones with a warning, bad ones refused in one line."""
+
+import csv
+import io
+import json
+
+import polars as pl
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from metier.data.read import read
+from metier.errors import DataError
+
+ROWS = [("a, \"quoted\" text", "up"), ("two\nlines", "down"), ("plain", "up")]
+
+
+def write(path, rows, separator=",", encoding="utf-8", header=("text", "label")):
+    buffer = io.StringIO(newline="")
+    writer = csv.writer(buffer, delimiter=separator)
+    writer.writerow(header)
+    writer.writerows(rows)
+    path.write_bytes(buffer.getvalue().encode(encoding))
+    return path
+
+
+def image(path, colour=(200, 30, 30)):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", (24, 24), colour).save(path)
+    return path
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le"])
+@pytest.mark.parametrize("separator", [",", ";", "\t", "|"])
+def test_separators_and_encodings_are_found(tmp_path, separator, encoding):
+    rows = [*ROWS, ("naïve – 你好", "down")]
+    raw = read(write(tmp_path / "d.csv", rows, separator, encoding))
+    assert raw.frame.rows() == rows
+    assert raw.frame.columns == ["text", "label"]
+    assert raw.warnings == ()
+
+
+CELL = st.text(
+    st.characters(blacklist_categories=["Cs", "Cc"], blacklist_characters="\ufeff"), max_size=30
+) | st.sampled_from(['say "hi"', '"', "a\nb", "x,y;z|t", "5\" wide", "'", " padded "])
+WORD = st.text("abcxyz ", min_size=1, max_size=12).filter(str.strip)
+
+
+@settings(
+    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    rows=st.lists(st.tuples(CELL, WORD, CELL), min_size=1, max_size=12),
+    separator=st.sampled_from([",", ";", "\t", "|"]),
+)
+def test_what_was_written_is_read(tmp_path, rows, separator):
+    header = ("first", "middle", "last")
+    path = write(tmp_path / "d.csv", rows, separator, header=header)
+    frame = read(path).frame
+    assert frame.columns == list(header)
+    assert frame.height == len(rows)
+    for name, wanted in zip(header, zip(*rows, strict=True), strict=True):
+        if frame[name].dtype == pl.String:
+            assert [cell or "" for cell in frame[name].to_list()] == list(wanted)
+
+
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(numbers=st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=1, max_size=9))
+def test_numbers_come_back_exactly(tmp_path, numbers):
+    path = write(tmp_path / "d.csv", [(n, "x") for n in numbers], header=("n", "label"))
+    assert read(path).frame["n"].cast(pl.Float64).to_list() == numbers
+
+
+@settings(
+    max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(content=st.binary(max_size=300), ending=st.sampled_from(["csv", "jsonl", "json", "parquet"]))
+def test_no_bytes_raise_anything_but_a_data_error(tmp_path, content, ending):
+    path = tmp_path / f"d.{ending}"
+    path.write_bytes(content)
+    try:
+        assert read(path).frame.height > 0
+    except DataError as error:
+        assert "\n" not in str(error)
+
+
+def test_windows_1252_and_mixed_encodings_are_read_with_a_warning(tmp_path):
+    path = tmp_path / "d.csv"
+    path.write_bytes("text,label\ncafé,a\nthé,b\n".encode("cp1252"))
+    raw = read(path)
+    assert raw.frame["text"].to_list() == ["café", "thé"]
+    assert "Windows-1252" in raw.warnings[0]
+    path.write_bytes(b"text,label\n" + "café,a\n".encode() + "thé,b\n".encode("cp1252"))
+    raw = read(path)
+    assert raw.frame["text"].to_list() == ["café", "thé"]
+    assert "mixes encodings" in raw.warnings[0] and "lines 3" in raw.warnings[0]
+
+
+def test_ragged_rows_and_doubled_names_are_warned_of(tmp_path):
+    path = tmp_path / "d.csv"
+    path.write_text("a,a,b\n1,2,x\n1,2\n1,2,y,extra\n", encoding="utf-8")
+    raw = read(path)
+    assert raw.frame.rows() == [(1, 2, "x"), (1, 2, None), (1, 2, "y")]
+    assert raw.frame.columns == ["a", "a_2", "b"]
+    assert "occurs twice" in raw.warnings[0]
+    assert "lines 3, 4" in raw.warnings[1]
+
+
+def test_a_ten_megabyte_cell_is_read_and_warned_of(tmp_path):
+    path = write(tmp_path / "d.csv", [("x" * 10_000_000, "a"), ("y", "b")])
+    raw = read(path)
+    assert raw.frame["text"].str.len_bytes().to_list() == [10_000_000, 1]
+    assert "10 MB" in raw.warnings[0]
+
+
+def test_stray_quotes_and_blank_lines(tmp_path):
+    path = tmp_path / "d.csv"
+    path.write_bytes(b'text,label\n5" screen,x\n\nsize 6" y,z\n7,8\n')
+    assert read(path).frame.rows() == [('5" screen', "x"), ('size 6" y', "z"), ("7", "8")]
+    path.write_bytes(b"text,label\rone,a\rtwo,b\r")
+    assert read(path).frame.rows() == [("one", "a"), ("two", "b")]
+
+
+def test_spelling_of_labels_and_codes_is_kept(tmp_path):
+    path = write(tmp_path / "d.csv", [("007", "True"), ("012", "false")], header=("code", "label"))
+    assert read(path).frame.rows() == [("007", "True"), ("012", "false")]
+    path = write(tmp_path / "e.csv", [("1", "NA"), ("?", "b"), ("3", "c")], header=("n", "label"))
+    assert read(path).frame.rows() == [(1, "NA"), (None, "b"), (3, "c")]
+    path = write(tmp_path / "f.csv", [("1,5", "a"), ("2", "b")], ";", header=("n", "label"))
+    assert read(path).frame["n"].to_list() == [1.5, 2.0]
+
+
+def test_columnar_and_json_files(tmp_path):
+    frame = pl.DataFrame({"text": ["a", "b"], "tags": [["x"], ["x", "y"]]})
+    frame.write_parquet(tmp_path / "d.parquet")
+    frame.write_ipc(tmp_path / "d.arrow")
+    frame.write_ipc_stream(tmp_path / "d.feather")
+    frame.write_ndjson(tmp_path / "d.jsonl")
+    (tmp_path / "d.json").write_text(json.dumps(frame.to_dicts()), encoding="utf-8")
+    (tmp_path / "e.json").write_text(json.dumps(frame.to_dict(as_series=False)), encoding="utf-8")
+    for name in ("d.parquet", "d.arrow", "d.feather", "d.jsonl", "d.json", "e.json"):
+        raw = read(tmp_path / name)
+        assert raw.frame.equals(frame), name
+        assert len(raw.fingerprint) == 64
+
+
+def test_frames_in_memory_agree():
+    pandas = pytest.importorskip("pandas")
+    datasets = pytest.importorskip("datasets")
+    columns = {"text": ["a", None, "c"], "n": [1.5, None, 2.0]}
+    wanted = pl.DataFrame(columns)
+    assert read(wanted).frame.equals(wanted)
+    assert read(columns).frame.equals(wanted)
+    assert read(pandas.DataFrame(columns)).frame.equals(wanted)
+    assert read(datasets.Dataset.from_dict(columns)).frame.equals(wanted)
+    assert read(columns).fingerprint == read(wanted).fingerprint
+
+
+def test_class_labels_of_datasets_keep_their_names():
+    datasets = pytest.importorskip("datasets")
+    features = datasets.Features(
+        {"text": datasets.Value("string"), "label": datasets.ClassLabel(names=["neg", "pos"])}
+    )
+    data = datasets.Dataset.from_dict({"text": ["a", "b"], "label": [1, 0]}, features=features)
+    assert read(data).frame["label"].to_list() == ["pos", "neg"]
+    with pytest.raises(DataError, match="one split"):
+        read(datasets.DatasetDict({"train": data}))
+
+
+def test_class_folders(tmp_path):
+    image(tmp_path / "cat" / "1.png")
+    image(tmp_path / "dog" / "inner" / "2.jpg")
+    (tmp_path / "dog" / "notes.txt").write_text("no image", encoding="utf-8")
+    raw = read(tmp_path)
+    assert raw.frame.rows() == [("cat/1.png", "cat"), ("dog/inner/2.jpg", "dog")]
+    assert raw.base == tmp_path
+    assert "dog/notes.txt" in raw.warnings[0]
+    before = raw.fingerprint
+    image(tmp_path / "cat" / "1.png", (0, 0, 0))
+    assert read(tmp_path).fingerprint != before
+
+
+def test_a_table_beside_images_and_images_to_predict(tmp_path):
+    image(tmp_path / "pictures" / "1.png")
+    assert read(tmp_path, expect_images_of="photo").frame.rows() == [("pictures/1.png",)]
+    single = read(tmp_path / "pictures" / "1.png", expect_images_of="photo")
+    assert single.frame.rows() == [("1.png",)]
+    write(tmp_path / "labels.csv", [("pictures/1.png", "cat")], header=("file", "label"))
+    raw = read(tmp_path)
+    assert raw.frame.rows() == [("pictures/1.png", "cat")]
+    assert raw.base == tmp_path
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "told"),
+    [
+        ("d.csv", b"", "empty"),
+        ("d.csv", b"\n \n", "empty"),
+        ("d.csv", b"text,label\n", "no rows"),
+        ("d.csv", b"PK\x03\x04rest", "zip or Excel"),
+        ("d.csv", b"\x89PNG\r\n\x1a\n", "PNG image"),
+        ("d.csv", b"a,b\n\x00\x01\x02\x00,\x00\x05", "binary"),
+        ("d.jsonl", b'{"a": 1}\n{"a": \n{"a": 3}\n', "line 2"),
+        ("d.json", b'[{"a": 1},\n {"a": }]', "line 2"),
+        ("d.parquet", b"PAR1 nothing PAR1", "broken Parquet"),
+        ("d.arrow", b"ARROW1 nothing", "broken Arrow"),
+    ],
+)
+def test_what_cannot_be_read_is_refused_in_one_line(tmp_path, name, content, told):
+    path = tmp_path / name
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=told) as caught:
+        read(path)
+    assert "\n" not in str(caught.value)
+    assert name in str(caught.value)
+
+
+def test_missing_files_and_wrong_folders_are_refused(tmp_path):
+    write(tmp_path / "train.csv", ROWS)
+    with pytest.raises(DataError, match="did you mean 'train.csv'"):
+        read(tmp_path / "trian.csv")
+    (tmp_path / "none").mkdir()
+    with pytest.raises(DataError, match="no class folders"):
+        read(tmp_path / "none")
+    image(tmp_path / "both" / "train" / "cat" / "1.png")
+    image(tmp_path / "both" / "test" / "cat" / "1.png")
+    with pytest.raises(DataError, match="splits"):
+        read(tmp_path / "both")
+    with pytest.raises(DataError, match="length"):
+        read({"a": [1, 2], "b": [1]})
+    with pytest.raises(DataError, match="cannot be read"):
+        read(42)
