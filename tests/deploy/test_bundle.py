@@ -19,6 +19,7 @@ import metier
 from metier.deploy.bundle import write_bundle
 from metier.errors import ParityError
 from metier.runtime.columns import ColumnSpec, Numbers
+from metier.runtime.images import Image
 from metier.runtime.postprocess import Decision
 from metier.runtime.preprocess import Preprocess
 from metier.types import Floats, Roles, Specialist, Step, Table
@@ -202,3 +203,60 @@ def test_plain_onnxruntime_reproduces_a_prediction(tmp_path: Path):
     numbers = np.array([[0.5, 1, 0]], np.float32)
     scores = session.run(["scores"], {"numbers": numbers})[0]
     np.testing.assert_allclose(scores, numbers @ WEIGHTS, rtol=1e-6)
+
+
+def test_rows_that_cannot_be_read_do_not_judge_parity(tmp_path: Path):
+    import PIL.Image
+
+    PIL.Image.new("RGB", (2, 2), (51, 102, 255)).save(tmp_path / "a.png")
+    frame = pl.DataFrame({"file": ["a.png", "gone.png", None]})
+    sample = Table(frame, Roles({"file": "image"}), base=tmp_path)
+    model = Picture()
+    write_bundle(
+        Specialist(Nothing(), Task(), model), tmp_path / "run" / "specialist",
+        decision=DECISION, sample=sample, card="", facts={},
+    )  # fmt: skip
+    bundle = metier.load(tmp_path / "run")
+    assert bundle.manifest.parity["rows"] == 1
+    assert list(bundle.predict(sample.columns()).reasons) == [1, 2]
+
+
+PICTURE = Image("file", ("exact", 2, 2))
+
+
+@dataclass(frozen=True)
+class Picture:
+    """Adds up pixels; like the nets, it refuses rows that cannot be read."""
+
+    form: Any = "net"
+    parameters: int = 0
+    preprocess: Preprocess = PICTURE
+
+    def scores(self, table: Table, cache: Any = None) -> Floats:
+        examples = self.preprocess.encode(table.columns()).examples
+        assert None not in examples
+        sums = [e[0].sum() for e in examples if e is not None]
+        return np.array([[s, 0] for s in sums], np.float32)
+
+    def graph(self) -> onnx.ModelProto:
+        floats = TensorProto.FLOAT
+        graph = helper.make_graph(
+            [
+                helper.make_node("ReduceSum", ["pixel_values", "axes"], ["sums"], keepdims=0),
+                helper.make_node("Unsqueeze", ["sums", "last"], ["column"]),
+                helper.make_node("MatMul", ["column", "place"], ["scores"]),
+            ],
+            "picture",
+            [helper.make_tensor_value_info("pixel_values", floats, ["rows", 3, 2, 2])],
+            [helper.make_tensor_value_info("scores", floats, ["rows", 2])],
+            [
+                numpy_helper.from_array(np.array([1, 2, 3]), "axes"),
+                numpy_helper.from_array(np.array([1]), "last"),
+                numpy_helper.from_array(np.array([[1, 0]], np.float32), "place"),
+            ],
+        )
+        opsets = [helper.make_opsetid("", 18)]
+        return helper.make_model(graph, opset_imports=opsets, ir_version=9)
+
+    def save(self, folder: Path) -> None:
+        (folder / "empty.json").write_text("{}")

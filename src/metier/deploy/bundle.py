@@ -112,10 +112,14 @@ def _graph(model: Model) -> bytes:
 def _compare(specialist: Specialist, stage: Path, sample: Table, decision: Decision) -> Parity:
     try:
         bundle = load(stage)
-        found = bundle.scores(sample.columns())
+        found = bundle.scored(sample.columns())
     except BundleError as error:
         raise ParityError(f"the exported graph does not run: {error}") from error
-    return certify(np.asarray(specialist.scores(sample)), found, decision)
+    readable = [row for row in range(len(sample)) if row not in found.reasons]
+    if not readable:
+        raise ParityError("there is no readable row to compare the model and its graph on")
+    model = specialist.scores(sample.take(readable))
+    return certify(np.asarray(model), found.scores[readable], decision)
 
 
 def _columns(sample: Table) -> tuple[InputColumn, ...]:

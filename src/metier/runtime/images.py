@@ -194,7 +194,8 @@ class Image:
             try:
                 if is_missing(source):
                     raise ValueError("no image given")
-                examples.append((self.pixels(open_image(source)),))
+                pixels = self.pixels(open_image(source))
+                examples.append((self.normalise(pixels[None])[0],))
             except ValueError as error:
                 examples.append(None)
                 reasons[row] = str(error)
@@ -206,8 +207,7 @@ class Image:
 
     def collate(self, examples: Sequence[Example]) -> Arrays:
         """Return `pixel_values`, float32 (n, 3, height, width)."""
-        batch = np.stack([example[0] for example in examples])
-        return {"pixel_values": self.normalise(batch)}
+        return {"pixel_values": np.stack([example[0] for example in examples])}
 
     def spec(self) -> dict[str, Any]:
         """Return the fields as JSON."""

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 Columns = Mapping[str, Sequence[Any]]
 Example = tuple[NDArray[Any], ...]
 """One row, ready to be put in a batch: the windows of a text (int64 ids), the pixels of an image
-(uint8, height x width x channels), the numbers of a table row (float32)."""
+(float32, channels first), the numbers of a table row (float32)."""
 Arrays = dict[str, NDArray[Any]]
 
 KINDS = {

@@ -56,7 +56,12 @@ class Predictions:
 
 
 @dataclass(frozen=True)
-class _Scored:
+class Scored:
+    """Raw scores, float32 (n, outputs), NaN where a row could not be read, and why it could not.
+
+    `unseen` counts, for each column, the categories that were not there at training.
+    """
+
     scores: Floats
     reasons: dict[int, str]
     unseen: dict[str, int]
@@ -91,8 +96,13 @@ class Bundle:
             DataError: when the rows are none of these, or no input column is among them.
         """
         found = to_rows(rows, self.manifest.columns)
-        scored = self._score(found.columns, found.count)
-        reasons = dict(sorted({**scored.reasons, **(found.reasons or {})}.items()))
+        scored = self.scored(found.columns)
+        reasons = {
+            **dict.fromkeys(_not_finite(scored.scores), "the model gave no finite score"),
+            **scored.reasons,
+            **(found.reasons or {}),
+        }
+        reasons = dict(sorted(reasons.items()))
         scored.scores[list(reasons)] = np.nan
         readable = [row for row in range(found.count) if row not in reasons]
         answers: list[Answer | None] = [None] * found.count
@@ -112,7 +122,7 @@ class Bundle:
 
         `columns` holds every input column. Logits for classes and labels, the value for regression.
         """
-        return self._score(columns, _length(columns)).scores
+        return self.scored(columns).scores
 
     def _probabilities(self, scores: Floats, readable: list[int]) -> NDArray[np.float64] | None:
         if self.task_kind == "regression":
@@ -122,7 +132,9 @@ class Bundle:
             found[readable] = self.manifest.decision.probabilities(scores[readable])
         return found
 
-    def _score(self, columns: Columns, count: int) -> _Scored:
+    def scored(self, columns: Columns) -> Scored:
+        """Return what `scores` gives, with the reasons for rows that cannot be read."""
+        count = _length(columns)
         outputs = len(self.labels) or 1
         scores = np.full((count, outputs), np.nan, dtype=np.float32)
         reasons: dict[int, str] = {}
@@ -137,9 +149,7 @@ class Bundle:
             for batch in self._batches(encoded.examples):
                 examples = [example for row in batch if (example := encoded.examples[row])]
                 scores[[start + row for row in batch]] = self._run(examples)
-        for row in np.flatnonzero(~np.isfinite(scores).all(axis=1)).tolist():
-            reasons.setdefault(row, "the model gave no finite score")
-        return _Scored(scores, reasons, unseen)
+        return Scored(scores, reasons, unseen)
 
     def _batches(self, examples: Sequence[Example | None]) -> Iterator[list[int]]:
         """Rows of like cost together, so that little is padded."""
@@ -229,6 +239,10 @@ def _least(limits: dict[str, int], spec: Any) -> int:
 
 def _length(columns: Columns) -> int:
     return len(next(iter(columns.values()), ()))
+
+
+def _not_finite(scores: Floats) -> list[int]:
+    return [int(row) for row in np.flatnonzero(~np.isfinite(scores).all(axis=1))]
 
 
 def _warnings(absent: Sequence[str], unseen: dict[str, int]) -> tuple[str, ...]:
