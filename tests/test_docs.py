@@ -64,7 +64,7 @@ def test_cheap_commands_in_pages_run(words: list[str], capsys: pytest.CaptureFix
     assert capsys.readouterr().out.strip()
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_python_in_pages_is_python(page: Path) -> None:
     for block in blocks(page, "python"):
         compile(block, page.name, "exec")
@@ -72,7 +72,7 @@ def test_python_in_pages_is_python(page: Path) -> None:
             assert name in metier.__all__
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_links_lead_somewhere(page: Path) -> None:
     links = re.findall(r"\]\(([^)#\s]+)", page.read_text(encoding="utf-8"))
     local = [link for link in links if not link.startswith(("http:", "https:", "mailto:"))]
