@@ -23,10 +23,22 @@ def heat_map(confusion: Confusion) -> Markup | None:
     n = len(confusion.labels)
     if not 0 < n <= MOST_CLASSES:
         return None
-    cell = 34 if n <= 9 else 26 if n <= 16 else 20 if n <= 30 else 12 if n <= 60 else 10
+    cell = (
+        48
+        if n <= 4
+        else 34
+        if n <= 9
+        else 26
+        if n <= 16
+        else 20
+        if n <= 30
+        else 12
+        if n <= 60
+        else 10
+    )
     letters = 11.5 if n <= 16 else 10.5 if n <= 30 else 9.5 if n <= 60 else 9
     names = [shorten(label, 22) for label in confusion.labels]
-    gutter = round(max(len(name) for name in names) * letters * 0.56) + 22
+    gutter = max(64, round(max(len(name) for name in names) * letters * 0.56) + 22)
     parts = _map_names(names, cell, gutter, letters)
     for i, row in enumerate(confusion.matrix):
         total = sum(row) or 1

@@ -1,0 +1,342 @@
+"""From what a run found to what is told of it."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from metier.data.table import row_numbers
+from metier.evidence.calibration import reliability
+from metier.evidence.compare import Comparison, paired
+from metier.evidence.judge import gains, judge
+from metier.evidence.metrics import find, interval, scorecard
+from metier.report.content import Bin, Confusion, Curve, Entry, Level, Mistake, Report, Scatter
+from metier.runtime.postprocess import Decision
+from metier.search.climb import Climb
+from metier.search.finals import Final, Judged
+from metier.search.race import Candidate, Race
+from metier.types import Finding, Table
+
+MOST_MISTAKES = 12
+MOST_POINTS = 2000
+THUMBNAIL = 192
+WORDS = 600
+
+
+@dataclass(frozen=True)
+class About:
+    """What the caller knows of a run beside its results."""
+
+    name: str
+    command: str
+    settings: Mapping[str, Any]
+    versions: Mapping[str, str]
+    data_findings: Sequence[Finding]
+    cost: Sequence[Finding]
+    bundle: str
+    looks: int = 1
+    notes: Sequence[str] = ()
+
+
+def assemble(race: Race, climb: Climb, final: Final, about: About) -> Report:
+    """Return the report of a run. Its digest is known only once the bundle is written."""
+    proof, task = final.proof, race.task
+    mine = proof.chosen
+    chosen = mine.candidate
+    headline = interval(race.metric, proof.targets, mine.scores, mine.decision, seed=race.seed)
+    against = {
+        name: _paired(race.metric, proof.targets, mine, other, race.seed)
+        for name, other in proof.baselines.items()
+    }
+    verdicts = judge(
+        headline,
+        against,
+        rows=_rows_called(final),
+        transfer=final.specialist.source.modality != "tabular",
+        runner_up=_runner_up(race, climb, chosen),
+        on_unseen=None,
+    )
+    return Report(
+        name=about.name,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        verdict=verdicts[0].verdict,
+        verdict_level=_level(verdicts),
+        task_kind=task.kind,
+        target=", ".join(race.table.roles.target),
+        labels=task.labels,
+        metric=race.metric,
+        source=final.specialist.source.name,
+        strategy=chosen.recipe.strategy,
+        modality=race.table.roles.modality,
+        command=about.command,
+        leaderboard=_leaderboard(race, climb, chosen),
+        leaderboard_on=_leaderboard_on(climb),
+        proof=tuple(scorecard(task, proof.targets, mine.scores, mine.decision, seed=race.seed)),
+        proof_on=_proof_on(final),
+        comparisons=(*verdicts[1:], *gains(against)),
+        curves=_curves(climb.candidates),
+        confusion=_confusion(task.labels, proof.targets, mine),
+        scatter=_scatter(proof.targets, mine),
+        reliability=_bins(proof.targets, mine),
+        mistakes=_mistakes(race, chosen, mine.decision),
+        data_findings=tuple(about.data_findings),
+        cost=tuple(about.cost),
+        lineage=final.specialist.lineage,
+        settings=about.settings,
+        versions=about.versions,
+        looks=about.looks,
+        notes=tuple(about.notes),
+        higher_is_better=find(race.metric, task.kind).higher_is_better,
+        bundle=about.bundle,
+        inputs=dict(race.table.roles.inputs),
+        rows=_row_counts(race, final),
+        label_counts=_label_counts(task.labels, race.targets),
+    )
+
+
+def _paired(metric: str, targets: NDArray[Any], a: Judged, b: Judged, seed: int) -> Comparison:
+    return paired(metric, targets, a.scores, b.scores, a.decision, b.decision, seed=seed)
+
+
+def _rows_called(final: Final) -> str:
+    return {
+        "test": "test rows",
+        "held-out": "held-out rows",
+        "out-of-fold": "out-of-fold rows",
+    }[final.proof.where]
+
+
+def _proof_on(final: Final) -> str:
+    n = len(final.proof.rows)
+    where = {
+        "test": f"Measured on the {n:,} rows of the test file, which nothing was chosen by",
+        "held-out": f"Measured on {n:,} held-out rows, which nothing was chosen by",
+        "out-of-fold": (
+            f"Measured out-of-fold on {n:,} rows: each was answered by a fit that had not seen it, "
+            "and neither the choice of recipe nor its calibration used these rows"
+        ),
+    }[final.proof.where]
+    if final.refitted:
+        return (
+            f"{where}. The recipe was then refitted on all rows given: the interval is of the recipe "
+            "before that refit."
+        )
+    return f"{where}."
+
+
+def _runner_up(race: Race, climb: Climb, chosen: Candidate) -> tuple[str, Comparison] | None:
+    others = [c for c in climb.finished() if c is not chosen]
+    if not others or not len(climb.rows):
+        return None
+    other = max(others, key=lambda c: race.value(c, climb.rows))
+    rows = climb.rows
+    comparison = paired(
+        race.metric,
+        race.targets[rows],
+        race.scores(chosen, rows),
+        race.scores(other, rows),
+        race.plain,
+        race.plain,
+        seed=race.seed,
+    )
+    return other.name, comparison
+
+
+def _level(verdicts: Sequence[Finding]) -> Level:
+    levels = {finding.level for finding in verdicts if finding.name != "runner_up"}
+    if "problem" in levels:
+        return "bad"
+    return "neutral" if "warning" in levels else "good"
+
+
+def _leaderboard(race: Race, climb: Climb, chosen: Candidate) -> tuple[Entry, ...]:
+    finished = {c.name for c in climb.finished()}
+    entries = []
+    for candidate in climb.candidates:
+        found: Finding | None = None
+        if candidate.name in finished:
+            scores = race.scores(candidate, climb.rows)
+            found = interval(
+                race.metric, race.targets[climb.rows], scores, race.plain, seed=race.seed
+            )
+        entries.append(
+            Entry(
+                name=candidate.name,
+                strategy=candidate.recipe.strategy,
+                source=candidate.recipe.source,
+                parameters=candidate.recipe.parameters,
+                value=None if found is None else found.value,
+                low=None if found is None else found.low,
+                high=None if found is None else found.high,
+                n=None if found is None else found.n,
+                seconds=candidate.seconds,
+                state="chosen" if candidate is chosen else candidate.state,
+                note=candidate.note,
+                tied=candidate.name in climb.ties,
+            )
+        )
+    sign = race.sign
+    return tuple(
+        sorted(entries, key=lambda e: (e.value is None, -sign * (e.value or 0.0), e.seconds))
+    )
+
+
+def _leaderboard_on(climb: Climb) -> str:
+    folds = len(climb.folds)
+    share = f"{folds} folds" if folds > 1 else "one fold"
+    return (
+        f"Compared on the same {len(climb.rows):,} rows, left out of training in {share}; the "
+        "proof is measured on others."
+    )
+
+
+def _curves(candidates: Sequence[Candidate]) -> tuple[Curve, ...]:
+    found = []
+    for candidate in candidates:
+        notes = candidate.folds[min(candidate.folds)].notes if candidate.folds else {}
+        points = notes.get("curve") or []
+        if len(points) > 1:
+            found.append(
+                Curve(
+                    candidate.name,
+                    steps=tuple(float(step) for step, _, _ in points),
+                    train=tuple(float(loss) for _, loss, _ in points),
+                    valid=tuple(
+                        float("nan") if held is None else -float(held) for _, _, held in points
+                    ),
+                )
+            )
+    return tuple(found)
+
+
+def _confusion(labels: tuple[str, ...], targets: NDArray[Any], mine: Judged) -> Confusion | None:
+    if mine.decision.kind not in {"binary", "multiclass"}:
+        return None
+    k = len(labels)
+    counts = np.zeros((k, k), dtype=np.int64)
+    np.add.at(counts, (targets, mine.decision.choices(mine.scores)), 1)
+    return Confusion(labels, tuple(tuple(int(v) for v in row) for row in counts))
+
+
+def _scatter(targets: NDArray[Any], mine: Judged) -> Scatter | None:
+    if mine.decision.kind != "regression":
+        return None
+    shown = np.linspace(0, len(targets) - 1, min(len(targets), MOST_POINTS)).astype(int)
+    return Scatter(
+        tuple(float(v) for v in targets[shown]), tuple(float(v) for v in mine.scores[shown, 0])
+    )
+
+
+def _bins(targets: NDArray[Any], mine: Judged) -> tuple[Bin, ...]:
+    return tuple(
+        Bin(float(b.confidence), float(b.accuracy), int(b.n))
+        for b in reliability(targets, mine.scores, mine.decision)
+    )
+
+
+def _mistakes(race: Race, chosen: Candidate, decision: Decision) -> tuple[Mistake, ...]:
+    """The out-of-fold rows of the training data that were answered worst."""
+    rows = np.sort(np.concatenate([race.split.folds[k].valid for k in sorted(chosen.folds)]))
+    scores, targets = race.scores(chosen, rows), race.targets[rows]
+    if decision.kind == "regression":
+        off = np.abs(scores[:, 0] - targets)
+        worst = np.argsort(-off)[:MOST_MISTAKES]
+    else:
+        chances = decision.probabilities(scores)
+        if decision.kind == "multilabel":
+            wrong = (decision.choices(scores) != targets).any(axis=1)
+            surest = np.where(targets > 0, 1 - chances, chances).max(axis=1)
+        else:
+            wrong = decision.choices(scores) != targets
+            surest = chances.max(axis=1)
+        worst = np.argsort(-np.where(wrong, surest, -1.0))[:MOST_MISTAKES]
+        worst = worst[wrong[worst]]
+    if not len(worst):
+        return ()
+    numbers = row_numbers(race.table)
+    shown = race.table.take(rows[worst])
+    inputs = _shown(shown)
+    answers = decision.answers(scores[worst])
+    sure = None if decision.kind in {"regression", "multilabel"} else chances[worst].max(axis=1)
+    return tuple(
+        Mistake(
+            row=int(numbers[rows[i]]),
+            inputs=inputs[k],
+            truth=_told(race, targets[i]),
+            answer=_written(answers[k]),
+            probability=None if sure is None else float(sure[k]),
+        )
+        for k, i in enumerate(worst)
+    )
+
+
+def _told(race: Race, target: Any) -> str:
+    labels = race.task.labels
+    if race.task.kind == "regression":
+        return f"{float(target):.6g}"
+    if race.task.kind == "multilabel":
+        return ", ".join(labels[j] for j in np.flatnonzero(target)) or "none"
+    return labels[int(target)]
+
+
+def _written(answer: Any) -> str:
+    if isinstance(answer, float):
+        return f"{answer:.6g}"
+    return ", ".join(answer) or "none" if isinstance(answer, list) else str(answer)
+
+
+def _shown(table: Table) -> list[dict[str, str]]:
+    """The inputs of a few rows as a person can look at them."""
+    columns = table.columns()
+    kinds = table.roles.inputs
+    return [
+        {
+            name: _thumbnail(values[i]) if kinds[name] == "image" else _short(values[i])
+            for name, values in columns.items()
+        }
+        for i in range(len(table))
+    ]
+
+
+def _short(value: Any) -> str:
+    text = "" if value is None else str(value)
+    return text if len(text) <= WORDS else text[: WORDS - 1] + "…"
+
+
+def _thumbnail(path: Any) -> str:
+    from metier.runtime.images import open_image
+
+    try:
+        image = open_image(path)
+    except (ValueError, TypeError) as error:
+        return str(error)
+    image.thumbnail((THUMBNAIL, THUMBNAIL))
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", quality=80)
+    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
+
+
+def _row_counts(race: Race, final: Final) -> dict[str, int]:
+    held = len(race.split.proof)
+    found = {"training": len(race.table) - held}
+    if final.proof.where == "test":
+        found["testing"] = len(final.proof.rows)
+    elif held:
+        found["testing (held out, then learned from)" if final.refitted else "testing"] = held
+    return found
+
+
+def _label_counts(labels: tuple[str, ...], targets: NDArray[Any]) -> dict[str, int]:
+    if not labels:
+        return {}
+    counts = (
+        targets.sum(axis=0) if targets.ndim == 2 else np.bincount(targets, minlength=len(labels))
+    )
+    return {label: int(count) for label, count in zip(labels, counts, strict=True)}
