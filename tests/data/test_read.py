@@ -13,7 +13,7 @@ from PIL import Image
 from metier.data.read import read
 from metier.errors import DataError
 
-ROWS = [("a, \"quoted\" text", "up"), ("two\nlines", "down"), ("plain", "up")]
+ROWS = [('a, "quoted" text', "up"), ("two\nlines", "down"), ("plain", "up")]
 
 
 def write(path, rows, separator=",", encoding="utf-8", header=("text", "label")):
@@ -43,7 +43,7 @@ def test_separators_and_encodings_are_found(tmp_path, separator, encoding):
 
 CELL = st.text(
     st.characters(blacklist_categories=["Cs", "Cc"], blacklist_characters="\ufeff"), max_size=30
-) | st.sampled_from(['say "hi"', '"', "a\nb", "x,y;z|t", "5\" wide", "'", " padded "])
+) | st.sampled_from(['say "hi"', '"', "a\nb", "x,y;z|t", '5" wide', "'", " padded "])
 WORD = st.text("abcxyz ", min_size=1, max_size=12).filter(str.strip)
 
 
@@ -220,7 +220,7 @@ def test_what_cannot_be_read_is_refused_in_one_line(tmp_path, name, content, tol
 
 def test_missing_files_and_wrong_folders_are_refused(tmp_path):
     write(tmp_path / "train.csv", ROWS)
-    with pytest.raises(DataError, match="did you mean 'train.csv'"):
+    with pytest.raises(DataError, match=r"did you mean 'train\.csv'"):
         read(tmp_path / "trian.csv")
     (tmp_path / "none").mkdir()
     with pytest.raises(DataError, match="no class folders"):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
@@ -253,8 +252,8 @@ def _mislabels(
         return []
     among = "" if len(table) == len(chosen) else f" in a sample of {len(chosen)}"
     verdict = (
-        f"{len(found.rows)} rows{among} are likely labelled wrongly, the likeliest first (judged by "
-        f"a simple classifier that agrees with {found.accuracy:.0%} of the labels)"
+        f"{len(found.rows)} rows{among} are likely labelled wrongly, the likeliest first (judged "
+        f"by a simple classifier that agrees with {found.accuracy:.0%} of the labels)"
     )
     told = [
         {"given": task.labels[classes[chosen[row]]], "likelier": task.labels[label]}

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 _FOLDS = 5
-_MARGIN = 0.6
+_MARGIN = 0.5
 _STRENGTHS = (1e-3, 1e-2, 1e-1, 1.0, 10.0)
 _TEMPERATURES = np.geomspace(0.01, 3.0, 24)
 
@@ -36,7 +36,7 @@ def find_mislabels(features: NDArray[Any], labels: NDArray[np.int64], seed: int 
 
     Northcutt, Jiang and Chuang, 2021, "Confident learning": a row counts against its label when a
     classifier that did not see it gives another label at least the probability that label has, on
-    average, on its own rows. Probabilities are calibrated first, and margins under 0.6 are left
+    average, on its own rows. Probabilities are calibrated first, and margins under 0.5 are left
     alone, so that a weak classifier names few rows instead of many.
 
     Args:
