@@ -26,6 +26,7 @@ def raising(error: BaseException) -> dict[str, Callable[[argparse.Namespace], No
 @pytest.mark.parametrize(
     ("error", "code", "said"),
     [
+        (DataError("a.csv:\n  not\n  readable"), 2, "error: a.csv: not readable"),
         (DataError("a.csv: empty"), 2, "error: a.csv: empty"),
         (MissingExtraError("peft", "lora", "lora"), 2, "pip install 'metier[lora]'"),
         (ParityError("differs by 1"), 1, "error: differs by 1"),

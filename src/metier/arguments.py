@@ -6,7 +6,6 @@ Defaults are declared once, in the api: an option that was not given is absent f
 from __future__ import annotations
 
 import argparse
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
@@ -165,7 +164,7 @@ def _add_specialize(commands: Any) -> None:
     )
     option("--task", metavar="K", help="binary, multiclass, multilabel or regression")
     option("--metric", metavar="M", help="the metric that decides, such as accuracy or f1_macro")
-    option("--cost", metavar="COSTS", type=_costs, help="what errors cost, such as fn=5,fp=1")
+    option("--cost", metavar="COSTS", help="what errors cost, such as fn=5,fp=1")
     option("--group", metavar="COL", help="rows with the same value stay on one side of a split")
     option("--time", metavar="COL", help="train on the past, prove on what came later")
     option(
@@ -271,20 +270,3 @@ def _count(text: str) -> int:
     if not text.isdecimal() or int(text) == 0:
         raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 1")
     return int(text)
-
-
-def _costs(text: str) -> dict[str, float]:
-    """``fn=5,fp=1`` as a mapping."""
-    found: dict[str, float] = {}
-    for part in text.split(","):
-        name, _, value = part.rpartition("=")
-        try:
-            cost = float(value) if name.strip() else None
-        except ValueError:
-            cost = None
-        if cost is None:
-            raise argparse.ArgumentTypeError(f"{part!r} is not of the form name=cost")
-        if not 0 <= cost < math.inf:
-            raise argparse.ArgumentTypeError(f"{part!r}: a cost is a number of 0 or more")
-        found[name.strip()] = cost
-    return found
