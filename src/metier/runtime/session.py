@@ -185,12 +185,12 @@ def load(path: str | Path, *, expect: str | None = None, threads: int | None = N
     manifest, found = read_manifest(folder)
     if expect is not None and found != expect.strip().lower():
         raise BundleError(f"{folder}: has digest {found}, and {expect} was expected")
-    verify(folder, manifest)
+    graph = verify(folder, manifest)
     try:
         preprocess = restore(manifest.preprocess, folder)
     except (KeyError, TypeError, ValueError, OSError) as error:
         raise BundleError(f"{folder / NAME}: preprocessing cannot be built ({error})") from None
-    session = _session(folder / GRAPH, threads)
+    session = _session(folder / GRAPH, graph, threads)
     return Bundle(manifest, found, preprocess, session)
 
 
@@ -201,11 +201,10 @@ def _specialist(path: Path) -> Path:
     raise BundleError(f"{path}: no {NAME} there; give a run folder or its specialist/")
 
 
-def _session(path: Path, threads: int | None) -> Any:
+def _session(path: Path, graph: bytes, threads: int | None) -> Any:
     import onnxruntime
     from onnxruntime.capi import onnxruntime_pybind11_state as state
 
-    graph = path.read_bytes()
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
     # Waiting threads that spin take the cores away from other programs.
