@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
+from metier.evidence.areas import areas
 from metier.runtime.postprocess import Decision, TaskKind
 
 Array = NDArray[np.float64]
@@ -158,6 +159,19 @@ class Sample:
         return Counts(
             *(np.asarray(tally @ self.weights, np.float64) for tally in self.answers.tallies)
         )
+
+    @cached_property
+    def areas(self) -> tuple[Array, Array]:
+        """Areas under the ROC curve and average precisions, each (labels, resamples).
+
+        Of the positive class alone in a binary task.
+        """
+        answers = self.answers
+        columns = [1] if answers.kind == "binary" else range(len(answers.labels))
+        found = [
+            areas(answers.probabilities[:, k], answers.flags[:, k], self.weights) for k in columns
+        ]
+        return np.array([roc for roc, _ in found]), np.array([ap for _, ap in found])
 
 
 def whole(answers: Answers) -> Sample:

@@ -1,4 +1,4 @@
-"""Metrics of order: areas under curves, and Spearman's correlation. One value a resample."""
+"""Metrics of order. One value a resample."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def roc_auc(sample: Sample) -> Array:
     With several classes or labels: the mean over those that have both sides, each against the
     rest.
     """
-    return _mean_over_labels(sample, _roc_auc)
+    return _mean_over_labels(sample.areas[0])
 
 
 def average_precision(sample: Sample) -> Array:
@@ -25,65 +25,12 @@ def average_precision(sample: Sample) -> Array:
     With several classes or labels: the mean over those that have both sides, each against the
     rest.
     """
-    return _mean_over_labels(sample, _average_precision)
+    return _mean_over_labels(sample.areas[1])
 
 
-def _mean_over_labels(sample: Sample, area: Any) -> Array:
-    answers = sample.answers
-    columns = [1] if answers.kind == "binary" else range(len(answers.labels))
-    found = np.zeros(sample.weights.shape[1])
-    seen = np.zeros(sample.weights.shape[1])
-    for k in columns:
-        value = area(answers.probabilities[:, k], answers.flags[:, k], sample.weights)
-        seen += np.isfinite(value)
-        found += np.nan_to_num(value)
-    return ratio(found, seen, np.nan)
-
-
-class _Ranking:
-    """Rows from the highest score to the lowest, with running weights at the positive ones.
-
-    Only positions of positive rows are looked at, so the work is one running sum over the rows.
-    """
-
-    def __init__(self, scores: Array, positive: NDArray[np.bool_], weights: NDArray[Any]) -> None:
-        order = np.argsort(-scores, kind="stable")
-        ranked, flags = scores[order], positive[order]
-        new = np.concatenate([[True], ranked[1:] != ranked[:-1], [True]])
-        edges = np.flatnonzero(new)
-        group = np.cumsum(new[:-1])[flags] - 1
-        start, end = edges[group], edges[group + 1]
-        running = np.zeros((len(order) + 1, weights.shape[1]), weights.dtype)
-        np.cumsum(weights[order], axis=0, out=running[1:])
-        self.weights = weights[order][flags]
-        positives = np.zeros((len(self.weights) + 1, weights.shape[1]), weights.dtype)
-        np.cumsum(self.weights, axis=0, out=positives[1:])
-        before = np.concatenate([[0], np.cumsum(flags)])
-        self.all_above, self.all_through = running[start], running[end]
-        self.positive_above, self.positive_through = (
-            positives[before[start]],
-            positives[before[end]],
-        )
-        self.positives = positives[-1].astype(np.float64)
-        self.negatives = running[-1].astype(np.float64) - self.positives
-
-
-def _roc_auc(scores: Array, positive: NDArray[np.bool_], weights: NDArray[Any]) -> Array:
-    ranking = _Ranking(scores, positive, weights)
-    above = ranking.all_above - ranking.positive_above
-    through = ranking.all_through - ranking.positive_through
-    lost = np.einsum("ir,ir->r", ranking.weights, above + through) / 2.0
-    pairs = ranking.positives * ranking.negatives
-    return ratio(pairs - lost, pairs, np.nan)
-
-
-def _average_precision(scores: Array, positive: NDArray[np.bool_], weights: NDArray[Any]) -> Array:
-    ranking = _Ranking(scores, positive, weights)
-    precision = ranking.positive_through / np.maximum(ranking.all_through, 1)
-    total = np.einsum("ir,ir->r", ranking.weights, precision).astype(np.float64)
-    found = ratio(total, ranking.positives, np.nan)
-    found[ranking.negatives == 0] = np.nan
-    return found
+def _mean_over_labels(areas: Array) -> Array:
+    defined = np.isfinite(areas)
+    return ratio(np.nan_to_num(areas).sum(axis=0), defined.sum(axis=0), np.nan)
 
 
 def spearman(sample: Sample) -> Array:

@@ -19,12 +19,14 @@ def percent(share: float, near: float = 0.0) -> str:
 
     Near 0 and 1 there are two decimals, so that 99.97 is not told as 100.
 
-    >>> percent(0.9123), percent(0.9997), percent(1.0)
-    ('91.2', '99.97', '100')
+    >>> percent(0.9123), percent(0.9997), percent(0.999), percent(1.0)
+    ('91.2', '99.97', '99.9', '100')
     """
     if share in (0.0, 1.0):
         return f"{100 * share:.0f}"
-    return f"{100 * share:.{2 if min(share, 1 - share) < 0.005 else 1}f}"
+    if 0.005 <= share <= 0.995:
+        return f"{100 * share:.1f}"
+    return f"{100 * share:.2f}".removesuffix("0")
 
 
 def points(difference: float) -> str:
