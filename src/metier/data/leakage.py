@@ -89,14 +89,15 @@ def _numbers(table: Table) -> NDArray[np.float64]:
 def _learn_categories(
     column: pl.Series, known: NDArray[Any], middle: int, is_class: bool
 ) -> NDArray[Any]:
-    codes = column.fill_null("").rank("dense").cast(pl.Int64).to_numpy() - 1
+    ranks = column.fill_null("").rank("dense").cast(pl.Int64)
+    codes: NDArray[np.int64] = ranks.to_numpy() - 1
     usual = _usual(known, is_class)
     seen = pl.DataFrame({"code": codes[:middle], "known": known})
     answer = pl.col("known").mode().min() if is_class else pl.col("known").mean()
-    answers = np.full(int(codes.max(initial=0)) + 1, usual, dtype=np.float64)
+    answers: NDArray[np.float64] = np.full(int(codes.max(initial=0)) + 1, usual, dtype=np.float64)
     learned = seen.group_by("code").agg(answer)
     answers[learned["code"].to_numpy()] = learned["known"].to_numpy()
-    return answers[codes[middle:]]
+    return np.asarray(answers[codes[middle:]])
 
 
 def _learn_numbers(

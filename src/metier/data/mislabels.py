@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 _FOLDS = 5
 _MARGIN = 0.5
+_SURE = 0.8
 _STRENGTHS = (1e-3, 1e-2, 1e-1, 1.0, 10.0)
 _TEMPERATURES = np.geomspace(0.01, 3.0, 24)
 
@@ -36,7 +37,8 @@ def find_mislabels(features: NDArray[Any], labels: NDArray[np.int64], seed: int 
 
     Northcutt, Jiang and Chuang, 2021, "Confident learning": a row counts against its label when a
     classifier that did not see it gives another label at least the probability that label has, on
-    average, on its own rows. Probabilities are calibrated first, and margins under 0.5 are left
+    average, on its own rows (0.8 is always enough, or the surest classes would be beyond doubt).
+    Probabilities are calibrated first, and margins under 0.5 are left
     alone, so that a weak classifier names few rows instead of many.
 
     Args:
@@ -52,7 +54,7 @@ def find_mislabels(features: NDArray[Any], labels: NDArray[np.int64], seed: int 
     classes, given = np.unique(labels[judged], return_inverse=True)
     chances = predict_out_of_fold(features[judged], given, seed)
     usual = np.array([chances[given == k, k].mean() for k in range(len(classes))])
-    above = np.where(chances >= usual, chances, -1.0)
+    above = np.where(chances >= np.minimum(usual, _SURE), chances, -1.0)
     likely = above.argmax(axis=1)
     place = np.arange(len(given))
     margin = above[place, likely] - chances[place, given]
