@@ -84,6 +84,13 @@ def test_logme_is_the_highest_evidence(width: int):
     assert 0 <= score.logme(features(width, 0.3), both) - best / N < 5e-3
 
 
+def test_logme_is_never_below_a_model_without_features():
+    number = TARGETS["number"]
+    for seed in range(5):
+        found = score.logme(features(300, 0.0, seed), number)
+        assert found >= score.logme(np.zeros((N, 1), np.float32), number) - 1e-6
+
+
 @pytest.mark.parametrize("width", [10, 200])
 def test_h_score_is_the_trace_of_its_definition(width: int):
     x, y = features(width).astype(np.float64), classes()
