@@ -11,6 +11,7 @@ import numpy as np
 from metier.data.splits import PROVE
 from metier.errors import DataError
 from metier.evidence.compare import Comparison, paired
+from metier.evidence.metrics import interval
 from metier.search.clock import Clock
 from metier.search.ladder import Rung, next_rung
 from metier.search.race import Candidate, Race
@@ -30,9 +31,7 @@ class Listener(Protocol):
 
     def stage(self, name: str) -> None: ...
     def trial(self, rung: str, parameters: Mapping[str, Any]) -> None: ...
-    def best(
-        self, name: str, value: float, low: float | None = None, high: float | None = None
-    ) -> None: ...
+    def best(self, name: str, value: float, low: float | None, high: float | None) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -41,13 +40,13 @@ class Limits:
 
     Args:
         clock: the wall-clock; every fit must end before it does, the final fits included.
-        reserve: seconds kept for all that follows the search but the final fits.
+        reserve: gives the seconds kept for all that follows the search but the final fits.
         finals: how many times the chosen recipe is fitted again at the end.
         trials: number of searched candidates; None lets the clock decide.
     """
 
     clock: Clock
-    reserve: float
+    reserve: Callable[[], float]
     finals: int
     trials: int | None = None
 
@@ -134,7 +133,7 @@ def climb(
             closed.add(rung.name)
         now = _leader_or_none(race, candidates, rows, folds)
         if now is not None and now is not leader:
-            listener.best(now.name, race.sign * race.value(now, rows))
+            _announce(race, now, rows, listener)
         limits.clock.note()
     if not served and after_baselines is not None:
         after_baselines(_leader(race, candidates, rows, folds))
@@ -195,6 +194,13 @@ def _compare(race: Race, a: Candidate, b: Candidate, rows: Rows) -> Comparison:
     )
 
 
+def _announce(race: Race, leader: Candidate, rows: Rows, listener: Listener) -> None:
+    scores, targets = race.scores(leader, rows), race.targets[rows]
+    found = interval(race.metric, targets, scores, race.plain, seed=race.seed)
+    if found.value is not None:
+        listener.best(leader.name, found.value, found.low, found.high)
+
+
 def _searched(rung: Rung, proposal: Proposal) -> dict[str, Any]:
     return {} if rung.baseline else dict(proposal.parameters)
 
@@ -248,7 +254,7 @@ def _seconds_allowed(
     """Seconds that one fit on one fold may take, so that all folds and the final fits follow."""
     if limits.clock.budget is None:
         return None
-    left = limits.clock.left - limits.reserve - _refits_of_baselines(race, candidates)
+    left = limits.clock.left - limits.reserve() - _refits_of_baselines(race, candidates)
     train = np.mean([len(race.split.folds[k].train) for k in folds])
     growth = len(race.table) / max(float(train), 1.0)
     per_fit = left / (len(folds) + limits.finals * growth)

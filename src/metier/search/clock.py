@@ -29,15 +29,20 @@ def parse_budget(text: str | float) -> float:
 class Clock:
     """Wall-clock against a budget; None is a run that only counts its trials.
 
-    Time used before an interruption is read from `folder` and counts.
+    Args:
+        budget: seconds.
+        resumed: a run folder whose time used before an interruption counts.
+        keep: the run folder in which the time used is written down.
     """
 
-    def __init__(self, budget: float | None, folder: Path | None = None) -> None:
+    def __init__(
+        self, budget: float | None, resumed: Path | None = None, keep: Path | None = None
+    ) -> None:
         self.budget = budget
-        self._path = None if folder is None else folder / "clock.json"
+        self._path = None if keep is None else keep / "clock.json"
         self._before = 0.0
-        if self._path is not None and self._path.exists():
-            self._before = float(json.loads(self._path.read_text())["used"])
+        if resumed is not None and (resumed / "clock.json").exists():
+            self._before = float(json.loads((resumed / "clock.json").read_text())["used"])
         self._started = time.monotonic()
         self._noted = self._started
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -9,6 +10,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from metier.errors import DataError, Pruned
 from metier.evidence.calibration import fit_temperature
 from metier.evidence.thresholds import fit_thresholds
 from metier.runtime.postprocess import Decision
@@ -89,9 +91,31 @@ def finish(
 ) -> Final:
     """Fit the frozen recipe, look at the proof rows once, and refit on all rows if asked.
 
-    `reserve` seconds are kept for the bundle and the report.
+    `reserve` seconds are kept for the bundle and the report. Should the chosen recipe not fit into
+    what is left, the best cheaper one takes its place.
     """
-    chosen = climb.chosen
+    for chosen in (climb.chosen, *_cheaper(race, climb)):
+        with contextlib.suppress(Pruned):
+            return _finish(race, climb, chosen, test, clock, reserve, refit, costs)
+    raise DataError("no candidate could be fitted in the time left: give a larger --budget")
+
+
+def _cheaper(race: Race, climb: Climb) -> list[Candidate]:
+    """The other candidates that took less time, best first, the baselines last."""
+    others = [c for c in climb.finished() if c.seconds < climb.chosen.seconds]
+    return sorted(others, key=lambda c: -race.value(c, climb.rows))
+
+
+def _finish(
+    race: Race,
+    climb: Climb,
+    chosen: Candidate,
+    test: Table | None,
+    clock: Clock,
+    reserve: float,
+    refit: Literal["all", "none"],
+    costs: tuple[tuple[float, ...], ...],
+) -> Final:
     recipe = frozen_recipe(chosen)
     decision = decide(race, chosen, costs)
     baselines = {

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar, Literal
 
 from metier.space import Choice, Float, Int, tune
 from metier.training.heads import fit_head
-from metier.training.learn import Loss, learn
+from metier.training.learn import Loss, learn, settled_schedule
 from metier.training.loop import Schedule
 from metier.training.net import NetModel
 from metier.training.start import feed_for, fresh_net
@@ -68,7 +69,11 @@ class Finetune:
         model.net.dropout.p = self.dropout
         _, notes = learn(model, problem, run, self.schedule(), Loss(self.smoothing, self.balanced))
         model.net.dropout.p = 0.0
-        return start.then(model, Step("finetune", asdict(self), time.monotonic() - began, notes))
+        return start.then(model, Step("%s", asdict(self), time.monotonic() - began, notes))
+
+    def settled(self, notes: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        """What the fits on the folds found out: how many epochs, so that none need be held out."""
+        return settled_schedule(notes)
 
     def schedule(self) -> Schedule:
         """The loop's schedule for these parameters."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
 
@@ -12,7 +13,7 @@ from torch import nn
 from metier.errors import ChainError, MissingExtraError
 from metier.space import Choice, Float, Int, tune
 from metier.training.heads import fit_head
-from metier.training.learn import Loss, learn
+from metier.training.learn import Loss, learn, settled_schedule
 from metier.training.loop import Schedule
 from metier.training.net import NetModel
 from metier.training.start import feed_for, fresh_net
@@ -74,7 +75,11 @@ class Lora:
         finally:
             model.net.dropout.p = 0.0
             _merge(model, adapted)
-        return start.then(model, Step("lora", asdict(self), time.monotonic() - began, notes))
+        return start.then(model, Step("%s", asdict(self), time.monotonic() - began, notes))
+
+    def settled(self, notes: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        """What the fits on the folds found out: how many epochs, so that none need be held out."""
+        return settled_schedule(notes)
 
     def _adapt(self, model: NetModel, boundary: int, seed: int) -> Any:
         """Put updates beside the linear and convolution layers above a boundary; freeze the rest."""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
 
 from metier.space import Float, Int, tune
-from metier.training.learn import Loss, learn
+from metier.training.learn import Loss, learn, settled_schedule
 from metier.training.loop import Schedule
 from metier.training.net import Net, NetModel
 from metier.training.start import preprocess_of
@@ -41,4 +42,8 @@ class Scratch:
             epochs=self.epochs, rate=self.rate, head_rate=self.rate, patience=self.patience
         )
         _, notes = learn(model, problem, run, schedule, Loss())
-        return start.then(model, Step("scratch", asdict(self), time.monotonic() - began, notes))
+        return start.then(model, Step("%s", asdict(self), time.monotonic() - began, notes))
+
+    def settled(self, notes: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        """What the fits on the folds found out: how many epochs, so that none need be held out."""
+        return settled_schedule(notes)

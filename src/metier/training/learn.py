@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,8 +17,9 @@ from metier.training.start import feed_for
 from metier.types import Problem, Run, Task
 
 STOPPING_SHARE = 0.15
-FEWEST_STOPPING = 40
-"""With fewer stopping rows than this the noise would choose the epoch: all epochs are run."""
+FEWEST_STOPPING = 100
+"""With fewer stopping rows than this, or fewer than two a class, the noise would choose the epoch:
+all epochs are run."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,7 @@ def _stopping_rows(
 ) -> tuple[NDArray[np.int64], NDArray[np.int64] | None]:
     """Rows to learn from and rows to stop by; None when they would be too few to tell."""
     n = len(targets)
-    if schedule.patience <= 0 or n * STOPPING_SHARE < FEWEST_STOPPING:
+    if schedule.patience <= 0 or n * STOPPING_SHARE < max(FEWEST_STOPPING, 2 * task.outputs):
         return np.arange(n), None
     random = np.random.default_rng((seed, n))
     order = random.permutation(n)
@@ -141,6 +142,8 @@ def _leave_units(model: NetModel, loss: Supervised) -> None:
     )
 
 
-def without_stopping(schedule: Schedule, epochs: float) -> Schedule:
-    """The schedule of a frozen recipe: so many epochs, and no rows to stop by."""
-    return replace(schedule, epochs=epochs, patience=0)
+def settled_schedule(notes: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the schedule of a frozen recipe from the notes of its fits: the median number of
+    epochs whose weights were kept, and no rows to stop by. Steps grow with the rows by themselves."""
+    epochs = sorted(float(note["epochs"]) for note in notes)
+    return {"epochs": max(epochs[len(epochs) // 2], 0.1), "patience": 0}

@@ -1,0 +1,414 @@
+"""What metier does, as functions: the command line and programs call the same ones."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, Literal
+
+from metier.errors import BundleError, DataError, MissingExtraError, OptionError
+from metier.report.content import Report, from_json, to_json
+
+if TYPE_CHECKING:
+    from metier.road import Progress
+    from metier.runtime.session import Predictions
+    from metier.search.shortlist import Ranking
+    from metier.types import Finding
+
+ENDED = "result.json"
+
+
+@dataclass(frozen=True)
+class Result:
+    """A run that ended.
+
+    Args:
+        folder: the run folder.
+        report: all that was found.
+        seconds: how long everything took, earlier sittings included.
+    """
+
+    folder: Path
+    report: Report
+    seconds: float
+
+    @property
+    def bundle(self) -> Path:
+        """The folder that predicts: `metier.load(result.bundle)`."""
+        return self.folder / "specialist"
+
+    @property
+    def page(self) -> Path:
+        """The report for a person."""
+        return self.folder / "report.html"
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what `metier specialize --json` prints."""
+        report = self.report
+        chosen = next(e for e in report.leaderboard if e.state == "chosen")
+        proof = report.headline
+        return {
+            "bundle": str(self.bundle),
+            "report": str(self.page),
+            "source": report.source,
+            "strategy": report.strategy,
+            "parameters": to_json(chosen.parameters),
+            "task": report.task_kind,
+            "metric": report.metric,
+            "valid": {"value": chosen.value, "low": chosen.low, "high": chosen.high, "n": chosen.n},
+            "test": None
+            if proof is None
+            else {
+                "value": proof.value,
+                "low": proof.low,
+                "high": proof.high,
+                "n": proof.n,
+                "rows": report.proof_on,
+            },
+            "baselines": {
+                e.name.rpartition("-")[0]: {"value": e.value, "low": e.low, "high": e.high, "n": e.n}
+                for e in report.leaderboard
+                if e.strategy in BASELINES and e.value is not None
+            },
+            "verdict": report.verdict,
+            "seconds": round(self.seconds, 2),
+            "digest": report.digest,
+        }
+
+
+BASELINES = ("majority", "mean", "classical", "generalist")
+
+
+class Silent:
+    """Progress that nobody watches."""
+
+    def stage(self, name: str) -> None: ...
+    def trial(self, rung: str, parameters: Mapping[str, Any]) -> None: ...
+    def best(self, name: str, value: float, low: float | None, high: float | None) -> None: ...
+    def warn(self, text: str) -> None: ...
+    def until(self, deadline: float | None) -> None: ...
+
+
+def specialize(
+    data: Any,
+    *,
+    target: str | Sequence[str] | None = None,
+    test: Any = None,
+    out: str | Path | None = None,
+    budget: str | float = "5m",
+    trials: int | None = None,
+    sources: Sequence[str] = (),
+    strategies: Sequence[str] = (),
+    task: str | None = None,
+    metric: str | None = None,
+    cost: str | None = None,
+    group: str | None = None,
+    time: str | None = None,
+    sensitive: Sequence[str] = (),
+    prefer: Literal["best", "small"] = "best",
+    refit: Literal["all", "none"] = "all",
+    sampler: str = "tpe",
+    seed: int = 0,
+    resume: bool = False,
+    examples: bool = True,
+    progress: Progress | None = None,
+) -> Result:
+    """Make a specialist from labelled examples, and prove what it is worth.
+
+    Args:
+        data: a file, a folder of class folders of images, or a pandas or polars frame or
+            `datasets.Dataset`.
+        target: the column to predict; several 0/1 columns for a multi-label task. Found when it is
+            called label, target or the like; `label` for a folder of class folders.
+        test: rows for the proof, in any of the forms of `data`; without it a share is held out, or
+            out-of-fold answers serve when rows are few.
+        out: the run folder; `runs/NAME` when None.
+        budget: wall-clock for everything: seconds, or "90s", "5m", "1h".
+        trials: this many searched candidates instead of a budget: the same seed on the same
+            machine then gives the same predictions.
+        sources: pretrained starts to try: names, directories or hub ids.
+        strategies: strategies to climb; the whole ladder when empty.
+        task: binary, multiclass, multilabel or regression; inferred when None.
+        metric: the metric that decides.
+        cost: what errors cost in a binary task, as "fn=5,fp=1".
+        group: column whose equal values stay on one side of every split.
+        time: column to split by: earlier rows train, later ones judge.
+        sensitive: columns kept beside the data and never learned from.
+        prefer: "small" takes the cheapest candidate that cannot be told from the best.
+        refit: "all" fits the chosen recipe again on all rows, the held-out share included.
+        sampler: grid, random, tpe, gp or hyperband.
+        seed: where all random numbers come from.
+        resume: go on with what lies in `out`; start when nothing does.
+        examples: show rows of the data in the report.
+        progress: who watches.
+
+    Raises:
+        InputError: for data, options or sources that cannot be used; nothing is left behind.
+    """
+    from metier.road import Options, parse_effort, travel
+    from metier.search.clock import Clock
+
+    options = Options(
+        target=target,
+        test=test,
+        budget=budget,
+        trials=trials,
+        sources=tuple(sources),
+        strategies=tuple(strategies),
+        task=task,
+        metric=metric,
+        cost=cost,
+        group=group,
+        time=time,
+        sensitive=tuple(sensitive),
+        prefer=prefer,
+        refit=refit,
+        sampler=sampler,
+        seed=seed,
+        examples=examples,
+    )
+    effort = parse_effort(budget, trials)
+    folder = run_folder(data, out, resume)
+    if resume and (folder / ENDED).exists():
+        return _ended(folder)
+    watch = progress or Silent()
+    clock = Clock(effort, folder if resume else None, keep=folder)
+    watch.until(clock.deadline(clock.left))
+    fresh = not folder.exists()
+    try:
+        ended = travel(data, folder, options, command_of(data, options), watch, clock)
+    except (DataError, OptionError, MissingExtraError, OSError):
+        if fresh:
+            _remove_unstarted(folder)
+        raise
+    result = Result(folder, ended.report, ended.seconds)
+    content = json.dumps({"report": to_json(result.report), "seconds": result.seconds})
+    from metier.cache import write_aside
+
+    write_aside(folder / ENDED, content.encode())
+    return result
+
+
+def check(
+    data: Any,
+    *,
+    target: str | Sequence[str] | None = None,
+    test: Any = None,
+    task: str | None = None,
+    progress: Progress | None = None,
+) -> list[Finding]:
+    """Look for what would spoil a result before any training; nothing is changed or written."""
+    from metier.data.checks import check as look
+    from metier.road import Options, read_data
+
+    watch = progress or Silent()
+    watch.stage("reading the data")
+    found = read_data(data, Options(target=target, test=test, task=task))
+    watch.stage("checking")
+    return [*found.findings, *look(found.table, found.task, test=found.test)]
+
+
+def rank(
+    data: Any,
+    *,
+    target: str | Sequence[str] | None = None,
+    sources: Sequence[str] = (),
+    task: str | None = None,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> Ranking:
+    """Score pretrained sources on the data from one forward pass each. The scores only shortlist."""
+    from metier.cache import Cache
+    from metier.road import Options, open_sources, read_data
+    from metier.search.shortlist import rank as score
+
+    watch = progress or Silent()
+    watch.stage("reading the data")
+    found = read_data(data, Options(target=target, task=task))
+    if found.table.roles.modality == "tabular":
+        raise DataError("there are no pretrained sources for tables to rank; run specialize")
+    opened = open_sources(found.table, sources)
+    watch.stage("looking at the sources")
+    return score(found.table, found.task, list(opened.values()), Cache(), seed=seed)
+
+
+def predict(
+    bundle: str | Path, data: Any, *, out: str | Path | IO[bytes] | None = None
+) -> Predictions:
+    """Answer the rows of a file, folder or frame; write them when `out` is given."""
+    from metier.output import check_format, tabulate, write
+    from metier.runtime.session import load
+
+    target = Path(out) if isinstance(out, str | Path) else out
+    if isinstance(target, Path):
+        check_format(target)
+    loaded = load(bundle)
+    columns, paths, warnings = _rows_of(data, [c.name for c in loaded.manifest.columns])
+    found = loaded.predict(columns)
+    found = replace(found, warnings=(*warnings, *found.warnings))
+    if target is not None:
+        write(tabulate(found, paths), target)
+    return found
+
+
+def evaluate(bundle: str | Path, data: Any) -> list[Finding]:
+    """Measure a bundle on labelled rows: every metric of its task with its interval."""
+    from metier.data.read import read
+    from metier.data.table import build_table
+    from metier.evidence.metrics import scorecard
+    from metier.registry import find
+    from metier.runtime.session import load
+    from metier.tasks import known_rows
+    from metier.types import Finding, Roles
+
+    loaded = load(bundle)
+    targets = tuple(loaded.manifest.facts.get("target", ()))
+    raw = read(data)
+    missing = [name for name in targets if name not in raw.frame.columns]
+    if missing or not targets:
+        raise DataError(f"{raw.name}: no column {(missing or ['target'])[0]!r} to measure against")
+    kinds: Any = {c.name: c.kind for c in loaded.manifest.columns if c.name in raw.frame.columns}
+    table, findings = build_table(raw, Roles(inputs=kinds, target=targets))
+    kind = loaded.task_kind
+    made = find("tasks", kind)
+    task = made() if kind == "regression" else made(labels=loaded.labels)
+    known = known_rows(task, table)
+    if len(known) < len(table):
+        lost = f"{len(table) - len(known)} rows with unknown labels are left out"
+        findings.append(Finding("unknown_labels", lost, level="warning"))
+        table = table.take(known)
+    if not len(table):
+        raise DataError(f"{raw.name}: no row has a label that the bundle knows")
+    scores = loaded.scores(table.columns())
+    return [*findings, *scorecard(task, task.encode(table), scores, loaded.manifest.decision)]
+
+
+def sources() -> list[dict[str, Any]]:
+    """The sources that are tried when none is named, and whether they can be had here."""
+    from metier.sources import open_source
+    from metier.sources.defaults import DEFAULTS
+
+    rows = []
+    for modality, names in DEFAULTS.items():
+        for i, name in enumerate(names):
+            try:
+                open_source(name, modality)
+                state = "ready"
+            except (DataError, OptionError, MissingExtraError, BundleError) as error:
+                state = str(error)
+            except Exception as error:
+                state = str(error)
+            rows.append(
+                {"source": name, "modality": modality, "default": i == 0, "state": state}
+            )
+    return rows
+
+
+def strategies() -> list[dict[str, Any]]:
+    """The strategies, what they take and give, and their parameters with defaults."""
+    import dataclasses
+
+    from metier.registry import find, names
+
+    rows = []
+    for name in names("strategies"):
+        kind = find("strategies", name)
+        parameters = {f.name: f.default for f in dataclasses.fields(kind)}
+        rows.append(
+            {
+                "strategy": name,
+                "about": (kind.__doc__ or "").strip().splitlines()[0],
+                "for": ", ".join(kind.modalities),
+                "takes": ", ".join(kind.accepts),
+                "gives": kind.gives,
+                "parameters": ", ".join(f"{k}={_plain(v)}" for k, v in parameters.items()),
+            }
+        )
+    return rows
+
+
+def _plain(value: Any) -> str:
+    return str(value) if not callable(value) else type(value).__name__
+
+
+def run_folder(data: Any, out: str | Path | None, resume: bool) -> Path:
+    """Return the run folder. Raises OptionError when it holds another run."""
+    if out is None:
+        base = Path("runs") / _name_of(data)
+        if resume or not base.exists():
+            return base
+        number = 2
+        while base.with_name(f"{base.name}-{number}").exists():
+            number += 1
+        return base.with_name(f"{base.name}-{number}")
+    folder = Path(out)
+    if folder.exists() and not folder.is_dir():
+        raise OptionError(f"--out {folder}: is a file; give a folder")
+    if folder.exists() and any(folder.iterdir()) and not resume:
+        ours = (folder / "run.toml").exists()
+        what = "holds another run; give another folder, or --resume to go on with it"
+        raise OptionError(f"--out {folder}: " + (what if ours else "is not empty; give another"))
+    parent = next(p for p in (folder, *folder.absolute().parents) if p.exists())
+    import os
+
+    if not os.access(parent, os.W_OK):
+        raise OptionError(f"--out {folder}: cannot be written to; give another folder")
+    return folder
+
+
+def command_of(data: Any, options: Any) -> str:
+    """Return the command line that would make this run."""
+    words = ["metier", "specialize", str(data) if isinstance(data, str | Path) else "DATA"]
+    flags = {"sources": "source", "strategies": "strategy"}
+    default = type(options)()
+    for name, value in vars(options).items():
+        if value == getattr(default, name) or value is None:
+            continue
+        if name == "examples":
+            words.append("--no-examples")
+            continue
+        flag = f"--{flags.get(name, name)}"
+        for each in [value] if isinstance(value, str) or not isinstance(value, Sequence) else value:
+            words += [flag, str(each)]
+    return shlex.join(words)
+
+
+def _name_of(data: Any) -> str:
+    stem = Path(data).resolve().stem if isinstance(data, str | Path) else "run"
+    if stem in {"train", "data", "dataset"} and isinstance(data, str | Path):
+        stem = Path(data).resolve().parent.name or stem
+    return re.sub(r"[^\w.-]+", "-", stem).strip("-.") or "run"
+
+
+def _ended(folder: Path) -> Result:
+    found = json.loads((folder / ENDED).read_text())
+    return Result(folder, from_json(found["report"]), found["seconds"])
+
+
+def _remove_unstarted(folder: Path) -> None:
+    """Leave nothing half-written behind: a refused run has made no trial."""
+    import shutil
+
+    if folder.exists() and not (folder / "specialist").exists():
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _rows_of(
+    data: Any, wanted: Sequence[str]
+) -> tuple[dict[str, Any], list[str] | None, tuple[str, ...]]:
+    """Columns for predicting, the paths when rows are files, and what reading warned of."""
+    from metier.data.read import read
+
+    raw = read(data, expect_images_of=wanted[0] if wanted else None)
+    columns = {name: raw.frame[name].to_list() for name in raw.frame.columns if name in wanted}
+    paths: list[str] | None = None
+    if raw.base is not None:
+        for name, values in columns.items():
+            if all(v is None or (isinstance(v, str) and (raw.base / v).exists()) for v in values):
+                paths = ["" if v is None else v for v in values]
+                columns[name] = [None if v is None else str(raw.base / v) for v in values]
+    return columns, paths, raw.warnings
