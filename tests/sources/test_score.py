@@ -9,6 +9,7 @@ from sklearn.covariance import LedoitWolf
 from sklearn.linear_model import Ridge
 from sklearn.neighbors import KNeighborsClassifier
 
+from metier.errors import DataError
 from metier.sources import score
 from metier.sources.score import SCORES
 
@@ -59,7 +60,7 @@ def test_the_unit_of_a_number_does_not_matter(name: str):
 @pytest.mark.parametrize("name", SCORES)
 def test_equal_targets_are_refused(name: str, kind: str):
     same = np.repeat(TARGETS[kind][:1], N, axis=0)
-    with pytest.raises(ValueError, match="all the same"):
+    with pytest.raises(DataError, match="the same target"):
         SCORES[name](features(8), same)
 
 

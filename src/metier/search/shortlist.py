@@ -28,7 +28,7 @@ SAMPLE = 2000
 TOP = 3
 BINS = 10
 FAULTS = (SourceError, MissingExtraError, MemoryError, RuntimeError)
-"""What may go wrong with one source and leaves the others alone. A fault of the data is not here."""
+"""What may go wrong with one source alone; a fault of the data is not among them."""
 
 
 @dataclass(frozen=True)
@@ -183,14 +183,18 @@ def draw(targets: NDArray[Any], sample: int, seed: int) -> Rows:
     random = np.random.default_rng(seed)
     hashes = random.integers(0, 2**64 - 1, n, dtype=np.uint64)
     parts = deal(_strata(targets), np.arange(n), hashes, [sample / n, 1 - sample / n])
-    return np.flatnonzero(parts == 0)
+    rows = np.flatnonzero(parts == 0)
+    # With more classes than places there cannot be a row of each.
+    return rows if len(rows) <= sample else np.sort(random.choice(rows, sample, replace=False))
 
 
 def _strata(targets: NDArray[Any]) -> NDArray[np.int64]:
     if targets.ndim == 2:
         # By the rarest label of a row, so that none is lost.
         rarity = np.where(targets > 0, targets.sum(axis=0), np.inf)
-        return np.where(targets.any(axis=1), rarity.argmin(axis=1), targets.shape[1])
+        rarest = np.asarray(rarity.argmin(axis=1), dtype=np.int64)
+        rarest[~targets.any(axis=1)] = targets.shape[1]
+        return rarest
     if np.issubdtype(targets.dtype, np.integer):
         return targets.astype(np.int64)
     edges = np.quantile(targets, np.arange(1, BINS) / BINS)

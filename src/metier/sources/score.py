@@ -3,7 +3,7 @@
 A score takes features (n, width) and targets as `Task.encode` gives them: int64 (n,) for classes,
 float32 (n, labels) of 0 and 1 for several labels, float32 (n,) for numbers. Higher is better. A
 score compares sources on the same rows; its size says nothing across data sets. Each raises
-ValueError when the targets of the rows are all the same.
+DataError when the targets of the rows are all the same.
 
 Where a score was published for classes only, numbers are cut into slices of equal size (as sliced
 inverse regression does; Li, 1991) and several labels are averaged.
@@ -17,6 +17,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from metier.errors import DataError
 from metier.types import Floats
 
 Score = Callable[[Floats, NDArray[Any]], float]
@@ -177,7 +178,9 @@ def _columns(targets: NDArray[Any]) -> Doubles:
         columns = np.asarray(targets, dtype=np.float64).reshape(len(targets), -1)
     varying = columns[:, columns.min(axis=0) < columns.max(axis=0)]
     if varying.shape[1] == 0:
-        raise ValueError("the targets of these rows are all the same: nothing can be told apart")
+        raise DataError(
+            "the rows that sources are scored on all have the same target: give more rows of others"
+        )
     return varying
 
 
