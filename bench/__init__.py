@@ -1,1 +1,1 @@
-"""One script per claim; results as JSON lines in `results/`; `table.py` turns them into Markdown."""
+"""One script per claim; results as JSON lines in `results/`; `table.py` makes Markdown of them."""

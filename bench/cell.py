@@ -38,7 +38,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Place:
-    """Where a cell runs: folders of data, models and results, threads, seconds before it is killed."""
+    """Where a cell runs: folders, threads, and the seconds after which it is killed."""
 
     data: Path
     models: Path | None

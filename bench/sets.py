@@ -88,7 +88,7 @@ def find_data(given: Path | None = None) -> Path:
 
 
 def find_models(given: Path | None = None) -> Path:
-    """Return the folder of image models: the one given, or `shared/models` beside the repository."""
+    """Return the folder of image models: the one given, or `shared/models` beside the checkout."""
     return _existing(given, ROOT.parent / "shared" / "models", "--models")
 
 

@@ -15,8 +15,9 @@ PAIRS = 20
 def fit(rows: Rows, settings: Settings) -> Fitted:
     """The library's defaults (one epoch, batches of 16) with 20 pairs a row."""
     from datasets import Dataset
-    from metier.sources.directory import locate
     from setfit import SetFitModel, Trainer, TrainingArguments
+
+    from metier.sources.directory import locate
 
     model = SetFitModel.from_pretrained(str(locate("embedded")), labels=rows.labels, device="cpu")
     data = Dataset.from_dict({"text": rows.train[TEXT].to_list(), "label": rows.codes()})

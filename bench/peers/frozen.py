@@ -40,8 +40,9 @@ def fit(rows: Rows, settings: Settings) -> Fitted:
 
 
 def _of_texts() -> Encode:
-    from metier.sources.directory import locate
     from sentence_transformers import SentenceTransformer
+
+    from metier.sources.directory import locate
 
     encoder = SentenceTransformer(str(locate("embedded")), device="cpu")
 

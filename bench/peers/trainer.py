@@ -100,8 +100,9 @@ def make_trainer(
 
 def text_model(outputs: int) -> tuple[Any, Any]:
     """Return the embedded encoder with a new classification head, and its tokenizer."""
-    from metier.sources.directory import locate
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+    from metier.sources.directory import locate
 
     folder = locate("embedded")
     model = AutoModelForSequenceClassification.from_pretrained(folder, num_labels=outputs)
