@@ -64,6 +64,15 @@ def test_short_texts_must_be_equal_but_for_case_and_space():
     assert [group.tolist() for group in members(clusters)] == [[0, 1], [7, 8]]
 
 
+def test_signs_do_not_tell_longer_texts_apart():
+    clusters = near_clusters(
+        texts(
+            ["The mail never came. Checked spam.", "the mail never came, checked spam", "C++", "C#"]
+        )
+    )
+    assert [group.tolist() for group in members(clusters)] == [[0, 1]]
+
+
 @settings(max_examples=50, deadline=None)
 @given(values=st.lists(st.text("ab cd", max_size=40), min_size=1, max_size=25), data=st.data())
 def test_every_cluster_is_linked_by_true_pairs_in_any_order(values, data):

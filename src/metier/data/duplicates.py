@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from metier.data.alike import find_alike
 from metier.data.images import look
-from metier.data.minhash import LIKENESS, find_pairs, likeness
+from metier.data.minhash import LIKENESS, SHORTEST, find_pairs, likeness
 from metier.types import Rows, Table
 
 
@@ -19,8 +19,8 @@ def near_clusters(table: Table) -> NDArray[np.int64]:
     """Return a cluster number for each row; near-duplicates share one.
 
     Images are near when their grey thumbnails correlate to 0.99 or more, texts when four fifths of
-    their five-letter shingles are shared. Short texts must be equal but for case and white space,
-    and rows of a table are each on their own. Linear in the rows, and the same whatever their
+    their five-letter shingles are shared (signs left out). Short texts must be equal but for case and white
+    space, and rows of a table are each on their own. Linear in the rows, and the same whatever their
     order, but for the numbers themselves.
     """
     texts = [name for name, kind in table.roles.inputs.items() if kind == "text"]
@@ -28,7 +28,7 @@ def near_clusters(table: Table) -> NDArray[np.int64]:
     if images:
         return _cluster_images(table.frame[images[0]], table.base)
     if texts:
-        return _cluster_texts(normal_texts(table, texts))
+        return _cluster_texts(_without_signs(normal_texts(table, texts)))
     return np.arange(len(table), dtype=np.int64)
 
 
@@ -81,6 +81,12 @@ def _root(parent: list[int], item: int) -> int:
         parent[item] = parent[parent[item]]
         item = parent[item]
     return item
+
+
+def _without_signs(texts: pl.Series) -> pl.Series:
+    """Drop punctuation, but from texts so short that it may be all that tells them apart."""
+    bare = texts.str.replace_all(r"[^\w\s\x1f]+", " ").str.replace_all(r" +", " ")
+    return bare.str.strip_chars().zip_with(bare.str.len_bytes() >= SHORTEST, texts)
 
 
 def _cluster_texts(texts: pl.Series) -> NDArray[np.int64]:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 _FOLDS = 5
 _MARGIN = 0.5
 _SURE = 0.8
+_CHANCE = 0.5
 _STRENGTHS = (1e-3, 1e-2, 1e-1, 1.0, 10.0)
 _TEMPERATURES = np.geomspace(0.01, 3.0, 24)
 
@@ -38,8 +39,8 @@ def find_mislabels(features: NDArray[Any], labels: NDArray[np.int64], seed: int 
     Northcutt, Jiang and Chuang, 2021, "Confident learning": a row counts against its label when a
     classifier that did not see it gives another label at least the probability that label has, on
     average, on its own rows (0.8 is always enough, or the surest classes would be beyond doubt).
-    Probabilities are calibrated first, and margins under 0.5 are left
-    alone, so that a weak classifier names few rows instead of many.
+    Probabilities are calibrated first, margins under 0.5 are left alone, and so are labels that are
+    no rarer than the classifier itself expects, so that a weak classifier names few rows.
 
     Args:
         features: (n, d).
@@ -57,11 +58,26 @@ def find_mislabels(features: NDArray[Any], labels: NDArray[np.int64], seed: int 
     above = np.where(chances >= np.minimum(usual, _SURE), chances, -1.0)
     likely = above.argmax(axis=1)
     place = np.arange(len(given))
-    margin = above[place, likely] - chances[place, given]
-    rows = np.flatnonzero((likely != given) & (margin >= _MARGIN))
+    own = chances[place, given]
+    margin = above[place, likely] - own
+    surprising = own <= _surprise(chances, own)
+    rows = np.flatnonzero((likely != given) & (margin >= _MARGIN) & surprising)
     rows = rows[np.argsort(-margin[rows], kind="stable")]
     accuracy = float((chances.argmax(axis=1) == given).mean())
     return Mislabels(judged[rows], classes[likely[rows]], accuracy)
+
+
+def _surprise(chances: Floats64, own: Floats64) -> float:
+    """Return the probability below which at most half of the labels are there by chance.
+
+    A calibrated classifier says itself how many rows should bear a label it thinks unlikely; only
+    where at least twice as many do is there something wrong with labels.
+    """
+    ordered = np.sort(own)
+    every = np.sort(chances, axis=None)
+    expected = np.concatenate([[0.0], np.cumsum(every)])[np.searchsorted(every, ordered, "right")]
+    kept = np.flatnonzero(expected <= _CHANCE * np.arange(1, len(ordered) + 1))
+    return float(ordered[kept[-1]]) if len(kept) else -1.0
 
 
 def predict_out_of_fold(

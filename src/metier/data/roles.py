@@ -105,8 +105,8 @@ def _part_of_strings(name: str, known: pl.Series, base: Path | None) -> Part:
         return "image"
     if parse_dates(sample) is not None and parse_dates(known) is not None:
         return "date"
-    words = float(str(sample.str.count_matches(r"\S+").mean()))
-    length = float(str(sample.str.len_chars().mean()))
+    words = float(sample.str.count_matches(r"\S+").to_numpy().mean())
+    length = float(sample.str.len_chars().to_numpy().mean())
     distinct = known.n_unique()
     share = distinct / len(known)
     named = _TEXT_NAME.search(name) is not None
@@ -121,7 +121,7 @@ def _part_of_strings(name: str, known: pl.Series, base: Path | None) -> Part:
 
 def _are_images(sample: pl.Series, base: Path | None) -> bool:
     endings = sample.str.to_lowercase().str.extract(r"(\.[a-z]+)$")
-    if float(str(endings.is_in(list(IMAGE_ENDINGS)).fill_null(False).mean())) < 0.9:
+    if int(endings.is_in(list(IMAGE_ENDINGS)).sum()) < 0.9 * len(sample):
         return False
     found = [Path(v).is_file() if base is None else (base / v).is_file() for v in sample.head(50)]
     if not any(found):
