@@ -6,6 +6,7 @@ import argparse
 import errno
 import json
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -65,4 +66,41 @@ def test_nothing_said_prints_the_help(capsys: pytest.CaptureFixture[str]) -> Non
 def test_json_is_the_last_line(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["strategies", "--json"]) == 0
     found = json.loads(capsys.readouterr().out.splitlines()[-1])
-    assert "probe" in {row["name"] for row in found["strategies"]}
+    assert "probe" in {row["strategy"] for row in found["strategies"]}
+
+
+def test_check_lists_its_findings(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [f"{word} number {i},{word}" for i in range(12) for word in ("apple", "pear")]
+    data = tmp_path / "fruit.csv"
+    data.write_text("\n".join(["text,label", *rows, *rows[:4]]), encoding="utf-8")
+    assert main(["check", str(data), "--target", "label", "--json"]) == 0
+    shown = capsys.readouterr()
+    found = json.loads(shown.out.splitlines()[-1])["findings"]
+    assert any("duplicate" in finding["name"] for finding in found)
+    assert "reading the data" in shown.err
+
+
+@pytest.mark.parametrize(
+    ("content", "target", "said"),
+    [
+        (None, "y", "none.csv"),
+        ("", "y", "empty"),
+        ("text,label\na,b\nc,d\n", "lable", "label"),
+    ],
+)
+def test_bad_data_is_refused_in_one_line(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    content: str | None,
+    target: str,
+    said: str,
+) -> None:
+    data = tmp_path / "none.csv"
+    if content is not None:
+        data.write_text(content, encoding="utf-8")
+    out = tmp_path / "run"
+    assert main(["specialize", str(data), "--target", target, "--out", str(out)]) == 2
+    error = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
+    assert len(error) == 1
+    assert said in error[0]
+    assert not out.exists()

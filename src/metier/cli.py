@@ -141,7 +141,7 @@ def _strategies(args: argparse.Namespace) -> None:
     from metier import api
 
     rows = api.strategies()
-    _print_rows(rows)
+    _print_strategies(rows)
     if "json" in args:
         _print_json({"strategies": rows})
 
@@ -216,12 +216,30 @@ def _print_findings(found: Sequence[Finding], when_none: str) -> None:
         console.print(when_none)
 
 
+def _print_strategies(rows: Sequence[Mapping[str, Any]]) -> None:
+    """Two lines a strategy: what it does, then what it is for and its parameters."""
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table.grid(padding=(0, 2))
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    for row in rows:
+        table.add_row(Text(row["strategy"], style="bold"), Text(row["about"]))
+        fits = f"{row['for']}; {row['takes']} -> {row['gives']}"
+        more = f"{fits}; {row['parameters']}" if row["parameters"] else fits
+        table.add_row("", Text(more, style="dim"))
+    _console().print(table)
+
+
 def _print_rows(rows: Sequence[Mapping[str, Any]], title: str | None = None) -> None:
     from rich import box
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(
+        title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False
+    )
     names = list(dict.fromkeys(name for row in rows for name in row))
     for name in names:
         numeric = all(isinstance(row.get(name), int | float) for row in rows)
