@@ -42,9 +42,7 @@ class Backbone(nn.Module):
         probe: small inputs for the first pass, which finds and checks the split.
     """
 
-    def __init__(
-        self, model: nn.Module, pooling: Pooling, normalise: bool, probe: Inputs
-    ) -> None:
+    def __init__(self, model: nn.Module, pooling: Pooling, normalise: bool, probe: Inputs) -> None:
         super().__init__()
         self.model = model
         self.pooling = pooling
@@ -102,7 +100,8 @@ class Backbone(nn.Module):
         (n, channels, height, width) or (n, tokens, width) for images, (rows, width) at `depth`.
         With `hidden` the pass is entered at boundary `start`."""
         if at == self.depth:
-            return self(inputs, hidden, start)
+            feature: Tensor = self(inputs, hidden, start)
+            return feature
         if at == 0:
             raise ValueError("the raw input is no activation")
         blocks = self.blocks

@@ -38,7 +38,10 @@ class ImageSource:
                 f"source {self.name!r}: no preprocessor_config.json, so how to scale images for it "
                 "is not known; save its AutoImageProcessor into the directory"
             )
-        return Image.from_config(column, read_json(path))
+        try:
+            return Image.from_config(column, read_json(path))
+        except ValueError as error:
+            raise SourceError(f"source {self.name!r}: {error}") from error
 
     def load(self, *, pretrained: bool = True, seed: int = 0) -> Backbone:
         """Return the network: shared and read-only when pretrained (copy what is to learn), with

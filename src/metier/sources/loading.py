@@ -9,11 +9,25 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from huggingface_hub.errors import StrictDataclassError
+from safetensors import SafetensorError
 from torch import nn
 from transformers import AutoConfig, AutoModel
 from transformers.utils import logging
 
 from metier.errors import SourceError
+
+FAULTS = (
+    OSError,
+    ValueError,
+    TypeError,
+    KeyError,
+    RuntimeError,
+    ImportError,  # an architecture that needs a further library
+    SafetensorError,
+    StrictDataclassError,
+)
+"""What the loader raises for settings or weights that cannot be used."""
 
 
 def load_encoder(name: str, folder: Path, seed: int | None = None) -> tuple[nn.Module, bool]:
@@ -22,7 +36,7 @@ def load_encoder(name: str, folder: Path, seed: int | None = None) -> tuple[nn.M
     With a seed the architecture is built with random weights instead of the stored ones. Raises
     SourceError when it cannot be loaded or when weights are missing from the file.
     """
-    with _quietly():
+    with quietly():
         try:
             if seed is not None:
                 torch.manual_seed(seed)
@@ -32,25 +46,27 @@ def load_encoder(name: str, folder: Path, seed: int | None = None) -> tuple[nn.M
                 folder,
                 trust_remote_code=False,
                 use_safetensors=True,
+                ignore_mismatched_sizes=True,  # to name them below
                 dtype=torch.float32,
                 output_loading_info=True,
             )
-        except (OSError, ValueError, KeyError, RuntimeError) as error:
-            reason = str(error).splitlines()[0]
+        except FAULTS as error:
+            reason = " ".join(str(error).split())[:200] or type(error).__name__
             raise SourceError(f"source {name!r}: cannot be loaded ({reason})") from error
     model, info = found
     missing = [key for key in info["missing_keys"] if "pooler" not in key]
-    if missing:
+    wrong = [*missing, *(str(key[0]) for key in info["mismatched_keys"])]
+    if wrong:
         raise SourceError(
-            f"source {name!r}: {len(missing)} weights are missing from its file, such as "
-            f"{missing[0]}; it is not the model that its config.json describes"
+            f"source {name!r}: {len(wrong)} weights are missing from its file or have another "
+            f"shape, such as {wrong[0]}; it is not the model that its config.json describes"
         )
     return model, not info["missing_keys"]
 
 
 @contextmanager
-def _quietly() -> Iterator[None]:
-    """Silence the loader's progress bars and its notes on heads that are not used here."""
+def quietly() -> Iterator[None]:
+    """Silence progress bars, and notes on heads that are not used here."""
     level = logging.get_verbosity()
     bars = logging.is_progress_bar_enabled()
     logging.set_verbosity_error()

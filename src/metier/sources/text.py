@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -18,6 +19,15 @@ if TYPE_CHECKING:
 
 LONGEST = 512
 """Tokens read when a model's files name no limit."""
+MODES: dict[str, Pooling] = {
+    "mean": "mean",
+    "cls": "cls",
+    "max": "max",
+    "mean_tokens": "mean",
+    "cls_token": "cls",
+    "max_tokens": "max",
+}
+"""The poolings that are read, as sentence-transformers names them and as it did before."""
 
 
 @dataclass(frozen=True)
@@ -47,12 +57,14 @@ class TextSource:
         positions = config.get("max_position_embeddings") or LONGEST
         if config.get("model_type") in {"roberta", "xlm-roberta", "camembert", "mpnet"}:
             positions -= 2  # their position numbers begin after the padding index
-        asked = positions
-        sentence = self.folder / "sentence_bert_config.json"
-        if sentence.exists():
-            asked = read_json(sentence).get("max_seq_length") or positions
-        elif (self.folder / "tokenizer_config.json").exists():
-            asked = read_json(self.folder / "tokenizer_config.json").get("model_max_length")
+        # Where sentence-transformers keeps the limit, and where it and transformers do since.
+        asked = None
+        for file, key in (
+            ("sentence_bert_config.json", "max_seq_length"),
+            ("tokenizer_config.json", "model_max_length"),
+        ):
+            if asked is None and (self.folder / file).exists():
+                asked = read_json(self.folder / file).get(key)
         return int(min(asked or positions, positions))
 
     @cached_property
@@ -61,14 +73,18 @@ class TextSource:
         listing = self.folder / "modules.json"
         if not listing.exists():
             return "mean", False
-        import json
-
         pooling: Pooling = "mean"
         normalise = False
         for module in json.loads(listing.read_text(encoding="utf-8")):
             kind = str(module["type"]).rsplit(".", 1)[-1]
             if kind == "Pooling":
-                pooling = _pooling_of(read_json(self.folder / module["path"] / "config.json"))
+                asked = _pooling_of(read_json(self.folder / module["path"] / "config.json"))
+                if asked not in MODES:
+                    raise SourceError(
+                        f"source {self.name!r}: it pools its tokens by {asked}, which metier does "
+                        "not read; remove modules.json to take their mean"
+                    )
+                pooling = MODES[asked]
             elif kind == "Normalize":
                 normalise = True
             elif kind not in {"Transformer"}:
@@ -85,13 +101,16 @@ class TextSource:
         names: tuple[str, ...] = ("input_ids", "attention_mask")
         if len(columns) == 2 and self._knows_pairs:
             names = (*names, "token_type_ids")
-        return Text(
-            columns=tuple(columns),
-            tokenizer=self._tokenizer,
-            max_length=self.max_length,
-            windows=self.windows,
-            inputs=names,
-        )
+        try:
+            return Text(
+                columns=tuple(columns),
+                tokenizer=self._tokenizer,
+                max_length=self.max_length,
+                windows=self.windows,
+                inputs=names,
+            )
+        except ValueError as error:
+            raise SourceError(f"source {self.name!r}: no usable tokenizer ({error})") from error
 
     def load(self, *, pretrained: bool = True, seed: int = 0) -> Backbone:
         """Return the network: shared and read-only when pretrained (copy what is to learn), with
@@ -113,9 +132,13 @@ class TextSource:
 
         try:
             found: Any = AutoTokenizer.from_pretrained(self.folder, trust_remote_code=False)
+            # Without any file of its own, transformers makes one that knows no word.
+            if len(found) <= len(found.all_special_ids):
+                raise ValueError("it has no vocabulary: add its tokenizer.json")
             return str(found.backend_tokenizer.to_str()).encode()
-        except (OSError, ValueError, AttributeError) as error:
-            raise SourceError(f"source {self.name!r}: no usable tokenizer ({error})") from error
+        except (OSError, ValueError, AttributeError, ImportError) as error:
+            reason = str(error).strip().splitlines()[0]
+            raise SourceError(f"source {self.name!r}: no usable tokenizer ({reason})") from error
 
 
 def open_text(name: str, windows: Literal["cut", "pool"] = "cut") -> TextSource:
@@ -123,15 +146,16 @@ def open_text(name: str, windows: Literal["cut", "pool"] = "cut") -> TextSource:
     return TextSource(name=name, folder=locate(name), windows=windows)
 
 
-def _pooling_of(config: dict[str, Any]) -> Pooling:
-    mode = config.get("pooling_mode")
-    if mode in {"mean", "cls", "max"}:
-        return mode  # type: ignore[no-any-return]
-    if config.get("pooling_mode_cls_token"):
-        return "cls"
-    if config.get("pooling_mode_max_tokens"):
-        return "max"
-    return "mean"
+def _pooling_of(config: dict[str, Any]) -> str:
+    """The pooling that a file of sentence-transformers names, in its new or in its old form."""
+    named = config.get("pooling_mode")
+    if named is not None:
+        return named if isinstance(named, str) else " and ".join(named)
+    prefix = "pooling_mode_"
+    flags = [
+        key.removeprefix(prefix) for key, on in config.items() if on and key.startswith(prefix)
+    ]
+    return " and ".join(flags) or "mean"
 
 
 @lru_cache(maxsize=4)
@@ -149,10 +173,14 @@ def _build(
     from metier.sources.loading import load_encoder
 
     model, _ = load_encoder(name, folder, seed)
-    if getattr(model, "pooler", None) is not None:
-        model.pooler = None  # type: ignore[assignment]
+    encoder: Any = model
+    if getattr(encoder, "pooler", None) is not None:
+        encoder.pooler = None
     ids = torch.tensor([[0, 1, 2, 3, 4, 5, 6, 7], [7, 6, 5, 4, 3, 0, 0, 0]])
-    probe = {"input_ids": ids, "attention_mask": (torch.arange(8) < torch.tensor([[8], [5]])).long()}
+    probe = {
+        "input_ids": ids,
+        "attention_mask": (torch.arange(8) < torch.tensor([[8], [5]])).long(),
+    }
     if pairs:
         probe["token_type_ids"] = torch.zeros_like(ids)
     return Backbone(model, *pooling, probe=probe)
