@@ -164,7 +164,9 @@ class Boost:
             "bagging_freq": 1,
             "lambda_l2": self.l2,
             "extra_trees": random,
-            "max_cat_to_onehot": 4,
+            # LightGBM's own values never split a category with a hundred rows or fewer in it.
+            "max_cat_to_onehot": 16,
+            "min_data_per_group": min(100, max(10, n // 50)),
             "feature_pre_filter": False,
             "bagging_seed": seed,
             "feature_fraction_seed": seed + 1,

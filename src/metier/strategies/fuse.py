@@ -52,6 +52,6 @@ class Fuse:
             raise ChainError("the inner strategy of fuse gave no model")
         inner = learned.lineage[-1]
         parameters = {"inner": {"strategy": inner.strategy, **inner.parameters}}
-        notes = {"features": features.shape[1], **inner.notes}
+        notes = {**inner.notes, "features": features.shape[1]}
         step = Step("fuse", parameters, time.monotonic() - begun, notes)
         return start.then(Fused(net, learned.model), step)
