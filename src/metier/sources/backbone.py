@@ -13,7 +13,8 @@ Boundaries: 0 is the raw input; 1 lies after the stem; 1 + k after k blocks; `de
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
@@ -47,12 +48,15 @@ class Backbone(nn.Module):
         self.model = model
         self.pooling = pooling
         self.normalise = normalise
-        self._stem, self._blocks, self._tuples = _find_split(model, probe)
+        split = _find_split(model, probe)
+        self._stem, self._blocks, self._tuples = split.stem, split.blocks, split.tuples
+        self._doors: tuple[str, ...] = ()
         with torch.no_grad():
             model.eval()
             self.width = int(self(probe).shape[-1])
-            if self._blocks and not self._split_holds(probe):
+            if not self._find_doors(split, probe):
                 self._stem, self._blocks, self._tuples = (), (), ()
+        self._early = self._used_below_the_top(probe)
 
     @property
     def stem(self) -> list[nn.Module]:
@@ -70,14 +74,14 @@ class Backbone(nn.Module):
         return len(self._blocks) + 2
 
     def level_of(self, parameter: str) -> int:
-        """The lowest boundary that lies below a parameter (by name): 0 for the stem, 1 + k for
-        block k, `depth` - 1 for what comes after the blocks."""
+        """The lowest boundary that lies below a parameter (by name): 0 for the stem and for what
+        all blocks share (relative positions), 1 + k for block k, `depth` - 1 for what comes after
+        the blocks."""
         for k, name in enumerate(self._blocks):
             if parameter.startswith(f"{name}."):
                 return 1 + k
-        if not self._blocks or any(parameter.startswith(f"{name}.") for name in self._stem):
-            return 0
-        return self.depth - 1
+        stem = any(parameter.startswith(f"{name}.") for name in self._stem)
+        return 0 if not self._blocks or stem or parameter in self._early else self.depth - 1
 
     def frozen_depth(self) -> int:
         """The highest boundary below which no parameter learns."""
@@ -90,7 +94,7 @@ class Backbone(nn.Module):
             return hidden
         if at == 0 or hidden is None:
             return self._pool(self._run(inputs), inputs)
-        with _handing_on(self.stem, self.blocks[: at - 1], self._tuples, hidden):
+        with self._entered(at, hidden):
             return self._pool(self._run(inputs), inputs)
 
     def activations(
@@ -105,7 +109,7 @@ class Backbone(nn.Module):
         if at == 0:
             raise ValueError("the raw input is no activation")
         blocks = self.blocks
-        with _handing_on(self.stem, blocks[: start - 1], self._tuples, hidden):
+        with self._entered(start, hidden):
             module, before = (blocks[at - 1], True) if at - 1 < len(blocks) else (blocks[-1], False)
             with _stopping(module, before):
                 try:
@@ -123,6 +127,20 @@ class Backbone(nn.Module):
             feature = inputs["assign"] @ feature
         return nn.functional.normalize(feature) if self.normalise else feature
 
+    def _entered(self, at: int, hidden: Tensor | None) -> AbstractContextManager[None]:
+        doors = [self.get_submodule(name) for name in self._doors]
+        return _handing_on(doors, self.blocks[: at - 1], self._tuples, hidden)
+
+    def _find_doors(self, split: _Split, probe: Inputs) -> bool:
+        """Find the modules of the stem that must hand on what is entered with: all of them, or,
+        where one computes something beside (relative positions), the last one alone."""
+        for doors in (split.stem, split.stem_end):
+            self._doors = doors
+            if doors and self._split_holds(probe):
+                return True
+        self._doors = ()
+        return False
+
     def _split_holds(self, probe: Inputs) -> bool:
         whole = self(probe)
         middle = 1 + len(self._blocks) // 2
@@ -134,6 +152,38 @@ class Backbone(nn.Module):
             if not torch.allclose(whole, entered, atol=1e-5, rtol=1e-4):
                 return False
         return True
+
+    def _used_below_the_top(self, probe: Inputs) -> frozenset[str]:
+        """Names of the parameters outside the blocks that the output of the blocks depends on."""
+        if not self._blocks:
+            return frozenset()
+        outside = {
+            name: parameter
+            for name, parameter in self.named_parameters()
+            if not any(name.startswith(f"{block}.") for block in self._blocks)
+        }
+        asked = [parameter.requires_grad for parameter in outside.values()]
+        for parameter in outside.values():
+            parameter.requires_grad_(True)
+        with torch.enable_grad():
+            top = self.activations(probe, self.depth - 1)
+            found: Sequence[Tensor | None] = torch.autograd.grad(
+                top.sum(), list(outside.values()), allow_unused=True
+            )
+        for parameter, before in zip(outside.values(), asked, strict=True):
+            parameter.requires_grad_(before)
+        return frozenset(n for n, g in zip(outside, found, strict=True) if g is not None)
+
+
+@dataclass(frozen=True)
+class _Split:
+    """Names of the stem's outermost modules, of the one of them whose output enters the first
+    block, and of the blocks; and how long a tuple each block gives (0: a bare tensor)."""
+
+    stem: tuple[str, ...] = ()
+    stem_end: tuple[str, ...] = ()
+    blocks: tuple[str, ...] = ()
+    tuples: tuple[int, ...] = ()
 
 
 def _pooled(pooling: Pooling, output: Any, inputs: Inputs) -> Tensor:
@@ -156,42 +206,22 @@ def _tensor(value: Any) -> Tensor:
     return value
 
 
-def _find_split(
-    model: nn.Module, probe: Inputs
-) -> tuple[tuple[str, ...], tuple[str, ...], tuple[int, ...]]:
-    """Return the names of the stem's modules and of the blocks, and how long a tuple each block
-    gives (0: a bare tensor)."""
+def _find_split(model: nn.Module, probe: Inputs) -> _Split:
+    """Watch one pass for what runs before the blocks, and for what the blocks give."""
     lists = [
         (name, module)
         for name, module in model.named_modules()
         if isinstance(module, nn.ModuleList) and len(module) > 1
     ]
     if not lists:
-        return (), (), ()
+        return _Split()
     # The outermost list holds the blocks; inner ones are parts of a block.
     chosen, blocks = min(lists, key=lambda item: (item[0].count("."), -len(item[1])))
-    finished: list[tuple[str, bool]] = []
-    gives: dict[str, int] = {}
-    entered = False
-    handles = []
-
-    def before_blocks(_: nn.Module, __: Any) -> None:
-        nonlocal entered
-        entered = True
-
-    def after(name: str) -> Callable[[nn.Module, Any, Any], None]:
-        def note(_: nn.Module, __: Any, output: Any) -> None:
-            if not entered:
-                finished.append((name, isinstance(output, Tensor)))
-            if name.startswith(f"{chosen}."):
-                gives[name] = len(output) if isinstance(output, tuple) else 0
-
-        return note
-
-    handles.append(blocks[0].register_forward_pre_hook(before_blocks))
+    watched = _Watched()
+    handles = [blocks[0].register_forward_pre_hook(watched.enter, with_kwargs=True)]
     for name, module in model.named_modules():
         if name:
-            handles.append(module.register_forward_hook(after(name)))
+            handles.append(module.register_forward_hook(watched.after(name)))
     try:
         with torch.no_grad():
             model.eval()
@@ -199,21 +229,48 @@ def _find_split(
     finally:
         for handle in handles:
             handle.remove()
-    done = {name for name, _ in finished}
-    stem = [
-        name
-        for name, gives_tensor in finished
-        if gives_tensor and not any(name.startswith(f"{other}.") for other in done)
-    ]
     names = [f"{chosen}.{i}" for i in range(len(blocks))]
-    if not stem or any(name not in gives for name in names):
-        return (), (), ()
+    stem = watched.outermost()
+    if not stem or any(name not in watched.gives for name in names):
+        return _Split()
+    end = [name for name in stem if watched.finished[name] is watched.entering]
     prefix = "model."
-    return (
+    return _Split(
         tuple(prefix + name for name in stem),
+        tuple(prefix + name for name in end[-1:]),
         tuple(prefix + name for name in names),
-        tuple(gives[name] for name in names),
+        tuple(watched.gives[name] for name in names),
     )
+
+
+class _Watched:
+    """What was seen of one pass: modules that finished before the first block and their outputs,
+    what entered the first block, and how long a tuple each module gave."""
+
+    def __init__(self) -> None:
+        self.finished: dict[str, Any] = {}
+        self.gives: dict[str, int] = {}
+        self.entering: Any = None
+
+    def enter(self, _: nn.Module, args: Any, kwargs: Any) -> None:
+        self.entering = args[0] if args else kwargs["hidden_states"]
+
+    def after(self, name: str) -> Callable[[nn.Module, Any, Any], None]:
+        def note(_: nn.Module, __: Any, output: Any) -> None:
+            if self.entering is None:
+                self.finished[name] = output
+            self.gives[name] = len(output) if isinstance(output, tuple) else 0
+
+        return note
+
+    def outermost(self) -> list[str]:
+        """Names of what gave a tensor and is no part of another finished module."""
+        return [
+            name
+            for name, output in self.finished.items()
+            if isinstance(output, Tensor)
+            and not any(name.startswith(f"{other}.") for other in self.finished)
+        ]
 
 
 @contextmanager
