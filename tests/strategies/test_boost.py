@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -12,7 +13,7 @@ import pytest
 
 from metier.cache import Cache
 from metier.deploy.booster import Booster, restore
-from metier.errors import ChainError, DataError, SourceError
+from metier.errors import ChainError, DataError, MissingExtraError, SourceError
 from metier.sources.tabular import Tabular, open_tabular
 from metier.strategies.boost import Boost
 from metier.strategies.majority import Majority
@@ -184,6 +185,14 @@ def test_a_class_that_training_lacks_is_never_the_answer(awkward: Awkward) -> No
     specialist = QUICK(Specialist(Tabular(), task), Problem(task, fit), Run(Cache()))
     answers = specialist.scores(table).argmax(axis=1)
     assert task.labels.index("high") not in set(answers.tolist())
+
+
+def test_without_lightgbm_the_extra_is_named(
+    awkward: Awkward, learn: Learn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "lightgbm", None)
+    with pytest.raises(MissingExtraError, match=r"pip install 'metier\[tables\]'"):
+        learn(QUICK, awkward("binary"), "binary")
 
 
 def test_groups_stay_together_within_the_training_rows(awkward: Awkward, learn: Learn) -> None:

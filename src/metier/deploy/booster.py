@@ -22,6 +22,9 @@ from metier.types import Floats, Form, Table
 if TYPE_CHECKING:
     import lightgbm
 
+MANY_ROWS = 20_000
+"""From this many rows on, several threads pay."""
+
 
 @dataclass(frozen=True)
 class Member:
@@ -77,8 +80,9 @@ class Booster:
         """Scores (n, outputs) of encoded rows (n, features)."""
         found = np.zeros((len(numbers), self.outputs), dtype=np.float64)
         found += np.asarray(self.offset or 0.0)
+        threads = 1 if len(numbers) < MANY_ROWS else 0  # 0: as many as OpenMP likes
         for member in self.members:
-            raw = member.booster.predict(numbers, raw_score=True, num_threads=1)
+            raw = member.booster.predict(numbers, raw_score=True, num_threads=threads)
             values = np.asarray(raw, dtype=np.float64).reshape(len(numbers), -1)
             found[:, member.first : member.first + values.shape[1]] += member.weight * values
         return found.astype(np.float32)

@@ -135,7 +135,7 @@ def join_graphs(
         ]
     )
     if columns:
-        shape = ["rows", columns]
+        shape: list[str | int | None] = ["rows", columns]
         graph.input.append(helper.make_tensor_value_info("numbers", onnx.TensorProto.FLOAT, shape))
     outputs = above.graph.output[0].type.tensor_type.shape.dim[1].dim_value
     del graph.output[:]

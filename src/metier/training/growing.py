@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,10 +15,8 @@ from metier.errors import MissingExtraError
 from metier.training.folds import Fold
 from metier.types import Floats, Rows
 
-try:
+if TYPE_CHECKING:
     import lightgbm
-except ImportError as error:
-    raise MissingExtraError("lightgbm", "tables", "boosting") from error
 
 Settings = Mapping[str, Any]
 CHECK_EVERY = 5
@@ -42,25 +41,20 @@ class Sample:
     weights: NDArray[Any] | None = None
     start: NDArray[Any] | None = None
 
-    def dataset(self, rows: Rows, settings: Settings) -> lightgbm.Dataset:
-        """The given rows as LightGBM bins them."""
-        return lightgbm.Dataset(
-            self.numbers[rows], free_raw_data=True, **self._about(rows, settings)
+    def dataset(
+        self, rows: Rows, settings: Settings, like: lightgbm.Dataset | None = None
+    ) -> lightgbm.Dataset:
+        """The given rows as LightGBM bins them, or in the bins of `like`."""
+        found: lightgbm.Dataset = _lightgbm().Dataset(
+            self.numbers[rows],
+            self.targets[rows],
+            reference=like,
+            weight=None if self.weights is None else self.weights[rows],
+            init_score=None if self.start is None else self.start[rows],
+            categorical_feature=list(self.categorical),
+            params={**settings},
         )
-
-    def judged(self, rows: Rows, like: lightgbm.Dataset, settings: Settings) -> lightgbm.Dataset:
-        """The given rows in the bins of `like`."""
-        about = self._about(rows, settings)
-        return lightgbm.Dataset(self.numbers[rows], reference=like, free_raw_data=True, **about)
-
-    def _about(self, rows: Rows, settings: Settings) -> dict[str, Any]:
-        return {
-            "label": self.targets[rows],
-            "weight": None if self.weights is None else self.weights[rows],
-            "init_score": None if self.start is None else self.start[rows],
-            "categorical_feature": list(self.categorical),
-            "params": {**settings},
-        }
+        return found
 
 
 @dataclass(frozen=True)
@@ -88,20 +82,20 @@ def find_stop(
     boosters = []
     for fit, judge in folds:
         data = sample.dataset(fit, settings)
-        booster = lightgbm.Booster({**settings}, data)
-        booster.add_valid(sample.judged(judge, data, settings), "judged")
+        booster = _lightgbm().Booster({**settings}, data)
+        booster.add_valid(sample.dataset(judge, settings, like=data), "judged")
         boosters.append(booster)
     sizes = np.array([len(judge) for _, judge in folds], dtype=np.float64)
     best, best_at, grown = np.inf, 1, 0
-    while grown < most:
-        finished = [_advance(booster, min(CHECK_EVERY, most - grown)) for booster in boosters]
-        grown += min(CHECK_EVERY, most - grown)
+    while grown < most and grown - best_at < patience:
+        wanted = min(CHECK_EVERY, most - grown)
+        finished = [_advance(booster, wanted) for booster in boosters]
+        grown += wanted
         losses = [booster.eval_valid()[0][2] for booster in boosters]
         loss = float(np.average(losses, weights=sizes))
         if loss < best:
             best, best_at = loss, grown
-        late = deadline is not None and time.monotonic() > deadline
-        if all(finished) or late or grown - best_at >= patience:
+        if all(finished) or (deadline is not None and time.monotonic() > deadline):
             break
     fitted = sum(len(fit) for fit, _ in folds)
     share = fitted / sum(len(fit) + len(judge) for fit, judge in folds)
@@ -115,13 +109,23 @@ def grow(sample: Sample, settings: Settings, trees: int, deadline: float | None 
     Past the deadline it ends with the trees that it has, at least one.
     """
     rows = np.arange(len(sample.targets))
-    booster = lightgbm.Booster({**settings}, sample.dataset(rows, settings))
+    booster = _lightgbm().Booster({**settings}, sample.dataset(rows, settings))
     for _ in range(trees):
         if booster.update() or (deadline is not None and time.monotonic() > deadline):
             break
-    return booster.model_to_string()
+    text: str = booster.model_to_string()
+    return text
 
 
 def _advance(booster: lightgbm.Booster, trees: int) -> bool:
     """Add trees; True when no split helps any more."""
     return any(booster.update() for _ in range(trees))
+
+
+def _lightgbm() -> ModuleType:
+    """The library, asked for only when something grows."""
+    try:
+        import lightgbm
+    except ImportError as error:
+        raise MissingExtraError("lightgbm", "tables", "boosting") from error
+    return lightgbm
