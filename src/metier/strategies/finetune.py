@@ -69,7 +69,7 @@ class Finetune:
         model.net.dropout.p = self.dropout
         _, notes = learn(model, problem, run, self.schedule(), Loss(self.smoothing, self.balanced))
         model.net.dropout.p = 0.0
-        return start.then(model, Step("%s", asdict(self), time.monotonic() - began, notes))
+        return start.then(model, Step("finetune", asdict(self), time.monotonic() - began, notes))
 
     def settled(self, notes: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         """What the fits on the folds found out: how many epochs, so that none need be held out."""

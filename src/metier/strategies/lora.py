@@ -75,7 +75,7 @@ class Lora:
         finally:
             model.net.dropout.p = 0.0
             _merge(model, adapted)
-        return start.then(model, Step("%s", asdict(self), time.monotonic() - began, notes))
+        return start.then(model, Step("lora", asdict(self), time.monotonic() - began, notes))
 
     def settled(self, notes: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         """What the fits on the folds found out: how many epochs, so that none need be held out."""

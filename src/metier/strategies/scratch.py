@@ -42,7 +42,7 @@ class Scratch:
             epochs=self.epochs, rate=self.rate, head_rate=self.rate, patience=self.patience
         )
         _, notes = learn(model, problem, run, schedule, Loss())
-        return start.then(model, Step("%s", asdict(self), time.monotonic() - began, notes))
+        return start.then(model, Step("scratch", asdict(self), time.monotonic() - began, notes))
 
     def settled(self, notes: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         """What the fits on the folds found out: how many epochs, so that none need be held out."""
