@@ -209,9 +209,9 @@ def warn_of_huge_cells(frame: pl.DataFrame) -> list[str]:
             sizes = column.str.len_bytes()
             rows = (sizes > HUGE_CELL).arg_true().to_list()
             if rows:
-                largest = sizes.max()
+                largest = int(sizes.drop_nulls().to_numpy().max())
                 warnings.append(
-                    f"column {column.name!r} has cells of up to {int(str(largest)) / 1e6:.0f} MB "
+                    f"column {column.name!r} has cells of up to {largest / 1e6:.0f} MB "
                     f"(rows {enumerate_some([str(r) for r in rows])})"
                 )
     return warnings

@@ -19,9 +19,9 @@ def near_clusters(table: Table) -> NDArray[np.int64]:
     """Return a cluster number for each row; near-duplicates share one.
 
     Images are near when their grey thumbnails correlate to 0.99 or more, texts when four fifths of
-    their five-letter shingles are shared (signs left out). Short texts must be equal but for case and white
-    space, and rows of a table are each on their own. Linear in the rows, and the same whatever their
-    order, but for the numbers themselves.
+    their five-letter shingles are shared (signs left out). Short texts must be equal but for case
+    and white space, and rows of a table are each on their own. Linear in the rows, and the same
+    whatever their order, but for the numbers themselves.
     """
     texts = [name for name, kind in table.roles.inputs.items() if kind == "text"]
     images = [name for name, kind in table.roles.inputs.items() if kind == "image"]

@@ -165,7 +165,7 @@ def _count_classes(target: pl.Series) -> int:
             f"target {target.name!r} has one class only ({target.drop_nulls()[0]!r}): add examples "
             "of another"
         )
-    if counts.height > 2 and int(str(counts["count"].max())) < 2:
+    if counts.height > 2 and int(counts["count"].to_numpy().max()) < 2:
         raise DataError(
             f"target {target.name!r} differs in every row: no class can be learned from one row"
         )
