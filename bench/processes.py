@@ -7,12 +7,14 @@ import signal
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from bench.records import ROOT
+
+LAUNCHER = ROOT / "bench" / "launch.py"
 
 
 @dataclass(frozen=True)
@@ -55,10 +57,37 @@ def environment(threads: int, more: Mapping[str, str] | None = None) -> dict[str
 
 def run(command: Sequence[str], threads: int, timeout: float | None = None) -> Cost:
     """Run a command to its end, or kill it with its children after `timeout` seconds."""
-    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+    with tempfile.TemporaryDirectory(prefix="metier-bench-") as name:
+        folder = Path(name)
         began = time.perf_counter()
-        process = subprocess.Popen(
-            command,
+        with start([str(folder / "report")], command, threads, folder) as process:
+            try:
+                process.wait(timeout)
+            except subprocess.TimeoutExpired:
+                kill(process)
+            except KeyboardInterrupt:
+                kill(process)
+                raise
+        seconds = time.perf_counter() - began
+        said = (folder / "said").read_text(encoding="utf-8", errors="replace")[-4000:]
+        answered = (folder / "answered").read_text(encoding="utf-8", errors="replace")
+        if not (folder / "report").exists():
+            return Cost(seconds, 0.0, -signal.SIGKILL, said, answered)
+        taken, peak, code = (folder / "report").read_text().split()
+        return Cost(float(taken), _megabytes(int(peak)), int(code), said, answered)
+
+
+def start(
+    report: Sequence[str], command: Sequence[str], threads: int, folder: Path
+) -> subprocess.Popen[bytes]:
+    """Start a command in a session of its own, its output in files of a folder.
+
+    With the path of a report, a small process starts it that writes there what it took.
+    """
+    launcher = python("-I", "-S", str(LAUNCHER), *report) if report else []
+    with (folder / "answered").open("wb") as out, (folder / "said").open("wb") as err:
+        return subprocess.Popen(
+            [*launcher, *command],
             cwd=ROOT,
             env=environment(threads),
             stdout=out,
@@ -66,33 +95,13 @@ def run(command: Sequence[str], threads: int, timeout: float | None = None) -> C
             stdin=subprocess.DEVNULL,
             start_new_session=True,
         )
-        alarm = threading.Timer(timeout or threading.TIMEOUT_MAX, kill, [process])
-        alarm.daemon = True
-        alarm.start()
-        try:
-            _, status, usage = os.wait4(process.pid, 0)
-        except KeyboardInterrupt:
-            kill(process)
-            raise
-        finally:
-            alarm.cancel()
-        seconds = time.perf_counter() - began
-        process.returncode = os.waitstatus_to_exitcode(status)
-        out.seek(0)
-        err.seek(0)
-        return Cost(
-            seconds,
-            _megabytes(usage.ru_maxrss),
-            process.returncode,
-            err.read()[-4000:].decode(errors="replace"),
-            out.read().decode(errors="replace"),
-        )
 
 
 def kill(process: subprocess.Popen[bytes]) -> None:
     """Kill a process and its children at once, as `kill -9` does."""
-    if process.returncode is None:
+    if process.poll() is None:
         os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
 
 
 def _megabytes(peak: int) -> float:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
@@ -26,8 +25,9 @@ def fit(rows: Rows, settings: Settings) -> Fitted:
         task=None if rows.labels else "regression",
         test=test,
         out=settings.scratch / "run",
-        budget=f"{math.floor(settings.budget or 60)}s",
-        sources=_sources(rows, settings),
+        metric=rows.about.metric,
+        budget=settings.budget or 60.0,
+        sources=sources_for(rows, settings),
         seed=settings.seed,
     )
     bundle = metier.load(result.bundle)
@@ -44,9 +44,17 @@ def fit(rows: Rows, settings: Settings) -> Fitted:
     return Fitted(predict, notes)
 
 
-def _sources(rows: Rows, settings: Settings) -> tuple[str, ...]:
+def sources_for(rows: Rows, settings: Settings) -> tuple[str, ...]:
+    """Return the one source that every method starts from on these rows; none for tables."""
     if rows.about.modality == "text":
         return ("embedded",)
     if rows.about.modality == "image":
         return (str(settings.image_model),)
     return ()
+
+
+def source_words(rows: Rows, settings: Settings) -> list[str]:
+    """Return what the command line is told about a set: its source, its task and its metric."""
+    words = [word for name in sources_for(rows, settings) for word in ("--source", name)]
+    task = [] if rows.labels else ["--task", "regression"]
+    return [*words, *task, "--metric", rows.about.metric]

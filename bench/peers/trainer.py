@@ -74,7 +74,7 @@ def make_trainer(
     callbacks: Sequence[Any] = (),
 ) -> Any:
     """Return a Trainer with its defaults but for batches of 32, no files and no progress bar."""
-    from transformers import Trainer, TrainingArguments
+    from transformers import PrinterCallback, Trainer, TrainingArguments
 
     arguments = TrainingArguments(
         output_dir=str(scratch),
@@ -89,13 +89,23 @@ def make_trainer(
         use_cpu=True,
         seed=seed,
     )
-    return Trainer(
+    trainer = Trainer(
         model=model,
         args=arguments,
         train_dataset=data,
         data_collator=collate,
         callbacks=list(callbacks),
     )
+    trainer.remove_callback(PrinterCallback)
+    return trainer
+
+
+def be_quiet() -> None:
+    """Silence the notes and progress bars of transformers."""
+    from transformers.utils import logging
+
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
 
 
 def text_model(outputs: int) -> tuple[Any, Any]:
