@@ -3,8 +3,9 @@
 A store holds one array a row, all of one dtype, ragged in the first dimension (the tokens of a
 text) or all of one shape (features, the activations of an image). Rows are named by their content
 digest, so the same text in another fold, trial or run finds its array again. A store lives in two
-files: raw numbers appended to `NAME.bin`, and `NAME.json` + `NAME.npy` that say where each row lies;
-the index is renamed into place after the numbers are on disk, so a killed run leaves a valid store.
+files: raw numbers appended to `NAME.bin`, and `NAME.json` + `NAME.npy` that say where each row
+lies; the index is renamed into place after the numbers are written, so a killed run leaves a valid
+store.
 """
 
 from __future__ import annotations
@@ -28,7 +29,8 @@ GIB = 1 << 30
 
 
 class Store:
-    """Arrays of one kind, one a row, found by content digest."""
+    """Arrays of one kind, one a row, found by content digest; all stores of a folder share its
+    quota in bytes."""
 
     def __init__(self, folder: Path, name: str, quota: int) -> None:
         self._numbers = folder / f"{name}.bin"
@@ -40,17 +42,17 @@ class Store:
         self._dtype: np.dtype[Any] | None = None
         self._map: NDArray[Any] | None = None
         if self._about.exists() and self._index.exists() and self._numbers.exists():
-            about = json.loads(self._about.read_text())
-            self._dtype = np.dtype(about["dtype"])
-            self._shape = tuple(about["shape"])
-            index = np.load(self._index, allow_pickle=False)
-            size = self._numbers.stat().st_size // self._dtype.itemsize
-            width = int(np.prod(self._shape, dtype=np.int64))
-            self._at = {
-                int(digest): (int(start), int(length))
-                for digest, start, length in index
-                if (int(start) + int(length)) * width <= size
-            }
+            # What cannot be read is computed again.
+            with contextlib.suppress(ValueError, KeyError, TypeError, EOFError, OSError):
+                self._read_index()
+
+    def _read_index(self) -> None:
+        about = json.loads(self._about.read_text())
+        dtype, shape = np.dtype(about["dtype"]), tuple(int(size) for size in about["shape"])
+        rows = np.load(self._index, allow_pickle=False).reshape(-1, 3).tolist()
+        self._dtype, self._shape = dtype, shape
+        self._at = {digest: (start, length) for digest, start, length in rows}
+        self._forget_unwritten()
 
     @property
     def bytes(self) -> int:
@@ -67,23 +69,38 @@ class Store:
                 found.append(position)
         return np.asarray(found, dtype=np.int64)
 
-    def fill(self, digests: NDArray[np.uint64], make: Make) -> bool:
-        """Compute and keep what is missing. False when the quota does not allow it."""
+    def fill(
+        self, digests: NDArray[np.uint64], make: Make, sizes: NDArray[np.int64] | None = None
+    ) -> bool:
+        """Compute and keep what is missing. False when the quota does not allow it.
+
+        `sizes` says how long each row's array will be, so that what cannot fit is known after the
+        first batch. When `make` raises or the disk is full, what was written whole is kept.
+        """
         positions = self.missing(digests)
         if len(positions) == 0:
             return True
+        sizes = np.ones(len(digests), dtype=np.int64) if sizes is None else sizes
         names = digests.tolist()
         self._map = None
         self._drop_tail()
-        with self._numbers.open("ab") as out:
-            for done, arrays in make(positions):
-                for position, array in zip(done.tolist(), arrays, strict=True):
-                    self._append(out, names[position], np.ascontiguousarray(array))
-                if out.tell() > self._quota:
-                    out.flush()
-                    self._write_index()
-                    return False
-        self._write_index()
+        room, before, held = self._room(), self.bytes, dict(self._at)
+        done = 0
+        try:
+            with self._numbers.open("ab") as out:
+                for batch, arrays in make(positions):
+                    for position, array in zip(batch.tolist(), arrays, strict=True):
+                        self._append(out, names[position], np.ascontiguousarray(array))
+                    done += int(sizes[batch].sum())
+                    expected = (out.tell() - before) * int(sizes[positions].sum()) / max(done, 1)
+                    if expected > room:
+                        self._at = held
+                        return False
+        finally:
+            self._forget_unwritten()
+            self._drop_tail()
+            if self._at:
+                self._write_index()
         return True
 
     def __getitem__(self, digest: int) -> NDArray[Any]:
@@ -102,21 +119,32 @@ class Store:
     def _append(self, out: Any, digest: int, array: NDArray[Any]) -> None:
         if self._dtype is None:
             self._dtype, self._shape = array.dtype, array.shape[1:]
-        width = int(np.prod(self._shape, dtype=np.int64)) * self._dtype.itemsize
-        start = out.tell() // width
+        start = out.tell() // self._width
         out.write(array.astype(self._dtype, copy=False).tobytes())
         self._at[digest] = (start, array.shape[0])
 
-    def _drop_tail(self) -> None:
-        """Cut off numbers that a killed run wrote but never entered in the index."""
+    def _forget_unwritten(self) -> None:
+        """Leave out rows whose numbers are not, or not all, on disk."""
         if self._dtype is None:
-            if self._numbers.exists():
-                self._numbers.unlink()
             return
-        width = int(np.prod(self._shape, dtype=np.int64)) * self._dtype.itemsize
-        end = max((start + length for start, length in self._at.values()), default=0)
-        with self._numbers.open("ab") as out:
-            out.truncate(end * width)
+        rows = self.bytes // self._width
+        self._at = {d: (start, n) for d, (start, n) in self._at.items() if start + n <= rows}
+
+    def _drop_tail(self) -> None:
+        """Cut off numbers that belong to no row: a killed run wrote them, or there was no room."""
+        if self._numbers.exists():
+            end = max((start + length for start, length in self._at.values()), default=0)
+            os.truncate(self._numbers, end * self._width if end else 0)
+
+    @property
+    def _width(self) -> int:
+        """Bytes of one row of an array."""
+        assert self._dtype is not None
+        return int(np.prod(self._shape, dtype=np.int64)) * self._dtype.itemsize
+
+    def _room(self) -> int:
+        """Bytes that may still be written in this folder."""
+        return self._quota - sum(p.stat().st_size for p in self._numbers.parent.glob("*.bin"))
 
     def _write_index(self) -> None:
         assert self._dtype is not None
@@ -133,9 +161,7 @@ class Store:
     def _rows(self) -> NDArray[Any]:
         if self._map is None:
             assert self._dtype is not None
-            width = int(np.prod(self._shape, dtype=np.int64))
-            rows = self._numbers.stat().st_size // (self._dtype.itemsize * width)
-            shape = (rows, *self._shape)
+            shape = (self.bytes // self._width, *self._shape)
             self._map = np.memmap(self._numbers, self._dtype, "r", shape=shape)
         return self._map
 
@@ -158,10 +184,7 @@ class Cache:
         """The store for a key (source digest, preprocessing, boundary, ...)."""
         name = fingerprint(*key)
         if name not in self._stores:
-            used = sum(p.stat().st_size for p in self.folder.glob("*.bin"))
-            own = self.folder / f"{name}.bin"
-            left = self.quota - used + (own.stat().st_size if own.exists() else 0)
-            self._stores[name] = Store(self.folder, name, left)
+            self._stores[name] = Store(self.folder, name, self.quota)
         return self._stores[name]
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from typing import Any, cast
 
 import numpy as np
@@ -13,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from metier.cache import Cache, Store, fingerprint
-from metier.errors import DataError
+from metier.errors import DataError, Pruned
 from metier.runtime.images import Image
 from metier.runtime.preprocess import Arrays, Example, Preprocess
 from metier.sources.backbone import Backbone
@@ -35,6 +37,7 @@ class Feed:
         table: the rows. Raises DataError when one of them cannot be read.
         cache: where activations are kept.
         device: where tensors go.
+        deadline: a time.monotonic() instant after which computing activations raises Pruned.
     """
 
     def __init__(
@@ -44,12 +47,14 @@ class Feed:
         table: Table,
         cache: Cache,
         device: str = "cpu",
+        deadline: float | None = None,
     ) -> None:
         self._backbone = backbone
         self._preprocess = preprocess
         self._table = table
         self._cache = cache
         self._device = device
+        self._deadline = deadline
         self._key = (json.dumps(preprocess.spec(), sort_keys=True), _digest(preprocess.files()))
         self._examples = _encode(preprocess, table, cache, self._key)
         self.remap: Tensor | None = None
@@ -58,7 +63,7 @@ class Feed:
     def __len__(self) -> int:
         return len(self._table)
 
-    @property
+    @cached_property
     def costs(self) -> NDArray[np.int64]:
         """What each row costs in a batch: its tokens, or 1 for an image."""
         if isinstance(self._preprocess, Image):
@@ -90,12 +95,15 @@ class Feed:
         ) -> Iterator[tuple[NDArray[np.int64], Sequence[NDArray[Any]]]]:
             self._backbone.eval()
             for batch in budgeted(positions, self.costs[positions], self.budget):
+                if self._deadline is not None and time.monotonic() > self._deadline:
+                    raise Pruned("out of time")
                 inputs = self.inputs(batch)
                 with torch.inference_mode():
                     hidden = self._backbone.activations(inputs, at).float().cpu().numpy()
                 yield batch, self._split(batch, hidden, at)
 
-        return at if store.fill(self._table.digests, make) else 0
+        sizes = None if at == self._backbone.depth else self.costs
+        return at if store.fill(self._table.digests, make, sizes) else 0
 
     def inputs(self, rows: NDArray[np.int64], light: bool = False) -> dict[str, Tensor]:
         """The named inputs of the network for some rows. `light` leaves pixels out (a pass that is
@@ -156,9 +164,7 @@ class Feed:
     def _iterate(self) -> Iterator[Example]:
         return (self._example(row) for row in range(len(self)))
 
-    def _split(
-        self, rows: NDArray[np.int64], hidden: NDArray[Any], at: int
-    ) -> list[NDArray[Any]]:
+    def _split(self, rows: NDArray[np.int64], hidden: NDArray[Any], at: int) -> list[NDArray[Any]]:
         """Cut a batch of activations into one array a row, without padding."""
         if at == self._backbone.depth or isinstance(self._preprocess, Image):
             return [hidden[i : i + 1] for i in range(len(rows))]
@@ -173,20 +179,30 @@ class Feed:
 
 
 def prefix_digest(backbone: Backbone, at: int) -> str:
-    """A hash of all weights below a boundary, so that only equal prefixes share activations."""
+    """A hash of the settings of a network and of all its weights below a boundary, so that only
+    equal prefixes share activations."""
     cached: dict[int, tuple[tuple[int, ...], str]] = backbone.__dict__.setdefault("_digests", {})
-    below = [
-        value
+    below = {
+        name: value
         for name, value in (*backbone.named_parameters(), *backbone.named_buffers())
         if backbone.level_of(name) < at
-    ]
-    versions = tuple(value._version for value in below) + tuple(value.data_ptr() for value in below)
+    }
+    versions = tuple(n for value in below.values() for n in (value._version, value.data_ptr()))
     if at not in cached or cached[at][0] != versions:
-        whole = hashlib.blake2b(digest_size=16)
-        for value in below:
+        whole = hashlib.blake2b(_settings(backbone).encode(), digest_size=16)
+        for name, value in below.items():
+            whole.update(f"{name} {tuple(value.shape)} {value.dtype}".encode())
             whole.update(value.detach().cpu().contiguous().numpy().tobytes())
         cached[at] = (versions, whole.hexdigest())
     return cached[at][1]
+
+
+def _settings(backbone: Backbone) -> str:
+    """What the weights do not tell: heads, epsilons, activations."""
+    config: Any = getattr(backbone.model, "config", None)
+    told = {} if config is None else config.to_dict()
+    own = {k: v for k, v in told.items() if k not in {"_name_or_path", "transformers_version"}}
+    return json.dumps(own, sort_keys=True, default=repr)
 
 
 def _digest(files: dict[str, bytes]) -> str:

@@ -47,4 +47,4 @@ def preprocess_of(source: Source, table: Table) -> Preprocess:
 def feed_for(model: NetModel, table: Table, run: Run) -> Feed:
     """Return the rows of a table as batches for a net, on the run's device."""
     model.net.to(run.device)
-    return Feed(model.net.backbone, model.preprocess, table, run.cache, run.device)
+    return Feed(model.net.backbone, model.preprocess, table, run.cache, run.device, run.deadline)
