@@ -1,0 +1,112 @@
+"""Speed, weight, budget and resumed runs, as Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import median
+
+from bench import budget, records, resume, speed, weight
+from bench.markdown import seconds_text, table
+from bench.records import Record
+
+PART_NAMES = {"all": "all blocks", "top": "top third of the blocks", "head": "head only"}
+
+
+def speeds(folder: Path) -> list[str]:
+    """Training speed by set and threads: medians of repeats, ratios of runs made in turns."""
+    found = records.read(speed.CLAIM, folder)
+    if not found:
+        return []
+    parts = ["### Training speed", "Medians of repeats made in turns; ratios are per repeat."]
+    for setting in dict.fromkeys((r["set"], r["rows"], r["threads"]) for r in found):
+        own = [r for r in found if (r["set"], r["rows"], r["threads"]) == setting]
+        rows = [
+            _speed_row(own, part, method)
+            for part in speed.PARTS
+            for method in ("trainer", "metier")
+            if _chosen(own, method, part)
+        ]
+        heads = ["what learns", "loop", "examples/s", "tokens/s", "of peak"]
+        heads += ["x Trainer, all blocks", "x Trainer, same blocks"]
+        peak = max(r["peak_gflops"] for r in own)
+        name, rows_used, threads = setting
+        head = f"{name}, {rows_used} rows, threads: {threads}; fp32 matrix products at best "
+        parts += [f"{head}{peak:.0f} GFLOP/s.", table(heads, rows)]
+    return parts
+
+
+def _speed_row(own: Sequence[Record], part: str, method: str) -> list[str]:
+    chosen = _chosen(own, method, part)
+    peak = max(r["peak_gflops"] for r in own)
+    share = median(r["gflops"] for r in chosen) / peak
+    tokens = median(r["tokens_per_second"] for r in chosen)
+    return [
+        PART_NAMES[part],
+        method,
+        f"{median(r['examples_per_second'] for r in chosen):.0f}",
+        "" if part == "head" else f"{tokens:.0f}",
+        "" if part == "head" else f"{share:.0%}",
+        _ratio(chosen, _chosen(own, "trainer", "all")),
+        "" if method == "trainer" else _ratio(chosen, _chosen(own, "trainer", part)),
+    ]
+
+
+def _chosen(own: Sequence[Record], method: str, part: str) -> list[Record]:
+    return [r for r in own if (r["method"], r["part"]) == (method, part)]
+
+
+def _ratio(ours: Sequence[Record], theirs: Sequence[Record]) -> str:
+    by_repeat = {r["repeat"]: r["examples_per_second"] for r in theirs}
+    ratios = [
+        r["examples_per_second"] / by_repeat[r["repeat"]] for r in ours if r["repeat"] in by_repeat
+    ]
+    return f"{median(ratios):.2f}" if ratios else ""
+
+
+def weights(folder: Path) -> list[str]:
+    """Start-up times and memory: medians of fresh processes."""
+    found = records.read(weight.CLAIM, folder)
+    if not found:
+        return []
+    rows = []
+    for what in dict.fromkeys(r["what"] for r in found):
+        own = [r for r in found if r["what"] == what]
+        seconds, peak = (median(r[fact] for r in own) for fact in ("seconds", "peak_mb"))
+        rows.append([what, seconds_text(seconds), f"{peak:.0f}", str(len(own))])
+    note = "Medians of fresh processes run in turns; `import metier` without Python's own start."
+    return ["### Weight", note, table(["what", "seconds", "peak MB", "runs"], rows)]
+
+
+def budgets(folder: Path) -> list[str]:
+    """How far over its budget each run went."""
+    found = [r for r in records.read(budget.CLAIM, folder) if r["limit"] is None]
+    if not found:
+        return []
+    rows = [
+        [
+            r["set"],
+            f"{r['minutes']:g}",
+            str(r["seed"]),
+            seconds_text(r["seconds"]),
+            f"{r['overrun_percent']:+.1f} %",
+            r.get("error") or str(r["strategy"]),
+        ]
+        for r in sorted(found, key=lambda r: (r["set"], r["minutes"], r["seed"]))
+    ]
+    heads = ["set", "budget, min", "seed", "took, s", "over", "chosen"]
+    worst = max(r["overrun_percent"] for r in found)
+    note = f"From the start of the process to its end. The worst: {worst:+.1f} %."
+    return ["### Budget", note, table(heads, rows)]
+
+
+def resumed(folder: Path) -> list[str]:
+    """How many kills, and whether each killed run ended as the undisturbed one did."""
+    found = [r for r in records.read(resume.CLAIM, folder) if r["limit"] is None]
+    if not found:
+        return []
+    kills = sum(len(r["kills"]) for r in found)
+    equal = sum(r["equal"] for r in found)
+    told = f"{kills} kills (SIGKILL) at random moments in {len(found)} runs; after `--resume` "
+    told += f"{equal} of {len(found)} ended in exactly the predictions of an undisturbed run."
+    return ["### Killed and resumed", told]

@@ -1,0 +1,101 @@
+"""The results as Markdown: printed, written into the README between its markers, or compared.
+
+The markers are `<!-- bench:start -->` and `<!-- bench:end -->`. Writing twice changes nothing, and
+`--check` says (exit code 1) whether the README shows what the results say.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import re
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from pathlib import Path
+
+from bench import judged, records, sections
+
+MARKED = re.compile(r"(<!-- bench:(?:start|begin) -->\n)(.*?)(<!-- bench:end -->)", re.DOTALL)
+CLAIMS = ("quality", "speed", "sources", "weight", "budget", "resume")
+TOLD = ("torch", "transformers", "scikit-learn", "lightgbm", "onnxruntime", "setfit", "flaml")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Print, write or compare the tables."""
+    parser = argparse.ArgumentParser(prog="python -m bench.table", description=__doc__)
+    parser.add_argument("--results", type=Path, default=records.RESULTS)
+    parser.add_argument("--readme", type=Path, default=records.ROOT / "README.md")
+    parser.add_argument("--write", action="store_true", help="write them into the README")
+    parser.add_argument("--check", action="store_true", help="compare them with the README")
+    args = parser.parse_args(argv)
+    made = render(args.results)
+    if not (args.write or args.check):
+        print(made)
+        return 0
+    before = args.readme.read_text(encoding="utf-8")
+    after = insert(before, made)
+    if args.check and before != after:
+        print(f"{args.readme.name} is not what the results say: python -m bench.table --write")
+        return 1
+    if args.write and before != after:
+        args.readme.write_text(after, encoding="utf-8")
+    return 0
+
+
+def render(folder: Path = records.RESULTS) -> str:
+    """Return all tables that the results in a folder can fill."""
+    parts = [
+        *judged.sections(folder),
+        *sections.speeds(folder),
+        *_of_sources(folder),
+        *sections.weights(folder),
+        *sections.budgets(folder),
+        *sections.resumed(folder),
+        *_measured_with(folder),
+    ]
+    return "\n\n".join(parts) if parts else "Not measured yet: `make bench`."
+
+
+def insert(text: str, made: str) -> str:
+    """Return a text with what lies between its markers replaced.
+
+    Raises SystemExit when it has no markers.
+
+    >>> old = ("<!-- bench:start -->", "old", "<!-- bench:end -->")
+    >>> insert(chr(10).join(old), "new").splitlines()[1]
+    'new'
+    """
+    if not MARKED.search(text):
+        raise SystemExit("no <!-- bench:start --> ... <!-- bench:end --> to write between")
+    return MARKED.sub(lambda found: f"{found[1]}{made}\n{found[3]}", text, count=1)
+
+
+def _of_sources(folder: Path) -> list[str]:
+    """The ranking of sources, whose script brings `table(folder) -> list[str]` itself."""
+    if importlib.util.find_spec("bench.sources") is None:
+        return []
+    make = getattr(import_module("bench.sources"), "table", None)
+    return list(make(folder)) if make else []
+
+
+def _measured_with(folder: Path) -> list[str]:
+    """One line an environment that a result was measured in."""
+    known = records.environments(folder)
+    shown = [
+        record
+        for claim in CLAIMS
+        for record in records.read(claim, folder)
+        if record.get("limit") is None
+    ]
+    lines = []
+    for key in dict.fromkeys(r["environment"] for r in shown if "environment" in r):
+        facts = known[key]
+        versions = ", ".join(f"{n} {facts['versions'][n]}" for n in TOLD if n in facts["versions"])
+        machine = f"{facts['processor']}, {facts['cores']} cores, {facts['threads']} threads used"
+        lines.append(f"Measured on {machine}; Python {facts['python']}, {versions}.")
+    return lines
+
+
+if __name__ == "__main__":
+    sys.exit(main())
