@@ -26,7 +26,10 @@ class Checkpoint:
 
 def save(folder: Path, checkpoint: Checkpoint) -> None:
     """Write a checkpoint in place of the last one; a kill leaves the one or the other."""
-    tensors = {name: value.detach().cpu().contiguous().clone() for name, value in checkpoint.tensors.items()}
+    tensors = {
+        name: value.detach().cpu().contiguous().clone()
+        for name, value in checkpoint.tensors.items()
+    }
     content = to_bytes(tensors, metadata={"facts": json.dumps(checkpoint.facts)})
     write_aside(folder / NAME, content)
 

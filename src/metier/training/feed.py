@@ -57,8 +57,6 @@ class Feed:
         self._deadline = deadline
         self._key = (json.dumps(preprocess.spec(), sort_keys=True), _digest(preprocess.files()))
         self._examples = _encode(preprocess, table, cache, self._key)
-        self.remap: Tensor | None = None
-        """New token ids by old ones, while a compacted vocabulary is in use."""
 
     def __len__(self) -> int:
         return len(self._table)
@@ -112,10 +110,7 @@ class Feed:
             shape = (len(rows), 3, *self._preprocess.size)
             return {"pixel_values": torch.zeros((), device=self._device).expand(shape)}
         arrays = self._collate(rows)
-        tensors = {k: torch.from_numpy(v).to(self._device) for k, v in arrays.items()}
-        if self.remap is not None:
-            tensors["input_ids"] = self.remap[tensors["input_ids"]]
-        return tensors
+        return {k: torch.from_numpy(v).to(self._device) for k, v in arrays.items()}
 
     def hidden(self, rows: NDArray[np.int64], at: int) -> Tensor | None:
         """The activations of some rows at a prepared boundary, padded; None at boundary 0."""

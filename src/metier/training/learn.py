@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -31,11 +31,18 @@ class Loss:
 
 
 def learn(
-    model: NetModel, problem: Problem, run: Run, schedule: Schedule, loss: Loss
+    model: NetModel,
+    problem: Problem,
+    run: Run,
+    schedule: Schedule,
+    loss: Loss,
+    *,
+    fresh: bool = False,
 ) -> tuple[Outcome, Mapping[str, Any]]:
     """Train what asks for gradients in `model.net`, in place.
 
-    With patience, stopping rows are taken out of the training rows. Returns the outcome and the
+    With patience, stopping rows are taken out of the training rows. `fresh` says that the head has
+    learned nothing yet, so that it speaks in no unit. Returns the outcome and the
     notes that a recipe needs to repeat the fit without a clock and without stopping rows.
     """
     task = problem.task
@@ -44,17 +51,20 @@ def learn(
     train = problem.train if stopping is None else problem.train.take(fitting)
     feed = feed_for(model, train, run)
     kept = targets if stopping is None else targets[fitting]
+    centre, scale = _standardised(kept, task)
     supervised = Supervised(
         task,
         weights=_class_weights(kept, task, model) if loss.balanced else None,
         smoothing=loss.smoothing,
-        **_standardised(kept, task),
+        centre=centre,
+        scale=scale,
     )
     watch = None
     if stopping is not None:
         held = problem.train.take(stopping)
-        watch = Watch(feed_for(model, held, run), _judge(task, targets[stopping], supervised))
-    _enter_units(model, supervised)
+        watch = Watch(feed_for(model, held, run), _judge(targets[stopping], supervised))
+    if not fresh:
+        _enter_units(model, supervised)
     try:
         outcome = fit(model.net, feed, kept, run.objective(supervised), schedule, run, watch)
     finally:
@@ -96,20 +106,19 @@ def _stopping_rows(
     return np.setdiff1d(np.arange(n), stopping), stopping
 
 
-def _judge(task: Task, targets: NDArray[Any], loss: Supervised) -> Any:
+def _judge(targets: NDArray[Any], loss: Supervised) -> Any:
     """Minus the loss on the stopping rows: smoother than a metric when they are few."""
     wanted = torch.as_tensor(targets)
-    if task.kind == "regression":
-        wanted = (wanted - loss.centre) / loss.scale
+    plain = replace(loss, weights=None, smoothing=0.0)
 
     def judge(scores: NDArray[np.float32]) -> float:
-        return -float(task.loss(torch.from_numpy(scores), wanted))
+        return -float(plain.of(torch.from_numpy(scores), wanted))
 
     return judge
 
 
 def _class_weights(targets: NDArray[Any], task: Task, model: NetModel) -> torch.Tensor | None:
-    """n / (classes * rows of the class), as scikit-learn's "balanced"."""
+    """Rows / (classes * rows of the class), as scikit-learn's "balanced"."""
     device = model.net.head.weight.device
     if task.kind in {"binary", "multiclass"}:
         counts = np.bincount(targets, minlength=task.outputs)
@@ -118,10 +127,11 @@ def _class_weights(targets: NDArray[Any], task: Task, model: NetModel) -> torch.
     return None
 
 
-def _standardised(targets: NDArray[Any], task: Task) -> dict[str, float]:
+def _standardised(targets: NDArray[Any], task: Task) -> tuple[float, float]:
+    """The centre and the spread of a numeric target."""
     if task.kind != "regression":
-        return {}
-    return {"centre": float(targets.mean()), "scale": float(targets.std()) or 1.0}
+        return 0.0, 1.0
+    return float(targets.mean()), float(targets.std()) or 1.0
 
 
 def _enter_units(model: NetModel, loss: Supervised) -> None:
@@ -144,6 +154,7 @@ def _leave_units(model: NetModel, loss: Supervised) -> None:
 
 def settled_schedule(notes: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Return the schedule of a frozen recipe from the notes of its fits: the median number of
-    epochs whose weights were kept, and no rows to stop by. Steps grow with the rows by themselves."""
+    epochs whose weights were kept, and no rows to stop by. Steps grow with the rows.
+    """
     epochs = sorted(float(note["epochs"]) for note in notes)
     return {"epochs": max(epochs[len(epochs) // 2], 0.1), "patience": 0}

@@ -8,16 +8,20 @@ killed and resumed in the middle of an epoch, and never runs past its deadline.
 
 from __future__ import annotations
 
+import hashlib
 import math
 import time
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from metier.cache import fingerprint
 from metier.errors import Pruned
 from metier.training.batches import shuffled
 from metier.training.checkpoint import Checkpoint, restore, save
@@ -101,8 +105,8 @@ def fit(
     """Train what asks for gradients in `net`, in place.
 
     `targets` (n, ...) belong to the rows of `feed`. Raises Pruned when the study gives up on the
-    trial, when the deadline leaves no time for a single epoch's worth of learning, or when the loss
-    is no number.
+    trial, when the deadline leaves no time for half an epoch's worth of learning or comes before
+    there is anything to keep, or when the loss or a weight is no number.
     """
     lowest = net.backbone.frozen_depth()
     enters = objective.enters
@@ -110,8 +114,8 @@ def fit(
     if watch is not None:
         watch.feed.prepare(boundary)
     net.train_above(lowest)
-    watched = [feed] if watch is None else [feed, watch.feed]
-    with compacted(net, watched, learns=lowest == 0):
+    read = [feed, *([] if watch is None else [watch.feed]), *objective.feeds]
+    with compacted(net, read):
         session = _Session(net, feed, targets, objective, schedule, run, watch, lowest, boundary)
         return session.run_to_end()
 
@@ -147,47 +151,49 @@ class _Session:
         self.best_epoch = 0.0
         self.bad = 0
         self.step = 0
+        self.saved = 0.0
         self.outcome = Outcome(boundary=boundary)
         per_epoch = len(self._batches(0))
         self.per_epoch = per_epoch
         self.outcome.planned = max(1, round(schedule.epochs * per_epoch))
+        self.mark = "" if run.folder is None else self._mark()
 
     def run_to_end(self) -> Outcome:
         """Step until the schedule, the stopping rows, the study or the deadline ends it."""
         started = time.monotonic()
         torch.manual_seed(self.run.seed)
         self._take_up()
-        saved = time.monotonic()
-        clock: list[float] = []
+        self.saved = time.monotonic()
+        clock: deque[float] = deque(maxlen=8 * WARM_STEPS)
         while self.step < self.outcome.planned:
             epoch = self.step // self.per_epoch
             for rows in self._batches(epoch)[self.step % self.per_epoch :]:
                 began = time.monotonic()
                 self._learn(rows)
                 clock.append(time.monotonic() - began)
-                if len(clock) == WARM_STEPS:
-                    self._fit_in(float(np.median(clock)))
-                if self.run.deadline is not None and time.monotonic() > self.run.deadline:
-                    raise Pruned("out of time")
-                if time.monotonic() - saved > CHECKPOINT_SECONDS:
-                    self._write_down()
-                    saved = time.monotonic()
+                if len(clock) >= WARM_STEPS and self.step % WARM_STEPS == 0:
+                    self._fit_in(float(np.mean(clock)))
+                if self._is_late():
+                    break
                 if self.step >= self.outcome.planned:
                     break
+                # The end of an epoch is written down after it was judged.
+                if self.step % self.per_epoch:
+                    self._write_down_if_due()
+            if self._is_late():
+                self._end_early()
+                break
             if self._stops():
                 break
-            if self.run.folder is not None and self.step < self.outcome.planned:
-                self._write_down()
+            self._write_down_if_due()
         self._keep_best()
         self.outcome.steps = self.step
         self.outcome.seconds = time.monotonic() - started
         return self.outcome
 
     def _batches(self, epoch: int) -> list[NDArray[np.int64]]:
-        if self.boundary == self.net.backbone.depth:
-            budget = 1 << 30
-        else:
-            budget = self.schedule.tokens
+        whole = self.boundary == self.net.backbone.depth
+        budget = 1 << 30 if whole else self.schedule.tokens
         return shuffled(self.costs, self.schedule.rows, budget, (self.run.seed, epoch))
 
     def _learn(self, rows: NDArray[np.int64]) -> None:
@@ -241,6 +247,15 @@ class _Session:
             self.outcome.planned = possible
             self.outcome.shortened = True
 
+    def _is_late(self) -> bool:
+        return self.run.deadline is not None and time.monotonic() > self.run.deadline
+
+    def _end_early(self) -> None:
+        """The deadline came before the plan was through: what was best so far is kept."""
+        if self.step < self.outcome.planned and not self.best:
+            raise Pruned("out of time")
+        self.outcome.shortened = True
+
     def _stops(self) -> bool:
         """Judge at the end of an epoch; True when patience is over."""
         ended = self.step % self.per_epoch == 0 or self.step >= self.outcome.planned
@@ -266,14 +281,30 @@ class _Session:
         if self.best:
             _assign(self.kept, self.best)
             self.outcome.epochs = self.best_epoch
-            return
-        if self.averages:
-            _assign(self.kept, self.averages)
-        self.outcome.epochs = self.step / self.per_epoch
+        else:
+            if self.averages:
+                _assign(self.kept, self.averages)
+            self.outcome.epochs = self.step / self.per_epoch
+        if not all(bool(torch.isfinite(p).all()) for p in self.kept):
+            raise Pruned("the weights are no numbers any more")
 
-    def _write_down(self) -> None:
-        if self.run.folder is None:
+    def _mark(self) -> str:
+        """What a checkpoint must be of to be taken up: the same start, schedule, rows and seed."""
+        weights = hashlib.blake2b(digest_size=16)
+        for tensor in self.kept:
+            weights.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+        rows = hashlib.blake2b(self.targets.cpu().numpy().tobytes() + self.costs.tobytes())
+        return fingerprint(
+            weights.hexdigest(), rows.hexdigest(), self.schedule, self.boundary, self.run.seed
+        )
+
+    def _write_down_if_due(self) -> None:
+        if self.run.folder is None or time.monotonic() - self.saved < CHECKPOINT_SECONDS:
             return
+        self._write_down(self.run.folder)
+        self.saved = time.monotonic()
+
+    def _write_down(self, folder: Path) -> None:
         tensors: dict[str, torch.Tensor] = {"random": torch.get_rng_state()}
         for name, held in (("kept", self.kept), ("average", self.averages), ("best", self.best)):
             tensors.update({f"{name}.{i}": t.detach() for i, t in enumerate(held)})
@@ -281,6 +312,7 @@ class _Session:
             for key, value in self.optimizer.state[parameter].items():
                 tensors[f"optimizer.{i}.{key}"] = value
         facts = {
+            "mark": self.mark,
             "step": self.step,
             "planned": self.outcome.planned,
             "shortened": self.outcome.shortened,
@@ -289,12 +321,12 @@ class _Session:
             "best_epoch": self.best_epoch,
             "bad": self.bad,
         }
-        save(self.run.folder, Checkpoint(tensors, facts))
+        save(folder, Checkpoint(tensors, facts))
 
     def _take_up(self) -> None:
-        """Go on from a checkpoint, if there is one."""
+        """Go on from a checkpoint, if there is one of this very fit."""
         found = None if self.run.folder is None else restore(self.run.folder)
-        if found is None:
+        if found is None or found.facts.get("mark") != self.mark:
             return
         tensors, facts = found.tensors, found.facts
         _assign(self.kept, [tensors[f"kept.{i}"] for i in range(len(self.kept))])
@@ -332,7 +364,7 @@ def _assign(into: Sequence[torch.Tensor], values: Sequence[torch.Tensor]) -> Non
 
 
 def _statistics(net: Net, lowest: int) -> list[torch.Tensor]:
-    """The batch-norm statistics that training changes: floating-point buffers above the boundary."""
+    """The batch-norm statistics that training changes: those above the boundary."""
     return [
         buffer
         for name, buffer in net.backbone.named_buffers()
@@ -342,10 +374,12 @@ def _statistics(net: Net, lowest: int) -> list[torch.Tensor]:
 
 
 def _groups(net: Net, schedule: Schedule) -> list[dict[str, Any]]:
-    """Parameters by rate and decay: the head, then each level at a lower rate than the one above."""
+    """Parameters by rate and decay: each level at a lower rate than the one above, and the head."""
     depth = net.backbone.depth
     embeddings = {
-        id(module.weight) for module in net.backbone.modules() if isinstance(module, torch.nn.Embedding)
+        id(module.weight)
+        for module in net.backbone.modules()
+        if isinstance(module, torch.nn.Embedding)
     }
     by_kind: dict[tuple[float, float, float], list[torch.nn.Parameter]] = {}
     learning = [
@@ -364,15 +398,9 @@ def _groups(net: Net, schedule: Schedule) -> list[dict[str, Any]]:
         {"params": held, "lr": 0.0, "peak": peak, "weight_decay": decay, "wakes": wakes}
         for (peak, decay, wakes), held in by_kind.items()
     ]
-    for parameter, decay in ((net.head.weight, schedule.weight_decay), (net.head.bias, 0.0)):
-        if parameter.requires_grad:
-            groups.append(
-                {
-                    "params": [parameter],
-                    "lr": 0.0,
-                    "peak": schedule.head_rate,
-                    "weight_decay": decay,
-                    "wakes": 0.0,
-                }
-            )
+    for own, decay in ((net.head.weight, schedule.weight_decay), (net.head.bias, 0.0)):
+        if own.requires_grad:
+            rate = schedule.head_rate
+            group = {"params": [own], "lr": 0.0, "peak": rate, "weight_decay": decay, "wakes": 0.0}
+            groups.append(group)
     return groups

@@ -22,33 +22,35 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def compacted(net: Net, feeds: Sequence[Feed], *, learns: bool) -> Iterator[None]:
-    """Swap the token embedding for one of the tokens in use; put it back, trained, at the end."""
-    table = _token_table(net) if learns else None
+def compacted(net: Net, feeds: Sequence[Feed]) -> Iterator[None]:
+    """Swap a token embedding that learns for one of the tokens in use; put it back, trained, at the
+    end.
+
+    `feeds` are all rows that the net will be given. Token ids stay as they are until they reach the
+    table, since some networks count positions from them.
+    """
+    table = _token_table(net)
     if table is None:
         yield
         return
     used = np.unique(np.concatenate([feed.tokens() for feed in feeds]))
-    if table.padding_idx is not None:
-        used = np.union1d(used, [table.padding_idx])
-    used = np.union1d(used, [0])  # what batches are padded with
-    rows = torch.from_numpy(used).to(table.weight.device)
-    whole = table.weight
-    remap = torch.zeros(whole.shape[0], dtype=torch.long, device=whole.device)
-    remap[rows] = torch.arange(len(used), device=whole.device)
     padding = table.padding_idx
+    # What batches are padded with, and what the table takes for padding.
+    used = np.union1d(used, [0] if padding is None else [0, padding])
+    whole = table.weight
+    rows = torch.from_numpy(used).to(whole.device)
+    places = torch.full((len(whole),), -1, dtype=torch.long, device=whole.device)
+    places[rows] = torch.arange(len(used), device=whole.device)
     table.weight = torch.nn.Parameter(whole.detach()[rows].clone())
-    table.padding_idx = None if padding is None else int(remap[padding])
-    for feed in feeds:
-        feed.remap = remap
+    table.padding_idx = None if padding is None else int(places[padding])
+    handle = table.register_forward_pre_hook(lambda _, ids: (places[ids[0]],))
     try:
         yield
     finally:
+        handle.remove()
         with torch.no_grad():
             whole[rows] = table.weight
         table.weight, table.padding_idx = whole, padding
-        for feed in feeds:
-            feed.remap = None
 
 
 def _token_table(net: Net) -> torch.nn.Embedding | None:
