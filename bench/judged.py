@@ -103,7 +103,7 @@ def _row(each: Judged, methods: Sequence[str]) -> list[str]:
 
 
 def _verdict(judged: Sequence[Judged], folder: Path) -> list[str]:
-    """Compare metier with the best peer of each set, row by row, corrected for the number of sets."""
+    """Compare metier with the best peer of each set, row by row, corrected for their number."""
     from metier.evidence.compare import holm
 
     found = [
@@ -153,17 +153,17 @@ def _half(judged: Sequence[Judged]) -> list[str]:
             continue
         peer, sign = each.best_peer, 1 if each.higher else -1
         ours, theirs = each.score("metier-half"), each.score(peer)
-        good = sign * (ours - theirs) >= 0
+        spent, its = (each.typical(m, "seconds") for m in ("metier-half", peer))
+        good = sign * (ours - theirs) >= 0 and spent <= its / 2
         reached += good
         budget = each.cells["metier-half"][0]["budget"]
-        times = [seconds_text(each.typical(m, "seconds")) for m in (peer, "metier-half")]
-        line = [each.name, f"{peer} {theirs:.3f}", times[0], seconds_text(budget), f"{ours:.3f}"]
-        rows.append([*line, times[1], "yes" if good else "no"])
+        line = [each.name, f"{peer} {theirs:.3f}", seconds_text(its), seconds_text(budget)]
+        rows.append([*line, f"{ours:.3f}", seconds_text(spent), "yes" if good else "no"])
     if not rows:
         return []
     heads = ["set", "best peer", "its time", "budget", "metier", "time", "reached"]
-    told = f"Time to quality: half of the best peer's time reached its score on {reached} of "
-    return [f"{told}{len(rows)} sets.", table(heads, rows)]
+    told = f"Time to quality: the best peer's score in at most half of its time on {reached} of "
+    return [f"{told}{len(rows)} sets (seconds).", table(heads, rows)]
 
 
 def _tables(judged: Sequence[Judged]) -> list[str]:

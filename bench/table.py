@@ -7,11 +7,10 @@ The markers are `<!-- bench:start -->` and `<!-- bench:end -->`. Writing twice c
 from __future__ import annotations
 
 import argparse
-import importlib.util
+import json
 import re
 import sys
 from collections.abc import Sequence
-from importlib import import_module
 from pathlib import Path
 
 from bench import judged, records, sections
@@ -72,11 +71,13 @@ def insert(text: str, made: str) -> str:
 
 
 def _of_sources(folder: Path) -> list[str]:
-    """The ranking of sources, whose script brings `table(folder) -> list[str]` itself."""
-    if importlib.util.find_spec("bench.sources") is None:
+    """The ranking of sources, from the summary that its own script writes."""
+    path = folder / "sources.json"
+    if not path.exists():
         return []
-    make = getattr(import_module("bench.sources"), "table", None)
-    return list(make(folder)) if make else []
+    from bench.sourcestable import to_markdown
+
+    return ["### Sources", to_markdown(json.loads(path.read_text(encoding="utf-8"))).strip()]
 
 
 def _measured_with(folder: Path) -> list[str]:
