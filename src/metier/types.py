@@ -67,7 +67,11 @@ class Table:
 
     def take(self, rows: NDArray[np.integer[Any]] | Sequence[int]) -> Table:
         """Return the given rows, in the given order."""
-        return replace(self, frame=self.frame[np.asarray(rows, dtype=np.int64)])
+        chosen = np.asarray(rows, dtype=np.int64)
+        taken = replace(self, frame=self.frame[chosen])
+        if "digests" in self.__dict__:  # image files need not be read again
+            taken.__dict__["digests"] = self.digests[chosen]
+        return taken
 
     @property
     def inputs(self) -> pl.DataFrame:

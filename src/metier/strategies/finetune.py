@@ -7,13 +7,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar, Literal
 
+from metier.runtime.postprocess import TaskKind
 from metier.space import Choice, Float, Int, tune
 from metier.training.heads import fit_head
 from metier.training.learn import Loss, learn, settled_schedule
 from metier.training.loop import Schedule
 from metier.training.net import NetModel
 from metier.training.start import feed_for, fresh_net
-from metier.types import Form, Modality, Problem, Run, Specialist, Step, TaskKind
+from metier.types import Form, Modality, Problem, Run, Specialist, Step
 
 
 @dataclass(frozen=True)
@@ -64,10 +65,12 @@ class Finetune:
         began = time.monotonic()
         boundary = self._boundary(start, problem)
         model = fresh_net(start, problem, boundary)
-        if self.head_first and start.model is None:
+        fresh = start.model is None and not self.head_first
+        if start.model is None and not fresh:
             _fit_head(model, problem, run, self.balanced)
         model.net.dropout.p = self.dropout
-        _, notes = learn(model, problem, run, self.schedule(), Loss(self.smoothing, self.balanced))
+        loss = Loss(self.smoothing, self.balanced)
+        _, notes = learn(model, problem, run, self.schedule(), loss, fresh=fresh)
         model.net.dropout.p = 0.0
         return start.then(model, Step("finetune", asdict(self), time.monotonic() - began, notes))
 

@@ -45,10 +45,13 @@ class Generalist:
         by = self.by
         if by == "auto":
             by = "names" if names and start.source.modality == "text" else "means"
+        if by == "names" and start.source.modality != "text":
+            raise ChainError(f"{start.source.name!r} reads no names of labels: use by=means")
         if by == "names":
             centres = _name_features(model, names or list(task.labels), run)
         else:
-            centres = _class_means(feed_for(model, problem.train, run), task.encode(problem.train))
+            feed = feed_for(model, problem.train, run)
+            centres = _class_means(feed.features(), task.encode(problem.train), task.outputs)
         weight, bias = _nearest(centres, task.kind == "multilabel")
         model.net.set_head(weight, bias)
         step = Step("generalist", asdict(self), time.monotonic() - began, {"by": by})
@@ -74,16 +77,17 @@ def words_of(labels: tuple[str, ...]) -> list[str]:
 
 
 def _name_features(model: NetModel, names: list[str], run: Run) -> Floats:
-    columns: tuple[str, ...] = getattr(model.preprocess, "columns")  # noqa: B009
-    frame = pl.DataFrame({name: names if i == 0 else [""] * len(names) for i, name in enumerate(columns)})
+    preprocess: Any = model.preprocess
+    first, *others = columns = preprocess.columns
+    frame = pl.DataFrame({first: names, **{name: [""] * len(names) for name in others}})
     table = Table(frame, Roles(inputs={name: "text" for name in columns}))
     return Feed(model.net.backbone, model.preprocess, table, run.cache, run.device).features()
 
 
-def _class_means(feed: Any, targets: NDArray[Any]) -> Floats:
-    features = feed.features()
+def _class_means(features: Floats, targets: NDArray[Any], outputs: int) -> Floats:
+    """The mean direction of each class (outputs, width); zeros for a class without rows."""
     features = features / np.maximum(np.linalg.norm(features, axis=1, keepdims=True), 1e-9)
-    marks = targets if targets.ndim == 2 else np.eye(targets.max() + 1)[targets]
+    marks = targets if targets.ndim == 2 else np.eye(outputs)[targets]
     sums = marks.T @ features
     return np.asarray(sums / np.maximum(marks.sum(axis=0)[:, None], 1), dtype=np.float32)
 
@@ -91,7 +95,8 @@ def _class_means(feed: Any, targets: NDArray[Any]) -> Floats:
 def _nearest(centres: Floats, multilabel: bool) -> tuple[Floats, Floats]:
     """A linear head that ranks classes by cosine similarity of the feature to each centre."""
     unit = centres / np.maximum(np.linalg.norm(centres, axis=1, keepdims=True), 1e-9)
-    bias = np.zeros(len(unit), dtype=np.float32)
+    # A class that nobody has seen lies opposite to every row.
+    bias = np.where(centres.any(axis=1), 0.0, -SHARPNESS).astype(np.float32)
     if multilabel:
         bias -= SHARPNESS * 0.35
     return (SHARPNESS * unit).astype(np.float32), bias

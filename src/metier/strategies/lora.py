@@ -82,29 +82,33 @@ class Lora:
         return settled_schedule(notes)
 
     def _adapt(self, model: NetModel, boundary: int, seed: int) -> Any:
-        """Put updates beside the linear and convolution layers above a boundary; freeze the rest."""
+        """Put updates beside linear and convolution layers above a boundary; freeze the rest."""
         try:
             from peft import LoraConfig, inject_adapter_in_model
         except ImportError as error:
             raise MissingExtraError("peft", "lora", "the strategy lora") from error
         backbone = model.net.backbone
+        lowest = max(boundary, 1) if backbone.blocks else 0
         targets = [
             name
             for name, module in backbone.model.named_modules()
             if isinstance(module, nn.Linear)
             or (isinstance(module, nn.Conv2d) and module.groups == 1)
-            if backbone.level_of(f"model.{name}.weight") >= max(boundary, 1)
+            if backbone.level_of(f"model.{name}.weight") >= lowest
         ]
         if not targets:
             raise ChainError("lora finds no linear layer in the blocks that are to learn")
         torch.manual_seed(seed)
         for parameter in backbone.parameters():
             parameter.requires_grad_(False)
-        config = LoraConfig(
-            r=self.rank, lora_alpha=self.scale, lora_dropout=self.dropout, target_modules=targets
-        )
+        settings: dict[str, Any] = {
+            "r": self.rank,
+            "lora_alpha": self.scale,
+            "lora_dropout": self.dropout,
+            "target_modules": targets,
+        }
         encoder: Any = backbone.model
-        inject_adapter_in_model(config, encoder)
+        inject_adapter_in_model(LoraConfig(**settings), encoder)
         return targets
 
 
@@ -116,6 +120,8 @@ def _merge(model: NetModel, targets: list[str]) -> None:
         owner = encoder.get_submodule(parent)
         layer: Any = owner.get_submodule(leaf)
         layer.merge()
+        # peft changes the numbers behind autograd's back, and activations are kept by version.
+        torch.autograd.graph.increment_version(layer.get_base_layer().weight)
         setattr(owner, leaf, layer.get_base_layer())
     if hasattr(encoder, "peft_config"):
         del encoder.peft_config

@@ -41,7 +41,7 @@ class Scratch:
         schedule = Schedule(
             epochs=self.epochs, rate=self.rate, head_rate=self.rate, patience=self.patience
         )
-        _, notes = learn(model, problem, run, schedule, Loss())
+        _, notes = learn(model, problem, run, schedule, Loss(), fresh=True)
         return start.then(model, Step("scratch", asdict(self), time.monotonic() - began, notes))
 
     def settled(self, notes: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

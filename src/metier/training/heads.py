@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from metier.types import Floats, TaskKind
+from metier.runtime.postprocess import TaskKind
+from metier.threads import few_threads
+from metier.types import Floats
 
 STRENGTHS = tuple(10.0**e for e in np.arange(-2.0, 3.01, 0.5))
 """Inverse regularisation (C), tried from strong to weak on features of unit variance."""
@@ -46,13 +48,14 @@ def fit_head(
     centre = features.mean(axis=0)
     spread = float(np.sqrt(((features - centre) ** 2).mean())) or 1.0
     scaled = np.ascontiguousarray((features - centre) / spread, dtype=np.float32)
-    if kind == "regression":
-        weight, bias, strength = _ridge(scaled, targets, strength)
-    elif kind == "multilabel":
-        weight, bias, strength = _each_label(scaled, targets, balanced, strength, seed)
-    else:
-        strength = strength or _choose(scaled, targets, balanced, seed)
-        weight, bias = _logistic(scaled, targets, outputs, strength, balanced)
+    with few_threads(scaled.size):
+        if kind == "regression":
+            weight, bias, strength = _ridge(scaled, targets, strength)
+        elif kind == "multilabel":
+            weight, bias, strength = _each_label(scaled, targets, balanced, strength, seed)
+        else:
+            strength = strength or _choose(scaled, targets, balanced, seed)
+            weight, bias = _logistic(scaled, targets, outputs, strength, balanced)
     weight = (weight / spread).astype(np.float32)
     bias = (bias - weight @ centre).astype(np.float32)
     return Head(weight, bias, strength)
@@ -64,12 +67,15 @@ def _logistic(
     outputs: int,
     strength: float,
     balanced: bool,
-    start: Any = None,
 ) -> tuple[NDArray[Any], NDArray[Any]]:
     """Multinomial logistic regression as (outputs, width) and (outputs,), two rows for binary."""
-    model = _fit(_classifier(strength, balanced, len(targets)), features, targets)
     weight = np.zeros((outputs, features.shape[1]))
     bias = np.full(outputs, -20.0)
+    present = np.unique(targets)
+    if len(present) == 1:  # nothing to tell apart
+        bias[present[0]] = 0.0
+        return weight, bias
+    model = _fit(_classifier(strength, balanced, len(targets)), features, targets)
     if len(model.classes_) == 2:
         low, high = model.classes_
         weight[low], weight[high] = -model.coef_[0] / 2, model.coef_[0] / 2
@@ -106,12 +112,12 @@ def _choose(features: Floats, targets: NDArray[Any], balanced: bool, seed: int) 
     folds = _folds(targets, seed)
     if not folds:
         return 1.0
-    models = [None] * len(folds)
+    models: list[Any] = [None] * len(folds)
     best, best_loss, worse = STRENGTHS[0], math.inf, 0
     for strength in STRENGTHS:
         losses = []
         for i, (train, valid) in enumerate(folds):
-            model: Any = models[i] or _classifier(strength, balanced, len(train))
+            model = models[i] or _classifier(strength, balanced, len(train))
             model.C = strength / math.sqrt(len(train))
             models[i] = _fit(model, features[train], targets[train])
             losses.append(_log_loss(model, features[valid], targets[valid]))
@@ -126,7 +132,8 @@ def _choose(features: Floats, targets: NDArray[Any], balanced: bool, seed: int) 
 
 
 def _log_loss(model: Any, features: Floats, targets: NDArray[Any]) -> float:
-    found = model.predict_log_proba(features)
+    with np.errstate(divide="ignore"):
+        found = model.predict_log_proba(features)
     column = np.searchsorted(model.classes_, targets)
     known = (column < len(model.classes_)) & (
         model.classes_[np.minimum(column, len(model.classes_) - 1)] == targets

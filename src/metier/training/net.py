@@ -26,13 +26,18 @@ if TYPE_CHECKING:
 
 
 class Net(nn.Module):
-    """Backbone, dropout and a linear head: rows in, scores (rows, outputs) out."""
+    """Backbone, dropout and a linear head: rows in, scores (rows, outputs) out.
+
+    The head begins at zero, which needs no seed and favours no class.
+    """
 
     def __init__(self, backbone: Backbone, outputs: int) -> None:
         super().__init__()
         self.backbone = backbone
         self.dropout = nn.Dropout(0.0)
         self.head = nn.Linear(backbone.width, outputs)
+        nn.init.zeros_(self.head.weight)
+        nn.init.zeros_(self.head.bias)
 
     def forward(self, inputs: Inputs, hidden: Tensor | None = None, at: int = 0) -> Tensor:
         """Return scores, from raw inputs or from activations at boundary `at`."""
@@ -94,7 +99,8 @@ class NetModel:
     def scores(self, table: Table, cache: Cache | None = None) -> Floats:
         from metier.training.feed import Feed
 
-        feed = Feed(self.net.backbone, self.preprocess, table, cache or Cache())
+        device = str(self.net.head.weight.device)
+        feed = Feed(self.net.backbone, self.preprocess, table, cache or Cache(), device)
         return score(self.net, feed, self.untouched if cache is not None else 0)
 
     def graph(self) -> onnx.ModelProto:
@@ -106,8 +112,11 @@ class NetModel:
         """Write the encoder as `transformers` reads it, and the head beside it."""
         from safetensors.torch import save_file
 
+        from metier.sources.loading import quietly
+
         encoder: Any = self.net.backbone.model
-        encoder.save_pretrained(folder)
+        with quietly():
+            encoder.save_pretrained(folder)
         head = {k: v.detach().contiguous() for k, v in self.net.head.state_dict().items()}
         save_file(head, folder / "head.safetensors")
         for name, content in self.preprocess.files().items():
