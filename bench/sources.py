@@ -25,7 +25,7 @@ import numpy as np
 
 from bench import machine, records, sets
 from bench.records import Record
-from bench.regret import summarise, to_markdown
+from bench.sourcestable import summarise, to_markdown
 
 CLAIM = "sources"
 SETS = {"trash_photos": None, "hymenoptera": None, "food_photos": None, "cifar10": 60}
@@ -67,12 +67,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             _measure_full(source, models, data, args)
     summary = {**summarise(records.read(CLAIM, folder)), "environments": _environments(folder)}
     (folder / f"{CLAIM}.json").write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
-    print("\n\n".join(to_markdown(summary)) or "no set is complete yet")
-
-
-def table(folder: Path = records.RESULTS) -> list[str]:
-    """Return what was measured as Markdown; nothing when no set is complete."""
-    return to_markdown(summarise(records.read(CLAIM, folder)))
+    print(to_markdown(summary) or "no set is complete yet")
 
 
 def _environments(folder: Path) -> dict[str, Any]:

@@ -37,12 +37,12 @@ def summarise(found: Sequence[Record]) -> dict[str, Any]:
     }
 
 
-def to_markdown(summary: Mapping[str, Any]) -> list[str]:
-    """Return the regrets, the true orders and the costs as paragraphs and tables."""
+def to_markdown(summary: Mapping[str, Any]) -> str:
+    """Return the regrets, the true orders and the costs; nothing when no set is complete."""
     if not summary["sets"]:
-        return []
-    parts = ["### Sources", _note(summary), _regret_table(summary)]
-    return [*parts, _order_table(summary), _cost_table(summary)]
+        return ""
+    tables = (_regret_table(summary), _order_table(summary), _cost_table(summary))
+    return "\n\n".join((_note(summary), *tables))
 
 
 def _of_set(own: Sequence[Record]) -> dict[str, Any]:
