@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -49,3 +51,40 @@ def _present(folder: Path, reason: str) -> Path:
     if not folder.is_dir():
         pytest.skip(reason)
     return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_sources(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """Sources with random weights that train in moments: bert, long, roberta, vit, mobilenet.
+
+    "long" is the BERT that reads long texts in windows.
+    """
+    from metier.sources.image import open_image_source
+    from metier.sources.text import open_text
+    from tests import tiny
+
+    folder = tmp_path_factory.mktemp("tiny")
+    bert = str(tiny.save_bert(folder / "bert", spare=20))
+    return {
+        "bert": open_text(bert),
+        "long": open_text(bert, windows="pool"),
+        "roberta": open_text(str(tiny.save_roberta(folder / "roberta", spare=20))),
+        "vit": open_image_source(str(tiny.save_vit(folder / "vit"))),
+        "mobilenet": open_image_source(str(tiny.save_mobilenet(folder / "mobilenet"))),
+    }
+
+
+@pytest.fixture(scope="session")
+def tiny_table(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Any]:
+    """Make a table for a tiny source: `tiny_table(source, n, kind)`, labels that can be learned."""
+    from tests import tiny
+
+    folder = tmp_path_factory.mktemp("pictures")
+
+    def make(source: Any, n: int = 60, kind: str = "multiclass", seed: int = 0) -> Any:
+        if source.modality == "text":
+            longest = 70 if source.windows == "pool" else 12
+            return tiny.labelled_texts(n, kind, seed, longest)
+        return tiny.labelled_images(folder / f"{seed}", n, kind, seed)
+
+    return make

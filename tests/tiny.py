@@ -6,6 +6,7 @@ norms, tokenizer files and processors.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,7 @@ from transformers import (
     ViTModel,
 )
 
-from metier.types import Kind, Roles, Table
+from metier.types import Roles, Table
 
 WORDS = ["card", "lost", "my", "invoice", "is", "wrong", "please", "help", "refund", "now"]
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
@@ -111,15 +112,17 @@ def save_vit(folder: Path) -> Path:
 
 
 def save_mobilenet(folder: Path) -> Path:
-    """Write a thin MobileNetV2 for images of 48 pixels, with batch norms that were used."""
+    """Write a thin MobileNetV2 for images of 48 pixels, whose batch norms have seen images."""
     torch.manual_seed(0)
     config = MobileNetV2Config(depth_multiplier=0.25, image_size=48, min_depth=8)
     model = MobileNetV2Model(config)
-    for name, buffer in model.named_buffers():
-        if name.endswith("running_mean"):
-            buffer.normal_(0.0, 0.1)
-        elif name.endswith("running_var"):
-            buffer.uniform_(0.5, 1.5)
+    norms = [module for module in model.modules() if isinstance(module, torch.nn.BatchNorm2d)]
+    for norm in norms:
+        norm.momentum = 1.0
+    coarse = torch.rand((16, 3, 6, 6)) + torch.randn((16, 1, 1, 1))
+    with torch.no_grad():
+        # Without statistics of their own, random layers give the same feature for every image.
+        model.train()(torch.nn.functional.interpolate(coarse, (48, 48), mode="bilinear"))
     model.save_pretrained(folder)
     MobileNetV2ImageProcessor(
         size={"shortest_edge": 54}, crop_size={"height": 48, "width": 48}
@@ -136,21 +139,48 @@ def texts(n: int, seed: int = 0, longest: int = 12) -> list[str]:
     return [list(found)[i] for i in random.permutation(n)]
 
 
+def answers(kind: str, strength: Sequence[float]) -> dict[str, Any]:
+    """Target columns of a kind that follow from one number a row."""
+    value = np.asarray(strength, dtype=np.float64)
+    low, high = np.quantile(value, [0.33, 0.66])
+    if kind == "regression":
+        return {"target": (1e5 + 2e3 * value).tolist()}
+    if kind == "multilabel":
+        return {
+            "target": [[n for n, on in (("one", v > low), ("two", v > high)) if on] for v in value]
+        }
+    names = np.array(["card lost", "refund", "invoice"])
+    rank = np.digitize(value, [low, high])
+    return {"target": names[np.minimum(rank, 1) if kind == "binary" else rank].tolist()}
+
+
+def labelled_texts(n: int, kind: str, seed: int = 0, longest: int = 12) -> Table:
+    """Texts whose answer follows from the share of their words that are "card" or "lost"."""
+    rows = texts(n, seed, longest)
+    words = [row.split() for row in rows]
+    share = [sum(w in ("card", "lost") for w in row) / max(len(row), 1) for row in words]
+    # Untie the many equal shares, so that every class has rows.
+    return text_table(
+        rows, **answers(kind, [s + 1e-3 * len(w) for s, w in zip(share, words, strict=True)])
+    )
+
+
 def text_table(rows: list[str], **columns: Any) -> Table:
     """The texts in column `text`; further columns are targets."""
     return Table(pl.DataFrame({"text": rows, **columns}), Roles({"text": "text"}, tuple(columns)))
 
 
-def image_table(folder: Path, n: int, seed: int = 0, **columns: Any) -> Table:
-    """`n` small pictures of several sizes and proportions; further columns are targets."""
-    random = np.random.default_rng(seed)
+def labelled_images(folder: Path, n: int, kind: str, seed: int = 0) -> Table:
+    """Small pictures of several sizes whose answer follows from their brightness."""
+    random = np.random.default_rng((seed, n))
     folder.mkdir(parents=True, exist_ok=True)
-    names = []
+    names, bright = [], random.uniform(0, 155, n)
     for i in range(n):
         height, width = random.integers(36, 90, 2).tolist()
-        coarse = random.integers(0, 256, (height // 8 + 1, width // 8 + 1, 3), dtype=np.uint8)
+        size = (height // 8 + 1, width // 8 + 1, 3)
+        coarse = (random.integers(0, 100, size) + bright[i]).astype(np.uint8)
         image = PIL.Image.fromarray(coarse).resize((width, height), PIL.Image.Resampling.BICUBIC)
-        names.append(f"{seed}-{i}.png")
+        names.append(f"{n}-{i}.png")
         image.save(folder / names[-1])
-    kinds: dict[str, Kind] = {"image": "image"}
-    return Table(pl.DataFrame({"image": names, **columns}), Roles(kinds, tuple(columns)), folder)
+    frame = pl.DataFrame({"image": names, **answers(kind, bright.tolist())})
+    return Table(frame, Roles({"image": "image"}, ("target",)), folder)

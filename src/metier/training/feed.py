@@ -56,6 +56,7 @@ class Feed:
         self._device = device
         self._deadline = deadline
         self._key = (json.dumps(preprocess.spec(), sort_keys=True), _digest(preprocess.files()))
+        self._prepared: dict[int, Store] = {}
         self._examples = _encode(preprocess, table, cache, self._key)
 
     def __len__(self) -> int:
@@ -86,7 +87,7 @@ class Feed:
         when the quota of the cache does not allow it."""
         if at == 0:
             return 0
-        store = self._store(at)
+        store = self._prepared[at] = self._store(at)
 
         def make(
             positions: NDArray[np.int64],
@@ -116,7 +117,7 @@ class Feed:
         """The activations of some rows at a prepared boundary, padded; None at boundary 0."""
         if at == 0:
             return None
-        store = self._store(at)
+        store = self._prepared[at]
         digests = self._table.digests[rows]
         if at == self._backbone.depth or isinstance(self._preprocess, Image):
             return torch.from_numpy(store.stack(digests)).to(self._device)

@@ -117,7 +117,13 @@ def fit(
     read = [feed, *([] if watch is None else [watch.feed]), *objective.feeds]
     with compacted(net, read):
         session = _Session(net, feed, targets, objective, schedule, run, watch, lowest, boundary)
-        return session.run_to_end()
+        try:
+            return session.run_to_end()
+        finally:
+            # Fused steps and batch norms change numbers behind autograd's back, and activations
+            # are kept by version.
+            for tensor in session.kept:
+                torch.autograd.graph.increment_version(tensor)
 
 
 class _Session:
