@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,8 +15,8 @@ from metier.runtime.postprocess import TaskKind
 from metier.threads import few_threads
 from metier.types import Floats
 
-STRENGTHS = tuple(10.0**e for e in np.arange(-2.0, 3.01, 0.5))
-"""Inverse regularisation (C), tried from strong to weak on features of unit variance."""
+STRENGTHS = tuple(round(10.0 ** (half / 2), 6) for half in range(-5, 7))
+"""Inverse regularisation (C) on features of unit variance, from strong to weak."""
 ENOUGH = 5000
 """Rows from which a single split tells the strengths apart."""
 
@@ -108,27 +109,34 @@ def _fit(model: Any, features: Floats, targets: NDArray[Any]) -> Any:
 
 
 def _choose(features: Floats, targets: NDArray[Any], balanced: bool, seed: int) -> float:
-    """The strength with the lowest log loss on rows left out; stops once it gets worse."""
+    """The strength with the lowest log loss on rows left out, found by walking from the middle."""
     folds = _folds(targets, seed)
     if not folds:
         return 1.0
-    models: list[Any] = [None] * len(folds)
-    best, best_loss, worse = STRENGTHS[0], math.inf, 0
-    for strength in STRENGTHS:
-        losses = []
-        for i, (train, valid) in enumerate(folds):
-            model = models[i] or _classifier(strength, balanced, len(train))
-            model.C = strength / math.sqrt(len(train))
-            models[i] = _fit(model, features[train], targets[train])
-            losses.append(_log_loss(model, features[valid], targets[valid]))
-        loss = float(np.mean(losses))
-        if loss < best_loss:
-            best, best_loss, worse = strength, loss, 0
-        else:
-            worse += 1
-            if worse == 2:
-                break
-    return float(best)
+    models = [_classifier(1.0, balanced, len(train)) for train, _ in folds]
+
+    def loss(position: int) -> float:
+        found = []
+        for model, (train, valid) in zip(models, folds, strict=True):
+            model.C = STRENGTHS[position] / math.sqrt(len(train))
+            fitted = _fit(model, features[train], targets[train])
+            found.append(_log_loss(fitted, features[valid], targets[valid]))
+        return float(np.mean(found))
+
+    return STRENGTHS[_lowest(loss, STRENGTHS.index(1.0), len(STRENGTHS))]
+
+
+def _lowest(loss: Callable[[int], float], start: int, count: int) -> int:
+    """Walk from `start` in the direction in which a loss with one valley falls."""
+    best, lowest = start, loss(start)
+    for way in (1, -1):
+        at = start + way
+        while 0 <= at < count and (found := loss(at)) < lowest:
+            best, lowest = at, found
+            at += way
+        if best != start:
+            break
+    return best
 
 
 def _log_loss(model: Any, features: Floats, targets: NDArray[Any]) -> float:
@@ -147,13 +155,13 @@ def _folds(targets: NDArray[Any], seed: int) -> list[tuple[NDArray[Any], NDArray
     """Five stratified folds, or one fifth of many rows; none when a class has a single row."""
     from sklearn.model_selection import StratifiedKFold
 
-    if np.unique(targets, return_counts=True)[1].max() < 2 or len(targets) < 10:
+    biggest = int(np.unique(targets, return_counts=True)[1].max())
+    if biggest < 2 or len(targets) < 10:
         return []
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # tiny classes are in some folds only
-        found = list(
-            StratifiedKFold(5, shuffle=True, random_state=seed).split(targets[:, None], targets)
-        )
+        parts = StratifiedKFold(min(5, biggest), shuffle=True, random_state=seed)
+        found = list(parts.split(targets[:, None], targets))
     found = [(train, valid) for train, valid in found if len(np.unique(targets[train])) > 1]
     return found[:1] if len(targets) >= ENOUGH else found
 
