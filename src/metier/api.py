@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-import json
+import os
 import re
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from time import monotonic
 from typing import IO, TYPE_CHECKING, Any, Literal
 
 from metier.errors import BundleError, DataError, MissingExtraError, OptionError
-from metier.report.content import Report, from_json, to_json
+from metier.report.content import Report, to_json
+from metier.threads import settle_threads
 
 if TYPE_CHECKING:
     from metier.road import Progress
     from metier.runtime.session import Predictions
     from metier.search.shortlist import Ranking
     from metier.types import Finding
-
-ENDED = "result.json"
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,12 @@ class Result:
                 "rows": report.proof_on,
             },
             "baselines": {
-                e.name.rpartition("-")[0]: {"value": e.value, "low": e.low, "high": e.high, "n": e.n}
+                e.name.rpartition("-")[0]: {
+                    "value": e.value,
+                    "low": e.low,
+                    "high": e.high,
+                    "n": e.n,
+                }
                 for e in report.leaderboard
                 if e.strategy in BASELINES and e.value is not None
             },
@@ -149,7 +154,9 @@ def specialize(
     Raises:
         InputError: for data, options or sources that cannot be used; nothing is left behind.
     """
-    from metier.road import Options, parse_effort, travel
+    started = monotonic()
+    settle_threads()
+    from metier.road import Options, check_words, parse_effort, travel
     from metier.search.clock import Clock
 
     options = Options(
@@ -171,26 +178,12 @@ def specialize(
         seed=seed,
         examples=examples,
     )
-    effort = parse_effort(budget, trials)
+    check_words(options)
+    clock = Clock(parse_effort(budget, trials), started)
     folder = run_folder(data, out, resume)
-    if resume and (folder / ENDED).exists():
-        return _ended(folder)
     watch = progress or Silent()
-    clock = Clock(effort, folder if resume else None, keep=folder)
-    watch.until(clock.deadline(clock.left))
-    fresh = not folder.exists()
-    try:
-        ended = travel(data, folder, options, command_of(data, options), watch, clock)
-    except (DataError, OptionError, MissingExtraError, OSError):
-        if fresh:
-            _remove_unstarted(folder)
-        raise
-    result = Result(folder, ended.report, ended.seconds)
-    content = json.dumps({"report": to_json(result.report), "seconds": result.seconds})
-    from metier.cache import write_aside
-
-    write_aside(folder / ENDED, content.encode())
-    return result
+    ended = travel(data, folder, options, command_of(data, options), watch, clock)
+    return Result(folder, ended.report, ended.seconds)
 
 
 def check(
@@ -221,7 +214,7 @@ def rank(
     seed: int = 0,
     progress: Progress | None = None,
 ) -> Ranking:
-    """Score pretrained sources on the data from one forward pass each. The scores only shortlist."""
+    """Score pretrained sources from one forward pass each. The scores only shortlist."""
     from metier.cache import Cache
     from metier.road import Options, open_sources, read_data
     from metier.search.shortlist import rank as score
@@ -302,9 +295,7 @@ def sources() -> list[dict[str, Any]]:
                 state = str(error)
             except Exception as error:
                 state = str(error)
-            rows.append(
-                {"source": name, "modality": modality, "default": i == 0, "state": state}
-            )
+            rows.append({"source": name, "modality": modality, "default": i == 0, "state": state})
     return rows
 
 
@@ -353,8 +344,6 @@ def run_folder(data: Any, out: str | Path | None, resume: bool) -> Path:
         what = "holds another run; give another folder, or --resume to go on with it"
         raise OptionError(f"--out {folder}: " + (what if ours else "is not empty; give another"))
     parent = next(p for p in (folder, *folder.absolute().parents) if p.exists())
-    import os
-
     if not os.access(parent, os.W_OK):
         raise OptionError(f"--out {folder}: cannot be written to; give another folder")
     return folder
@@ -382,19 +371,6 @@ def _name_of(data: Any) -> str:
     if stem in {"train", "data", "dataset"} and isinstance(data, str | Path):
         stem = Path(data).resolve().parent.name or stem
     return re.sub(r"[^\w.-]+", "-", stem).strip("-.") or "run"
-
-
-def _ended(folder: Path) -> Result:
-    found = json.loads((folder / ENDED).read_text())
-    return Result(folder, from_json(found["report"]), found["seconds"])
-
-
-def _remove_unstarted(folder: Path) -> None:
-    """Leave nothing half-written behind: a refused run has made no trial."""
-    import shutil
-
-    if folder.exists() and not (folder / "specialist").exists():
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _rows_of(

@@ -25,21 +25,24 @@ def cores() -> int:
 
 
 def settle_threads() -> int:
-    """Set how threads wait, and how many torch uses, which is returned.
+    """Set how threads wait and how many there are, which is returned.
 
-    What the user set (OMP_NUM_THREADS, OMP_WAIT_POLICY) is kept.
+    It works through the environment, so that it takes hold of whatever library comes later without
+    loading any; one that is loaded already is told. What the user set (OMP_NUM_THREADS,
+    OMP_WAIT_POLICY) is kept.
     """
     asked = os.environ.get("OMP_NUM_THREADS", "")
     count = int(asked) if asked.isdigit() and int(asked) > 0 else cores()
-    if "torch" not in sys.modules and "OMP_WAIT_POLICY" not in os.environ:
+    os.environ["OMP_NUM_THREADS"] = str(count)
+    torch = sys.modules.get("torch")
+    if torch is not None:
+        torch.set_num_threads(count)
+    elif "OMP_WAIT_POLICY" not in os.environ:
         load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
         if load > 0.5:
             os.environ["OMP_WAIT_POLICY"] = "passive"
         else:
             os.environ.setdefault("GOMP_SPINCOUNT", "100000")
-    import torch
-
-    torch.set_num_threads(count)
     return count
 
 

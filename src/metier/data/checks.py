@@ -31,6 +31,7 @@ def check(
     test: Table | None = None,
     features: Callable[[Table], NDArray[Any]] | None = None,
     seed: int = 0,
+    clusters: NDArray[np.int64] | None = None,
 ) -> list[Finding]:
     """Look for what would spoil the result; nothing is changed.
 
@@ -40,6 +41,7 @@ def check(
         test: rows of a test set, compared with the training rows.
         features: gives (n, d) features of a table; plain ones are counted when None.
         seed: decides samples and folds.
+        clusters: `near_clusters(table)` when it is known already.
 
     Returns:
         Findings, the gravest first. `rows` are row numbers of the data given, from 0.
@@ -47,7 +49,7 @@ def check(
     classes = task.encode(table) if task.kind in ("binary", "multiclass") else None
     equal = equal_clusters(table)
     findings = [
-        *_duplicates(table, equal),
+        *_duplicates(table, equal, clusters),
         *([] if test is None else _across(table, test)),
         *_contradictions(table, equal),
         *_leaks(table, classes, seed),
@@ -85,7 +87,9 @@ def _found(
     )
 
 
-def _duplicates(table: Table, clusters: NDArray[np.int64]) -> list[Finding]:
+def _duplicates(
+    table: Table, clusters: NDArray[np.int64], alike: NDArray[np.int64] | None
+) -> list[Finding]:
     found = []
     equal = members(clusters)
     if equal:
@@ -97,7 +101,8 @@ def _duplicates(table: Table, clusters: NDArray[np.int64]) -> list[Finding]:
         found.append(_found(table, "exact duplicates", verdict, rows, "info", groups=groups))
     if table.roles.modality == "tabular":
         return found
-    near = [g for g in members(near_clusters(table)) if len(np.unique(clusters[g])) > 1]
+    alike = near_clusters(table) if alike is None else alike
+    near = [g for g in members(alike) if len(np.unique(clusters[g])) > 1]
     if near:
         rows = np.concatenate(near)
         verdict = (

@@ -19,9 +19,10 @@ from metier.evidence.judge import gains, judge
 from metier.evidence.metrics import find, interval, scorecard
 from metier.report.content import Bin, Confusion, Curve, Entry, Level, Mistake, Report, Scatter
 from metier.runtime.postprocess import Decision
-from metier.search.climb import Climb
+from metier.search.choice import Climb
 from metier.search.finals import Final, Judged
-from metier.search.race import Candidate, Race
+from metier.search.race import Race
+from metier.search.records import Candidate
 from metier.types import Finding, Table
 
 MOST_MISTAKES = 12

@@ -4,79 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
-import numpy as np
-
-from metier.data.splits import PROVE
-from metier.errors import DataError
-from metier.evidence.compare import Comparison, paired
 from metier.evidence.metrics import interval
-from metier.search.clock import Clock
+from metier.search.choice import Climb, Prefer, choose, compare, finished, leader, value
 from metier.search.ladder import Rung, next_rung
-from metier.search.race import Candidate, Race
+from metier.search.race import Race
 from metier.search.recipe import Recipe
+from metier.search.records import Candidate
 from metier.search.samplers import Proposal, Studies
-from metier.types import Rows
+from metier.search.slots import Limits, shared_folds, slot
 
-SMALL, MEDIUM = 1000, 3000
 HOPELESS = 0.05
 """A candidate that is behind on the first fold with a smaller p than this is not fitted again."""
-FEWEST_SECONDS = 3.0
 MOST_TRIALS = 200
+"""Candidates under a budget: more would only fit the noise of the rows they are compared on."""
+CONSTANT = ("majority", "mean")
+"""Baselines that cost nothing, so that they are fitted whatever time is left."""
 
 
 class Listener(Protocol):
     """Whoever wants to see how a search goes."""
 
-    def stage(self, name: str) -> None: ...
     def trial(self, rung: str, parameters: Mapping[str, Any]) -> None: ...
     def best(self, name: str, value: float, low: float | None, high: float | None) -> None: ...
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What a search may use.
-
-    Args:
-        clock: the wall-clock; every fit must end before it does, the final fits included.
-        reserve: gives the seconds kept for all that follows the search but the final fits.
-        finals: how many times the chosen recipe is fitted again at the end.
-        trials: number of searched candidates; None lets the clock decide.
-    """
-
-    clock: Clock
-    reserve: Callable[[], float]
-    finals: int
-    trials: int | None = None
-
-
-@dataclass
-class Climb:
-    """A search that ended: all candidates in order, the folds they share, and who won."""
-
-    candidates: list[Candidate]
-    folds: tuple[int, ...]
-    rows: Rows
-    chosen: Candidate
-    ties: dict[str, Comparison] = field(default_factory=dict)
-    """The candidates that cannot be told from the chosen one, by name."""
-
-    def finished(self) -> list[Candidate]:
-        """The candidates with a result on all shared folds."""
-        return [c for c in self.candidates if all(k in c.folds for k in self.folds)]
-
-
-def race_folds(race: Race) -> tuple[int, ...]:
-    """The folds on which candidates meet: all when rows are few or the proof is out-of-fold."""
-    n, k = len(race.table), len(race.split.folds)
-    if n < SMALL or not _proof_elsewhere(race):
-        return tuple(range(k))
-    return tuple(range(min(k, 2 if n < MEDIUM else 1)))
-
-
-def _proof_elsewhere(race: Race) -> bool:
-    return not bool((race.split.purpose == PROVE).any())
 
 
 def climb(
@@ -86,226 +37,163 @@ def climb(
     limits: Limits,
     listener: Listener,
     *,
-    after_baselines: Callable[[Candidate], None] | None = None,
-    prefer: Literal["best", "small"] = "best",
+    after_cheap: Callable[[Candidate, Candidate], None] | None = None,
+    prefer: Prefer = "best",
 ) -> Climb:
     """Try rungs until the time or the number of trials is over, and choose.
 
-    `after_baselines` is called with the best candidate as soon as the baselines and the first
-    cheap rung are done, so that a bundle can be written before anything dear begins.
+    What an earlier sitting had tried is taken up where it stopped. `after_cheap` is called once,
+    as soon as the baselines and the first rung above them are done, with the best candidate and
+    the largest one, so that a bundle can be written before anything dear begins.
+
+    Raises DataError when no candidate has a result.
     """
-    folds = race_folds(race)
-    rows = race.selecting_rows(folds)
-    candidates: list[Candidate] = []
-    closed: set[str] = set()
-    searched = 0
-    served = after_baselines is None
-    while len(candidates) < MOST_TRIALS + len(ladder):
-        rung = next_rung(ladder, _tried(candidates), _best(race, candidates, rows, folds), frozenset(closed))
-        if rung is None or (limits.trials is not None and searched >= limits.trials and not rung.baseline):
-            break
-        if not rung.baseline and not served and _cheap_are_done(ladder, candidates):
-            served = True
-            assert after_baselines is not None
-            after_baselines(_leader(race, candidates, rows, folds))
-            continue
-        proposal = studies.propose(rung.name, rung.space, rung.defaults)
+    search = _Search(race, ladder, studies, limits, listener)
+    search.take_up()
+    while (rung := search.next_rung()) is not None:
+        if after_cheap is not None and search.cheap_are_done():
+            search.show(after_cheap)
+            after_cheap = None
+        search.try_once(rung)
+    if after_cheap is not None:
+        search.show(after_cheap)
+    return choose(race, search.candidates, search.folds, prefer)
+
+
+@dataclass
+class _Search:
+    """A search under way."""
+
+    race: Race
+    ladder: Sequence[Rung]
+    studies: Studies
+    limits: Limits
+    listener: Listener
+    candidates: list[Candidate] = field(default_factory=list)
+    too_dear: set[str] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self.folds = shared_folds(self.race)
+        self.rows = self.race.selecting_rows(self.folds)
+
+    def take_up(self) -> None:
+        """Find what an earlier sitting was done with; tell the studies what it could not any more."""
+        for candidate in self.race.records.closed():
+            self.candidates.append(candidate)
+            self._tell(candidate, Proposal(candidate.rung, candidate.number, {}))
+
+    def next_rung(self) -> Rung | None:
+        """Return what to try next; None when the time, the trials or the ideas are over."""
+        tried, best = self._tried(), self._best()
+        closed = {r.name for r in self.ladder if tried.get(r.name, 0) >= self.studies.room(r.space)}
+        while True:
+            rung = next_rung(self.ladder, tried, best, closed | self.too_dear)
+            if rung is None or (self._enough() and not rung.baseline):
+                return None
+            if rung.strategy in CONSTANT or self._slot(rung) != 0.0:
+                return rung
+            self.too_dear.add(rung.name)
+
+    def try_once(self, rung: Rung) -> None:
+        """Fit one more candidate of a rung on the shared folds, and write down how it did."""
+        proposal = self.studies.propose(rung.name, rung.space, rung.defaults)
         candidate = Candidate(
             f"{rung.name}-{proposal.number}",
             rung.name,
-            Recipe(rung.strategy, rung.source, {**rung.fixed, **_searched(rung, proposal)}),
+            Recipe(rung.strategy, rung.source, {**rung.fixed, **proposal.parameters}),
             state="baseline" if rung.baseline else "tried",
+            number=proposal.number,
         )
-        allowed = _seconds_allowed(limits, race, rung, candidates, folds)
-        if allowed is not None and allowed < FEWEST_SECONDS and not rung.baseline:
-            studies.tell(proposal, None)
-            closed.add(rung.name)
-            continue
-        candidates.append(candidate)
-        searched += not rung.baseline
-        listener.trial(rung.name, candidate.recipe.parameters)
-        leader = _leader_or_none(race, candidates, rows, folds)
-        _fit_folds(race, candidate, folds, limits, allowed, studies, proposal, leader, rung)
-        done = all(k in candidate.folds for k in folds)
-        value = race.value(candidate, rows) if done else None
-        studies.tell(proposal, value, failed=candidate.state == "failed")
-        if not done and rung.baseline is False and candidate.note.startswith("out of time"):
-            closed.add(rung.name)
-        now = _leader_or_none(race, candidates, rows, folds)
-        if now is not None and now is not leader:
-            _announce(race, now, rows, listener)
-        limits.clock.note()
-    if not served and after_baselines is not None:
-        after_baselines(_leader(race, candidates, rows, folds))
-    return choose(race, candidates, folds, prefer)
+        self.listener.trial(rung.name, candidate.recipe.parameters)
+        ahead = self._leader()
+        if not self._repeats(candidate):
+            self._fit(candidate, rung, proposal, ahead)
+        self.candidates.append(candidate)
+        self.race.records.close(candidate, len(self.candidates))
+        self._tell(candidate, proposal)
+        if candidate.note.startswith("out of time"):
+            self.too_dear.add(rung.name)
+        self.limits.clock.note()
+        self._announce(ahead)
 
+    def cheap_are_done(self) -> bool:
+        """Whether all baselines that there is time for and the first rung above them have run."""
+        tried = self._tried()
+        first = next((r for r in self.ladder if not r.baseline), None)
+        needed = [r.name for r in self.ladder if r.baseline] + ([first.name] if first else [])
+        return all(name in tried or name in self.too_dear for name in needed)
 
-def choose(
-    race: Race,
-    candidates: list[Candidate],
-    folds: tuple[int, ...],
-    prefer: Literal["best", "small"] = "best",
-) -> Climb:
-    """Choose on the shared selecting rows; name those that cannot be told from the best.
+    def show(self, after_cheap: Callable[[Candidate, Candidate], None]) -> None:
+        """Hand out the best candidate so far, and the largest."""
+        ahead = self._leader()
+        if ahead is not None:
+            done = finished(self.candidates, self.folds)
+            after_cheap(ahead, max(done, key=lambda c: c.parameters))
 
-    With "small" the cheapest candidate that is not distinguishable from the best is chosen.
-    Raises DataError when no candidate has a result.
-    """
-    rows = race.selecting_rows(folds)
-    best = _leader(race, candidates, rows, folds)
-    ties = _ties(race, candidates, best, rows, folds)
-    chosen = best
-    if prefer == "small" and ties:
-        tied = [c for c in candidates if c.name in ties or c is best]
-        chosen = min(tied, key=lambda c: (tied_cost(c), c.seconds))
-        if chosen is not best:
-            ties = _ties(race, candidates, chosen, rows, folds)
-    return Climb(candidates, folds, rows, chosen, ties)
-
-
-def tied_cost(candidate: Candidate) -> int:
-    """How dear a candidate is at predict, in steps: counts and tables before networks."""
-    cheap = {"majority": 0, "mean": 0, "linear": 1, "classical": 1, "boost": 2}
-    return cheap.get(candidate.recipe.strategy, 3)
-
-
-def _ties(
-    race: Race, candidates: list[Candidate], best: Candidate, rows: Rows, folds: tuple[int, ...]
-) -> dict[str, Comparison]:
-    found = {}
-    for other in candidates:
-        if other is best or not all(k in other.folds for k in folds):
-            continue
-        comparison = _compare(race, best, other, rows)
-        if comparison.verdict == "not distinguishable":
-            found[other.name] = comparison
-    return found
-
-
-def _compare(race: Race, a: Candidate, b: Candidate, rows: Rows) -> Comparison:
-    return paired(
-        race.metric,
-        race.targets[rows],
-        race.scores(a, rows),
-        race.scores(b, rows),
-        race.plain,
-        race.plain,
-        seed=race.seed,
-    )
-
-
-def _announce(race: Race, leader: Candidate, rows: Rows, listener: Listener) -> None:
-    scores, targets = race.scores(leader, rows), race.targets[rows]
-    found = interval(race.metric, targets, scores, race.plain, seed=race.seed)
-    if found.value is not None:
-        listener.best(leader.name, found.value, found.low, found.high)
-
-
-def _searched(rung: Rung, proposal: Proposal) -> dict[str, Any]:
-    return {} if rung.baseline else dict(proposal.parameters)
-
-
-def _tried(candidates: Sequence[Candidate]) -> dict[str, int]:
-    found: dict[str, int] = {}
-    for candidate in candidates:
-        found[candidate.rung] = found.get(candidate.rung, 0) + 1
-    return found
-
-
-def _best(
-    race: Race, candidates: Sequence[Candidate], rows: Rows, folds: tuple[int, ...]
-) -> dict[str, float]:
-    found: dict[str, float] = {}
-    for candidate in candidates:
-        if all(k in candidate.folds for k in folds):
-            value = race.value(candidate, rows)
-            found[candidate.rung] = max(value, found.get(candidate.rung, -np.inf))
-    return found
-
-
-def _cheap_are_done(ladder: Sequence[Rung], candidates: Sequence[Candidate]) -> bool:
-    """Whether all baselines and the first rung that is none have run."""
-    tried = _tried(candidates)
-    first = next((r for r in ladder if not r.baseline), None)
-    needed = [r.name for r in ladder if r.baseline] + ([first.name] if first else [])
-    return all(name in tried for name in needed)
-
-
-def _leader(
-    race: Race, candidates: Sequence[Candidate], rows: Rows, folds: tuple[int, ...]
-) -> Candidate:
-    found = _leader_or_none(race, candidates, rows, folds)
-    if found is None:
-        reasons = "; ".join(f"{c.name}: {c.note}" for c in candidates if c.note)
-        raise DataError(f"no strategy could be fitted on these data ({reasons or 'nothing tried'})")
-    return found
-
-
-def _leader_or_none(
-    race: Race, candidates: Sequence[Candidate], rows: Rows, folds: tuple[int, ...]
-) -> Candidate | None:
-    done = [c for c in candidates if all(k in c.folds for k in folds)]
-    return max(done, key=lambda c: race.value(c, rows), default=None)
-
-
-def _seconds_allowed(
-    limits: Limits, race: Race, rung: Rung, candidates: Sequence[Candidate], folds: tuple[int, ...]
-) -> float | None:
-    """Seconds that one fit on one fold may take, so that all folds and the final fits follow."""
-    if limits.clock.budget is None:
-        return None
-    left = limits.clock.left - limits.reserve() - _refits_of_baselines(race, candidates)
-    train = np.mean([len(race.split.folds[k].train) for k in folds])
-    growth = len(race.table) / max(float(train), 1.0)
-    per_fit = left / (len(folds) + limits.finals * growth)
-    known = [c for c in candidates if c.rung == rung.name and c.folds]
-    if known:
-        seconds = [r.seconds for c in known for r in c.folds.values()]
-        if float(np.median(seconds)) > per_fit * 1.5:
-            return 0.0
-    return per_fit
-
-
-def _refits_of_baselines(race: Race, candidates: Sequence[Candidate]) -> float:
-    """Seconds that the baselines need on all rows for the proof."""
-    if not len(race.split.folds):
-        return 0.0
-    return sum(
-        1.3 * max((r.seconds for r in c.folds.values()), default=0.0)
-        for c in candidates
-        if c.state == "baseline"
-    )
-
-
-def _fit_folds(
-    race: Race,
-    candidate: Candidate,
-    folds: tuple[int, ...],
-    limits: Limits,
-    allowed: float | None,
-    studies: Studies,
-    proposal: Proposal,
-    leader: Candidate | None,
-    rung: Rung,
-) -> None:
-    """Fit a candidate on the shared folds, one by one; stop when it is behind beyond noise."""
-    report = studies.reporter(proposal)
-    for position, fold in enumerate(folds):
-        deadline = None if allowed is None else limits.clock.deadline(allowed)
-        if rung.baseline:
-            deadline = None
-        first = position == 0
-        ok = race.run_fold(
-            candidate, fold, deadline=deadline, **({"report": report} if first else {})
-        )
-        limits.clock.note()
-        if not ok:
-            return
-        last = position == len(folds) - 1
-        if leader is not None and not rung.baseline and not last:
-            rows = race.selecting_rows(folds[: position + 1])
-            comparison = _compare(race, leader, candidate, rows)
-            if comparison.difference > 0 and comparison.p < HOPELESS:
-                candidate.state = "cut"
-                candidate.note = f"behind {leader.name} on fold {fold + 1} (p {comparison.p:.3f})"
+    def _fit(
+        self, candidate: Candidate, rung: Rung, proposal: Proposal, ahead: Candidate | None
+    ) -> None:
+        """Fit on the shared folds, one by one; stop when it is behind beyond noise."""
+        report = self.studies.reporter(proposal)
+        seconds = self._slot(rung)
+        for position, fold in enumerate(self.folds):
+            deadline = None if seconds is None else self.limits.clock.deadline(seconds)
+            watched = {"report": report} if position == 0 else {}
+            if not self.race.run_fold(candidate, fold, deadline=deadline, **watched):
                 return
+            self.limits.clock.note()
+            last = position == len(self.folds) - 1
+            if ahead is not None and not rung.baseline and not last:
+                rows = self.race.selecting_rows(self.folds[: position + 1])
+                found = compare(self.race, ahead, candidate, rows)
+                if found.difference > 0 and found.p < HOPELESS:
+                    candidate.state = "cut"
+                    candidate.note = f"behind {ahead.name} on fold {fold + 1} (p {found.p:.3f})"
+                    return
+
+    def _repeats(self, candidate: Candidate) -> bool:
+        """Whether the very recipe was tried before; it would only say the same again."""
+        twin = next((c for c in self.candidates if c.recipe == candidate.recipe), None)
+        if twin is None:
+            return False
+        candidate.state, candidate.note = "cut", f"the same as {twin.name}"
+        return True
+
+    def _tell(self, candidate: Candidate, proposal: Proposal) -> None:
+        done = all(k in candidate.folds for k in self.folds)
+        found = value(self.race, candidate, self.rows) if done else None
+        self.studies.tell(proposal, found, failed=candidate.state == "failed")
+
+    def _announce(self, before: Candidate | None) -> None:
+        now = self._leader()
+        if now is None or now is before:
+            return
+        scores, targets = self.race.scores(now, self.rows), self.race.targets[self.rows]
+        found = interval(self.race.metric, targets, scores, self.race.plain, seed=self.race.seed)
+        if found.value is not None:
+            self.listener.best(now.name, found.value, found.low, found.high)
+
+    def _slot(self, rung: Rung) -> float | None:
+        return slot(self.limits, self.race, rung, self.candidates, self._leader(), self.folds)
+
+    def _enough(self) -> bool:
+        baselines = {rung.name for rung in self.ladder if rung.baseline}
+        if self.limits.trials is None:
+            return len(self.candidates) >= MOST_TRIALS + len(self.ladder)
+        return sum(c.rung not in baselines for c in self.candidates) >= self.limits.trials
+
+    def _leader(self) -> Candidate | None:
+        return leader(self.race, self.candidates, self.rows, self.folds)
+
+    def _tried(self) -> dict[str, int]:
+        found: dict[str, int] = {}
+        for candidate in self.candidates:
+            found[candidate.rung] = found.get(candidate.rung, 0) + 1
+        return found
+
+    def _best(self) -> dict[str, float]:
+        found: dict[str, float] = {}
+        for candidate in finished(self.candidates, self.folds):
+            own = value(self.race, candidate, self.rows)
+            found[candidate.rung] = max(own, found.get(candidate.rung, own))
+        return found

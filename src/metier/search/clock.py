@@ -31,20 +31,21 @@ class Clock:
 
     Args:
         budget: seconds.
-        resumed: a run folder whose time used before an interruption counts.
-        keep: the run folder in which the time used is written down.
+        started: the time.monotonic() instant that it runs from; now when None.
     """
 
-    def __init__(
-        self, budget: float | None, resumed: Path | None = None, keep: Path | None = None
-    ) -> None:
+    def __init__(self, budget: float | None, started: float | None = None) -> None:
         self.budget = budget
-        self._path = None if keep is None else keep / "clock.json"
+        self._path: Path | None = None
         self._before = 0.0
-        if resumed is not None and (resumed / "clock.json").exists():
-            self._before = float(json.loads((resumed / "clock.json").read_text())["used"])
-        self._started = time.monotonic()
+        self._started = time.monotonic() if started is None else started
         self._noted = self._started
+
+    def keep(self, folder: Path) -> None:
+        """Write down the time used in a run folder; what earlier sittings used there counts."""
+        self._path = folder / "clock.json"
+        if self._path.exists():
+            self._before = float(json.loads(self._path.read_text(encoding="utf-8"))["used"])
 
     @property
     def used(self) -> float:

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from metier.errors import DataError, Pruned
+from metier.errors import DataError
 from metier.evidence.calibration import fit_temperature
 from metier.evidence.thresholds import fit_thresholds
 from metier.runtime.postprocess import Decision
+from metier.search.choice import Climb, ranked
+from metier.search.climb import CONSTANT
 from metier.search.clock import Clock
-from metier.search.climb import Climb
-from metier.search.race import Candidate, Race
+from metier.search.race import Race
 from metier.search.recipe import Recipe, settle
+from metier.search.records import Candidate
+from metier.search.sampling import score_until
 from metier.types import Floats, Rows, Specialist, Table
 
 Where = Literal["test", "held-out", "out-of-fold"]
@@ -50,18 +52,46 @@ class Proof:
 
 @dataclass(frozen=True)
 class Final:
-    """What is handed over: the specialist, its decision rule, its frozen recipe, and the proof."""
+    """What is handed over: the specialist, its decision rule, its frozen recipe, and the proof.
 
+    `refitted` tells that the specialist learned from more rows than the one that was proven, and
+    `notes` are sentences on what did not go as it should have.
+    """
+
+    candidate: Candidate
     specialist: Specialist
     decision: Decision
     recipe: Recipe
     proof: Proof
     refitted: bool
+    notes: tuple[str, ...] = ()
 
 
-def decide(
-    race: Race, candidate: Candidate, costs: tuple[tuple[float, ...], ...] = ()
-) -> Decision:
+@dataclass(frozen=True)
+class Wish:
+    """What the final fits shall be.
+
+    Args:
+        test: rows of the user's own for the proof.
+        refit: "all" fits the proven recipe once more, on all rows.
+        costs: what errors cost, `costs[truth][answer]`.
+        clock: the wall-clock.
+        reserve: seconds kept for the bundle and the report.
+    """
+
+    test: Table | None
+    refit: Literal["all", "none"]
+    costs: tuple[tuple[float, ...], ...]
+    clock: Clock
+    reserve: float
+
+
+def finals(race: Race, test: Table | None, refit: Literal["all", "none"]) -> int:
+    """Return how many times the chosen recipe is fitted after the search."""
+    return 2 if test is None and len(race.split.proof) and refit == "all" else 1
+
+
+def decide(race: Race, candidate: Candidate, costs: tuple[tuple[float, ...], ...] = ()) -> Decision:
     """Fit temperature and thresholds on out-of-fold scores that selection did not use."""
     rows = race.calibrating_rows(candidate)
     scores, targets = race.scores(candidate, rows), race.targets[rows]
@@ -79,107 +109,143 @@ def frozen_recipe(candidate: Candidate) -> Recipe:
     return settle(candidate.recipe, [candidate.folds[k].notes for k in sorted(candidate.folds)])
 
 
-def finish(
-    race: Race,
-    climb: Climb,
-    *,
-    test: Table | None,
-    clock: Clock,
-    reserve: float,
-    refit: Literal["all", "none"] = "all",
-    costs: tuple[tuple[float, ...], ...] = (),
-) -> Final:
-    """Fit the frozen recipe, look at the proof rows once, and refit on all rows if asked.
+def finish(race: Race, climb: Climb, wish: Wish) -> Iterator[Final]:
+    """Fit frozen recipes and prove each: the chosen one first, then those that may replace it.
 
-    `reserve` seconds are kept for the bundle and the report. Should the chosen recipe not fit into
-    what is left, the best cheaper one takes its place.
+    Take the first, and another one only when the one before cannot be used. A recipe whose final
+    fit fails, or finds no time, is passed over, which the notes of the next one say. Ends with
+    DataError when none is left.
     """
-    for chosen in (climb.chosen, *_cheaper(race, climb)):
-        with contextlib.suppress(Pruned):
-            return _finish(race, climb, chosen, test, clock, reserve, refit, costs)
-    raise DataError("no candidate could be fitted in the time left: give a larger --budget")
+    notes: list[str] = []
+    for candidate in _in_turn(race, climb, wish.clock):
+        ending = _Ending(race, climb, candidate, wish)
+        final = ending.run(tuple(notes))
+        if final is not None:
+            yield final
+        notes.append(f"{candidate.name} did best, but {ending.reason}")
+    raise DataError(f"no candidate could be fitted to the end ({'; '.join(notes)})")
 
 
-def _cheaper(race: Race, climb: Climb) -> list[Candidate]:
-    """The other candidates that took less time, best first, the baselines last."""
-    others = [c for c in climb.finished() if c.seconds < climb.chosen.seconds]
-    return sorted(others, key=lambda c: -race.value(c, climb.rows))
+def _in_turn(race: Race, climb: Climb, clock: Clock) -> Iterator[Candidate]:
+    """The chosen candidate, then the others, best first; under a clock only those that are quicker
+    than the one before, or cost nothing."""
+    yield climb.chosen
+    seconds = climb.chosen.seconds
+    for other in ranked(race, climb.candidates, climb.rows, climb.folds):
+        quick = clock.budget is None or other.seconds < seconds
+        if other is not climb.chosen and (quick or other.recipe.strategy in CONSTANT):
+            seconds = min(seconds, other.seconds)
+            yield other
 
 
-def _finish(
-    race: Race,
-    climb: Climb,
-    chosen: Candidate,
-    test: Table | None,
-    clock: Clock,
-    reserve: float,
-    refit: Literal["all", "none"],
-    costs: tuple[tuple[float, ...], ...],
-) -> Final:
-    recipe = frozen_recipe(chosen)
-    decision = decide(race, chosen, costs)
-    baselines = {
-        c.rung: c for c in climb.finished() if c.state == "baseline" and c is not chosen
-    }
-    held = race.split.proof
-    if test is not None:
-        specialist = _fit(race, recipe, None, "final", clock, reserve, 1)
-        proof = _on_table(race, test, specialist, chosen, decision, baselines, None, costs)
-        return Final(specialist, decision, recipe, proof, refitted=False)
-    if len(held):
-        rows = np.setdiff1d(np.arange(len(race.table)), held)
-        fits = 2 if refit == "all" else 1
-        specialist = _fit(race, recipe, rows, "proof", clock, reserve, fits)
-        table = race.table.take(held)
-        proof = _on_table(race, table, specialist, chosen, decision, baselines, rows, costs)
-        if refit == "all":
-            specialist = _fit(race, recipe, None, "final", clock, reserve, 1)
-        return Final(specialist, decision, recipe, proof, refitted=refit == "all")
-    rows = race.proving_rows(chosen)
-    judged = {name: _out_of_fold(race, c, rows, costs) for name, c in baselines.items()}
-    mine = Judged(chosen, race.scores(chosen, rows), decision)
-    proof = Proof("out-of-fold", race.table, rows, race.targets[rows], mine, judged)
-    specialist = _fit(race, recipe, None, "final", clock, reserve, 1)
-    return Final(specialist, decision, recipe, proof, refitted=True)
+class _Ending:
+    """The last fits of one candidate, and its look at the proof rows."""
 
+    def __init__(self, race: Race, climb: Climb, chosen: Candidate, wish: Wish) -> None:
+        self.race, self.climb, self.chosen, self.wish = race, climb, chosen, wish
+        self.recipe, self.decision = frozen_recipe(chosen), decide(race, chosen, wish.costs)
+        self.reason = "its bundle could not be written"
+        self.notes: list[str] = []
 
-def _fit(
-    race: Race,
-    recipe: Recipe,
-    rows: Rows | None,
-    name: str,
-    clock: Clock,
-    reserve: float,
-    fits: int,
-) -> Specialist:
-    """Fit the recipe within its share of the time that is left."""
-    deadline = clock.deadline((clock.left - reserve) / fits)
-    return race.fit(recipe, rows, name=name, deadline=deadline)
+    def run(self, notes: tuple[str, ...]) -> Final | None:
+        """Fit and prove; None when the fit failed or found no time, which `reason` says."""
+        self.notes += notes
+        if self.wish.test is None and len(self.race.held):
+            return self._on_held_rows()
+        made = self._fit(self.chosen, self.recipe, None, "final", self._share(1))
+        if made is None:
+            return None
+        proof = self._out_of_fold() if self.wish.test is None else self._on(self.wish.test, made)
+        return self._final(made, proof, refitted=self.wish.test is None)
 
+    def _on_held_rows(self) -> Final | None:
+        """Prove on the held-out share, then learn from it too, if that is wished for."""
+        again = self.wish.refit == "all"
+        free = self.race.free
+        made = self._fit(self.chosen, self.recipe, free, "proof", self._share(2 if again else 1))
+        if made is None:
+            return None
+        proof = self._on(self.race.table, made, self.race.held, free, fits_to_come=int(again))
+        if not again:
+            return self._final(made, proof, refitted=False)
+        full = self._fit(self.chosen, self.recipe, None, "final", self._share(1))
+        if full is None:
+            self.notes.append(
+                f"the bundle holds the specialist that was measured: learning from the held-out "
+                f"rows too did not work out ({self.reason})"
+            )
+        return self._final(full or made, proof, refitted=full is not None)
 
-def _on_table(
-    race: Race,
-    table: Table,
-    specialist: Specialist,
-    chosen: Candidate,
-    decision: Decision,
-    baselines: Mapping[str, Candidate],
-    rows: Rows | None,
-    costs: tuple[tuple[float, ...], ...],
-) -> Proof:
-    """Judge the specialist and the baselines, fitted on the same rows, on a table."""
-    judged = {}
-    for name, candidate in baselines.items():
-        fitted = race.fit(frozen_recipe(candidate), rows, name=f"proof-{name}")
-        judged[name] = Judged(
-            candidate, fitted.scores(table, race.cache), decide(race, candidate, costs)
+    def _final(self, made: Specialist, proof: Proof, *, refitted: bool) -> Final:
+        notes = tuple(self.notes)
+        return Final(self.chosen, made, self.decision, self.recipe, proof, refitted, notes)
+
+    def _share(self, fits: int) -> float | None:
+        """The instant by which the next of so many fits must have ended."""
+        clock = self.wish.clock
+        return clock.deadline((clock.left - self.wish.reserve) / fits)
+
+    def _fit(
+        self,
+        candidate: Candidate,
+        recipe: Recipe,
+        rows: Rows | None,
+        name: str,
+        deadline: float | None,
+    ) -> Specialist | None:
+        """Fit a recipe; None when that failed, and `reason` says why."""
+        tried = replace(candidate, note="")
+        place = f"{candidate.name}/{name}"
+        made = self.race.attempt(
+            tried, lambda: self.race.fit(recipe, rows, name=place, deadline=deadline)
         )
-    mine = Judged(chosen, specialist.scores(table, race.cache), decision)
-    where: Where = "held-out" if rows is not None else "test"
-    return Proof(where, table, np.arange(len(table)), race.task.encode(table), mine, judged)
+        if made is None:
+            self.reason = f"its last fit did not end well: {tried.note}"
+        return made
 
+    def _on(
+        self,
+        table: Table,
+        made: Specialist,
+        rows: Rows | None = None,
+        learned: Rows | None = None,
+        fits_to_come: int = 0,
+    ) -> Proof:
+        """Judge the specialist, and the baselines fitted on the same rows, on rows of a table."""
+        given = np.arange(len(table)) if rows is None else rows
+        cache, seed = self.race.cache, self.race.seed
+        seen, scores = score_until(made, table, given, cache, self._share(3 + fits_to_come), seed)
+        if len(seen) < len(given):
+            self.notes.append(
+                f"measured on {len(seen):,} of {len(given):,} rows, drawn at random: the time "
+                "allowed no more"
+            )
+        judged = {}
+        others = self._baselines()
+        for i, other in enumerate(others):
+            deadline = self._share(len(others) - i + 2 * fits_to_come)
+            fitted = self._fit(other, frozen_recipe(other), learned, "proof", deadline)
+            if fitted is None:
+                self.notes.append(f"{other.rung} is not among the proof: {self.reason}")
+                continue
+            own = fitted.scores(table.take(seen), cache)
+            judged[other.rung] = Judged(other, own, decide(self.race, other, self.wish.costs))
+        where: Where = "test" if rows is None else "held-out"
+        targets = self.race.task.encode(table.take(seen))
+        mine = Judged(self.chosen, scores, self.decision)
+        return Proof(where, table, seen, targets, mine, judged)
 
-def _out_of_fold(
-    race: Race, candidate: Candidate, rows: Rows, costs: tuple[tuple[float, ...], ...]
-) -> Judged:
-    return Judged(candidate, race.scores(candidate, rows), decide(race, candidate, costs))
+    def _out_of_fold(self) -> Proof:
+        """Judge by what fits that had not seen a row said of it."""
+        race, costs = self.race, self.wish.costs
+        rows = race.proving_rows(self.chosen)
+        judged = {
+            other.rung: Judged(other, race.scores(other, rows), decide(race, other, costs))
+            for other in self._baselines()
+        }
+        mine = Judged(self.chosen, race.scores(self.chosen, rows), self.decision)
+        return Proof("out-of-fold", race.table, rows, race.targets[rows], mine, judged)
+
+    def _baselines(self) -> list[Candidate]:
+        done = self.climb.finished()
+        return [c for c in done if c.state == "baseline" and c is not self.chosen]

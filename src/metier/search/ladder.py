@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -38,6 +38,10 @@ class Rung:
         return {name: getattr(kind, name) for name in self.space}
 
 
+NOTHING = "none"
+"""The source of what starts from nothing."""
+WITHOUT_SOURCE = ("majority", "mean", "classical", "linear")
+"""Strategies that start from nothing."""
 NEURAL: tuple[tuple[str, str, Mapping[str, Any]], ...] = (
     ("probe", "probe", {}),
     ("finetune-top", "finetune", {"train": "top"}),
@@ -53,44 +57,85 @@ def rungs(
     """Return the ladder for these inputs: baselines, then every source's rungs, cheap ones first.
 
     `asked` names the strategies that the user wants; the baselines run all the same.
+
+    Raises OptionError for a strategy that is not known or does not fit the inputs.
     """
-    constant = "mean" if kind == "regression" else "majority"
+    baselines = _baselines(roles, kind, sources)
     if roles.modality == "tabular":
-        return [
-            Rung(constant, constant, "none", baseline=True),
-            *_kept([Rung(n, n, sources[0]) for n in ("linear", "boost")], asked, sources),
-        ]
-    baselines = [
-        Rung(constant, constant, "none", baseline=True),
-        Rung("classical", "classical", "none", baseline=True),
-    ]
-    if kind != "regression":
-        baselines.append(Rung("generalist", "generalist", sources[0], baseline=True))
-    many = len(sources) > 1
-    climbed = [
-        Rung(f"{name}@{_short(source)}" if many else name, strategy, source, fixed)
-        for name, strategy, fixed in NEURAL
-        for source in sources
-    ]
-    if set(roles.inputs.values()) & {"number", "category", "date"}:
-        climbed.insert(1, Rung("fuse", "fuse", sources[0]))
-    return [*baselines, *_kept(climbed, asked, sources)]
-
-
-def _kept(climbed: list[Rung], asked: Sequence[str], sources: Sequence[str]) -> list[Rung]:
-    """Only the rungs that were asked for; one that is not on the ladder is added with defaults."""
+        climbed = _on_each("boost", "boost", sources)
+    else:
+        climbed = _neural(roles, sources)
     if not asked:
-        return climbed
+        return [*baselines, *climbed]
+    wanted = _wanted(climbed, asked, roles, kind, sources)
+    names = {rung.name for rung in wanted}
+    return [*(rung for rung in baselines if rung.name not in names), *wanted]
+
+
+def _baselines(roles: Roles, kind: TaskKind, sources: Sequence[str]) -> list[Rung]:
+    constant = "mean" if kind == "regression" else "majority"
+    names = [constant, "linear" if roles.modality == "tabular" else "classical"]
+    found = [Rung(name, name, NOTHING, baseline=True) for name in names]
+    if kind != "regression" and roles.modality != "tabular" and sources:
+        found.append(Rung("generalist", "generalist", sources[0], baseline=True))
+    return found
+
+
+def _neural(roles: Roles, sources: Sequence[str]) -> list[Rung]:
+    climbed = [
+        r for name, strategy, fixed in NEURAL for r in _on_each(name, strategy, sources, fixed)
+    ]
+    if sources and set(roles.inputs.values()) & {"number", "category", "date"}:
+        climbed.insert(1, Rung("fuse", "fuse", sources[0]))
+    return climbed
+
+
+def _on_each(
+    name: str, strategy: str, sources: Sequence[str], fixed: Mapping[str, Any] | None = None
+) -> list[Rung]:
+    """One rung a source; the source is in the name when there are several."""
+    short = [_short(source) for source in sources]
     found = []
+    for i, source in enumerate(sources):
+        own = short[i] if short.count(short[i]) == 1 else f"{short[i]}-{i + 1}"
+        full = f"{name}@{own}" if len(sources) > 1 else name
+        found.append(Rung(full, strategy, source, fixed or {}))
+    return found
+
+
+def _wanted(
+    climbed: Sequence[Rung],
+    asked: Sequence[str],
+    roles: Roles,
+    kind: TaskKind,
+    sources: Sequence[str],
+) -> list[Rung]:
+    """The rungs that were asked for; one that is not on the ladder is added with its defaults."""
+    found: list[Rung] = []
     for name in asked:
         fits = [r for r in climbed if name in (r.strategy, r.name, r.name.partition("@")[0])]
         if not fits:
-            find("strategies", name)
-            fits = [Rung(name, name, source) for source in sources]
-        found.extend(r for r in fits if r not in found)
-    if not found:
-        raise OptionError("no strategy is left to try: name one with --strategy")
+            _check_fits(name, roles, kind)
+            fits = _on_each(name, name, [NOTHING] if name in WITHOUT_SOURCE else sources)
+        found.extend(rung for rung in fits if rung not in found)
     return found
+
+
+def _check_fits(name: str, roles: Roles, kind: TaskKind) -> None:
+    """Refuse a strategy that cannot work on these inputs, before anything is trained."""
+    strategy = find("strategies", name)
+    if roles.modality not in strategy.modalities:
+        raise OptionError(
+            f"--strategy {name}: works on {' and '.join(strategy.modalities)}, and these inputs "
+            f"are {roles.modality}; `metier strategies` lists what fits"
+        )
+    if "source" not in strategy.accepts:
+        raise OptionError(
+            f"--strategy {name}: goes on from a {' or '.join(strategy.accepts)}, so it cannot come "
+            "first; `metier strategies` lists what can"
+        )
+    if (name == "mean") != (kind == "regression") and name in ("mean", "majority"):
+        raise OptionError(f"--strategy {name}: does not fit a {kind} task")
 
 
 def _short(source: str) -> str:
@@ -101,7 +146,7 @@ def next_rung(
     ladder: Sequence[Rung],
     tried: Mapping[str, int],
     best: Mapping[str, float],
-    closed: frozenset[str] = frozenset(),
+    closed: Collection[str] = (),
 ) -> Rung | None:
     """Return the rung to try next; None when nothing is left.
 
@@ -112,7 +157,7 @@ def next_rung(
         ladder: the rungs, cheap ones first.
         tried: how many proposals each rung has had.
         best: the best value of each rung that has one (higher is better).
-        closed: rungs that the time left does not allow any more.
+        closed: rungs that the time left does not allow any more, or that have nothing new to try.
     """
     open_ = [rung for rung in ladder if rung.name not in closed]
     for rung in open_:

@@ -1,32 +1,36 @@
 """Candidates on shared rows: each is fitted on folds, and what it says of the rows left out is kept.
 
-Everything a candidate did lies on disk the moment it is done (`trials/NAME/fold-K.npy` with its
-facts beside it), so a killed run finds it again and goes on to the same end.
+Everything a candidate did lies on disk the moment it is done (see `metier.search.records`), so a
+killed run finds it again and goes on to the same end.
 """
 
 from __future__ import annotations
 
-import io
-import json
+import errno
+import hashlib
 import time
 import zlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from metier.cache import Cache, write_aside
+from metier.cache import Cache
 from metier.data.splits import CALIBRATE, PROVE, SELECT, Split
-from metier.errors import InputError, MissingExtraError, Pruned
+from metier.errors import MetierError, Pruned
 from metier.evidence.metrics import find as find_metric
 from metier.evidence.metrics import measure
 from metier.runtime.postprocess import Decision
+from metier.search.ladder import NOTHING
 from metier.search.recipe import Recipe
+from metier.search.records import Candidate, FoldResult, Records
+from metier.search.sampling import thin
 from metier.types import (
     Floats,
+    Modality,
     Problem,
     Rows,
     Run,
@@ -37,37 +41,34 @@ from metier.types import (
     nothing_to_report,
 )
 
-State = Literal["tried", "baseline", "failed", "cut"]
+FEWEST_CALIBRATING = 100
 
 
 @dataclass(frozen=True)
-class FoldResult:
-    """What a fit on one fold gave: scores of the rows left out, and how it went."""
+class Nothing:
+    """The source of what starts from nothing."""
 
-    scores: Floats
-    seconds: float
-    notes: Mapping[str, Any]
-
-
-@dataclass
-class Candidate:
-    """A recipe in the race, and what is known of it so far."""
-
-    name: str
-    rung: str
-    recipe: Recipe
-    state: State = "tried"
-    folds: dict[int, FoldResult] = field(default_factory=dict)
-    note: str = ""
+    modality: Modality
+    name: str = NOTHING
 
     @property
-    def seconds(self) -> float:
-        """Seconds spent on all its fits."""
-        return sum(result.seconds for result in self.folds.values())
+    def digest(self) -> str:
+        return hashlib.sha256(self.name.encode()).hexdigest()
 
 
 class Race:
-    """Fits candidates on the folds of one split and compares them on the same rows."""
+    """Fits candidates on the folds of one split and compares them on the same rows.
+
+    Args:
+        table: all rows given for training, those held out for the proof included.
+        task: what is learned.
+        split: who learns from which rows.
+        sources: pretrained starts by name.
+        folder: the run folder.
+        cache: what all fits share.
+        seed: where random numbers come from.
+        device: of networks.
+    """
 
     def __init__(
         self,
@@ -82,11 +83,18 @@ class Race:
     ) -> None:
         self.table, self.task, self.split = table, task, split
         self.sources, self.cache, self.seed, self.device = sources, cache, seed, device
-        self._folder = folder / "trials"
+        self.looked: Rows | None = None
+        self.records = Records(folder / "trials")
         self.targets: NDArray[Any] = task.encode(table)
         self.plain = Decision(task.kind, task.labels)
         self.metric = task.metrics[0]
+        self._values: dict[tuple[str, tuple[int, ...], int], float] = {}
         self.sign = 1.0 if find_metric(self.metric, task.kind).higher_is_better else -1.0
+
+    def show_only(self, rows: Rows) -> None:
+        """Let pretrained networks look at these rows only, and compare everybody on them."""
+        self.looked = rows
+        self.split = thin(self.split, rows)
 
     def fit(
         self,
@@ -97,19 +105,48 @@ class Race:
         deadline: float | None = None,
         report: Callable[[int, float], None] = nothing_to_report,
     ) -> Specialist:
-        """Fit a recipe on some rows of the table (None: all). Raises what the strategy raises."""
-        source = self.sources.get(recipe.source) or next(iter(self.sources.values()))
-        table = self.table if rows is None else self.table.take(rows)
+        """Fit a recipe on some rows of the table (None: all). Raises what the strategy raises.
+
+        `name` is the folder below `trials/` in which the fit keeps its checkpoint.
+        """
+        source = self.sources.get(recipe.source) or Nothing(self.table.roles.modality)
+        learned = self.rows_for(recipe, np.arange(len(self.table)) if rows is None else rows)
         run = Run(
             cache=self.cache,
             seed=zlib.crc32(f"{self.seed}/{recipe.strategy}".encode()) % (1 << 31),
             device=self.device,
             deadline=deadline,
-            folder=self._folder / name,
+            folder=self.records.folder / name,
             report=report,
         )
-        start = Specialist(source, self.task)
-        return recipe.build()(start, Problem(self.task, table), run)
+        problem = Problem(self.task, self.table.take(learned))
+        made = recipe.build()(Specialist(source, self.task), problem, run)
+        self.records.forget_checkpoints(name)
+        return made
+
+    def rows_for(self, recipe: Recipe, rows: Rows) -> Rows:
+        """Those of the rows that a recipe learns from: a network may look at a sample only."""
+        images = self.table.roles.modality == "image"
+        if self.looked is None or (recipe.source == NOTHING and not images):
+            return rows
+        return rows[np.isin(rows, self.looked)]
+
+    def attempt(self, candidate: Candidate, work: Callable[[], Specialist]) -> Specialist | None:
+        """Do work for a candidate; None when it was cut or failed, which its state then says.
+
+        A strategy may be anybody's code, so whatever it raises is its own failure and ends only
+        this candidate. A full disk is nobody's fault and does end the run.
+        """
+        try:
+            return work()
+        except Pruned as reason:
+            candidate.state, candidate.note = "cut", str(reason)
+        except Exception as error:
+            if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            candidate.state, candidate.note = "failed", told(error)
+        self.records.forget_checkpoints(candidate.name)
+        return None
 
     def run_fold(
         self,
@@ -123,40 +160,55 @@ class Race:
         failed, which is recorded in the candidate and does not end the race."""
         if fold in candidate.folds:
             return True
-        found = self._read(candidate, fold)
-        if found is not None:
-            candidate.folds[fold] = found
-            return True
+        found = self.records.read(candidate, fold)
+        if found is None or len(found.scores) != len(self.split.folds[fold].valid):
+            found = self._fit_fold(candidate, fold, deadline, report)
+        if found is None:
+            return False
+        candidate.folds[fold] = found
+        return True
+
+    def _fit_fold(
+        self,
+        candidate: Candidate,
+        fold: int,
+        deadline: float | None,
+        report: Callable[[int, float], None],
+    ) -> FoldResult | None:
         held = self.split.folds[fold]
         began = time.monotonic()
-        try:
-            specialist = self.fit(
-                candidate.recipe,
-                held.train,
-                name=f"{candidate.name}/fold-{fold}",
-                deadline=deadline,
-                report=report,
-            )
-            scores = specialist.scores(self.table.take(held.valid), self.cache)
-        except Pruned as reason:
-            candidate.state, candidate.note = "cut", str(reason)
-            return False
-        except (InputError, MissingExtraError) as error:
-            candidate.state, candidate.note = "failed", str(error)
-            return False
-        except (ArithmeticError, LookupError, MemoryError, RuntimeError, TypeError, ValueError) as e:
-            reason = str(e).splitlines()
-            candidate.state = "failed"
-            candidate.note = f"{type(e).__name__}: {reason[0] if reason else ''}"
-            return False
-        if not np.isfinite(scores).all():
+        scored: list[Floats] = []
+
+        def work() -> Specialist:
+            name = f"{candidate.name}/fold-{fold}"
+            recipe = candidate.recipe
+            made = self.fit(recipe, held.train, name=name, deadline=deadline, report=report)
+            fitted.append(time.monotonic())
+            scored.append(np.asarray(made.scores(self.table.take(held.valid), self.cache)))
+            return made
+
+        fitted: list[float] = []
+        made = self.attempt(candidate, work)
+        if made is None:
+            return None
+        if not np.isfinite(scored[0]).all():
             candidate.state, candidate.note = "failed", "its scores are not all numbers"
-            return False
-        notes = specialist.lineage[-1].notes
-        result = FoldResult(scores, time.monotonic() - began, notes)
-        candidate.folds[fold] = result
-        self._write(candidate, fold, result)
-        return True
+            return None
+        ended = time.monotonic()
+        result = FoldResult(
+            scored[0],
+            seconds=ended - began,
+            scoring=ended - fitted[0],
+            parameters=0 if made.model is None else made.model.parameters,
+            notes=made.lineage[-1].notes if made.lineage else {},
+        )
+        return self.records.write(candidate, fold, result)
+
+    @property
+    def proves_out_of_fold(self) -> bool:
+        """Whether the proof is measured on rows that the folds leave out."""
+        scored = np.concatenate([fold.valid for fold in self.split.folds])
+        return bool((self.split.purpose[scored] == PROVE).any())
 
     def rows(self, purpose: int, folds: Sequence[int]) -> Rows:
         """The rows left out in some folds that may be used for a purpose, in order."""
@@ -173,19 +225,23 @@ class Race:
 
     def value(self, candidate: Candidate, rows: Rows) -> float:
         """The deciding metric on some rows, turned so that higher is better."""
-        scores = self.scores(candidate, rows)
-        return self.sign * measure(self.metric, self.targets[rows], scores, self.plain)
+        key = (candidate.name, tuple(sorted(candidate.folds)), hash(rows.tobytes()))
+        if key not in self._values:
+            scores = self.scores(candidate, rows)
+            found = measure(self.metric, self.targets[rows], scores, self.plain)
+            self._values[key] = self.sign * found
+        return self._values[key]
 
     def selecting_rows(self, folds: Sequence[int]) -> Rows:
         """The rows of some folds on which candidates are compared."""
         return self.rows(SELECT, folds)
 
-    def calibrating_rows(self, candidate: Candidate, fewest: int = 100) -> Rows:
+    def calibrating_rows(self, candidate: Candidate) -> Rows:
         """Rows for thresholds and temperature: ones that selection did not use, or, when those are
         too few, all out-of-fold rows that the proof does not need."""
         folds = sorted(candidate.folds)
         own = self.rows(CALIBRATE, folds)
-        if len(own) >= fewest:
+        if len(own) >= FEWEST_CALIBRATING:
             return own
         return np.sort(np.concatenate([own, self.rows(SELECT, folds)]))
 
@@ -193,34 +249,23 @@ class Race:
         """Out-of-fold rows kept for the proof; empty when a held-out share or a test file serves."""
         return self.rows(PROVE, sorted(candidate.folds))
 
-    def _paths(self, candidate: Candidate, fold: int) -> tuple[Path, Path]:
-        base = self._folder / candidate.name / f"fold-{fold}"
-        return base.with_suffix(".npy"), base.with_suffix(".json")
+    @property
+    def held(self) -> Rows:
+        """Rows held out for the proof; they are fitted on only when all is decided."""
+        return self.split.proof
 
-    def _read(self, candidate: Candidate, fold: int) -> FoldResult | None:
-        scores, facts = self._paths(candidate, fold)
-        if not (scores.exists() and facts.exists()):
-            return None
-        about = json.loads(facts.read_text())
-        if about["recipe"] != json.loads(json.dumps(candidate.recipe.to_json())):
-            return None
-        return FoldResult(np.load(scores, allow_pickle=False), about["seconds"], about["notes"])
-
-    def _write(self, candidate: Candidate, fold: int, result: FoldResult) -> None:
-        scores, facts = self._paths(candidate, fold)
-        buffer = io.BytesIO()
-        np.save(buffer, result.scores, allow_pickle=False)
-        write_aside(scores, buffer.getvalue())
-        about = {
-            "recipe": candidate.recipe.to_json(),
-            "seconds": result.seconds,
-            "notes": dict(result.notes),
-        }
-        write_aside(facts, json.dumps(about, default=str).encode())
-        checkpoint = self._folder / candidate.name / f"fold-{fold}" / "checkpoint.safetensors"
-        checkpoint.unlink(missing_ok=True)
+    @property
+    def free(self) -> Rows:
+        """All rows but those held out for the proof."""
+        return np.setdiff1d(np.arange(len(self.table)), self.held)
 
 
-def with_parameters(recipe: Recipe, parameters: Mapping[str, Any]) -> Recipe:
-    """Return a recipe with some parameters set."""
-    return replace(recipe, parameters={**recipe.parameters, **parameters})
+def told(error: BaseException) -> str:
+    """Return a failure in one line."""
+    lines = [" ".join(line.split()) for line in str(error).splitlines() if line.strip()]
+    text = lines[0] if lines else ""
+    if isinstance(error, MetierError) and text:
+        return text
+    if isinstance(error, MemoryError):
+        return f"out of memory{f': {text}' if text else ''}"
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__

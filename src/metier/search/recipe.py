@@ -27,7 +27,9 @@ class Recipe:
         known = [f.name for f in dataclasses.fields(kind)]
         for name in self.parameters:
             if name not in known:
-                raise OptionError(f"{self.strategy} has no parameter {name!r}{suggest(name, known)}")
+                raise OptionError(
+                    f"{self.strategy} has no parameter {name!r}{suggest(name, known)}"
+                )
         built: Strategy = kind(**self.parameters)
         return built
 

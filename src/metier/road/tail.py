@@ -1,0 +1,256 @@
+"""The way out: bundles, what they cost, the report; and how long all that takes on this machine."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from metier.cache import fingerprint, write_aside
+from metier.deploy.bundle import write_bundle
+from metier.errors import BundleError, ParityError
+from metier.evidence.cost import measure_cost
+from metier.report.assemble import About, assemble
+from metier.report.card import render_card
+from metier.report.content import Report, from_json, to_json
+from metier.report.page import render_page
+from metier.report.snippet import plain_snippet
+from metier.runtime.postprocess import Decision
+from metier.search.choice import Climb
+from metier.search.climb import CONSTANT
+from metier.search.clock import Clock
+from metier.search.finals import Final, decide, frozen_recipe
+from metier.search.ladder import NOTHING
+from metier.search.race import Race
+from metier.search.recipe import Recipe
+from metier.search.records import Candidate
+from metier.types import Finding, Specialist, Table
+
+PARITY_ROWS = 256
+COST_ROWS = 32
+BEFORE = 8.0
+"""Seconds kept for the end before it is known how long it takes on this machine."""
+SHARE_BEFORE = 0.3
+"""Of a small budget, this share instead."""
+REPORT_SECONDS = 1.5
+SPARE = 1.4
+"""How many times the measured end is kept free: machines get busy."""
+COST_SECONDS = 0.5
+"""Seconds for which latency and throughput are measured, each."""
+SHORT = 5.0
+"""With fewer seconds left than this, costs are measured in a tenth of a second."""
+MEASURED = "tail.json"
+RESULT = "result.json"
+
+
+class Reserve:
+    """Seconds that the end of a run needs: a guess at first, then what a first bundle took."""
+
+    def __init__(self, clock: Clock, folder: Path) -> None:
+        self._clock = clock
+        self._path = folder / MEASURED
+        guess = BEFORE if clock.budget is None else min(BEFORE, SHARE_BEFORE * clock.budget)
+        self._seconds = guess
+        if self._path.exists():
+            self._seconds = float(json.loads(self._path.read_text(encoding="utf-8"))["seconds"])
+
+    def __call__(self) -> float:
+        return self._seconds
+
+    @property
+    def known(self) -> bool:
+        """Whether it was measured, in this sitting or an earlier one."""
+        return self._path.exists()
+
+    def measure(self, write: Callable[[], object]) -> None:
+        """Do what the end will do, and keep as much time free for it."""
+        before = self._clock.used
+        write()
+        self._seconds = SPARE * (self._clock.used - before) + REPORT_SECONDS
+        write_aside(self._path, json.dumps({"seconds": self._seconds}).encode())
+
+
+@dataclass(frozen=True)
+class Told:
+    """What the report says beside the results."""
+
+    command: str
+    settings: Mapping[str, Any]
+    versions: Mapping[str, str]
+    findings: Sequence[Finding]
+    notes: Sequence[str]
+    examples: bool
+
+
+class Tail:
+    """Writes bundles and the report of one run into its folder."""
+
+    def __init__(
+        self,
+        race: Race,
+        folder: Path,
+        clock: Clock,
+        costs: tuple[tuple[float, ...], ...],
+        command: str,
+    ) -> None:
+        self.race, self.folder, self.clock, self.costs = race, folder, clock, costs
+        self.command = command
+        self.reserve = Reserve(clock, folder)
+
+    @property
+    def bundle(self) -> Path:
+        """The folder that predicts."""
+        return self.folder / "specialist"
+
+    def write_constant(self) -> None:
+        """Write a bundle that always answers the same: from now on there is one."""
+        if self.bundle.exists():
+            return
+        name = CONSTANT[1] if self.race.task.kind == "regression" else CONSTANT[0]
+        made = self.race.fit(Recipe(name, NOTHING), None, name=f"{name}-first")
+        decision = Decision(self.race.task.kind, self.race.task.labels, costs=self.costs)
+        self._write_early(made, decision)
+
+    def write_first(self, best: Candidate, largest: Candidate) -> str | None:
+        """Write the bundle of the best cheap candidate, and find out how long an end takes.
+
+        The time is taken with the largest one, whose bundle stays when it is the best. Returns
+        what went wrong, if anything did.
+        """
+        enough = self.clock.budget is None or self.clock.left > 2 * self.reserve()
+        if self.reserve.known or not enough:
+            return None
+        try:
+            self._try_early(largest, self._rehearse)
+            if best is not largest:
+                self._try_early(best, self._write_early)
+        except (ParityError, BundleError) as error:
+            return f"a first bundle could not be written: {error}"
+        return None
+
+    def _try_early(
+        self, candidate: Candidate, write: Callable[[Specialist, Decision], None]
+    ) -> None:
+        """Fit a candidate on all rows but the held-out ones, and write it, if both work out."""
+        fit = partial(
+            self.race.fit,
+            frozen_recipe(candidate),
+            self.race.free,
+            name=f"{candidate.name}/first",
+            deadline=self.clock.deadline(self.clock.left - self.reserve()),
+        )
+        made = self.race.attempt(replace(candidate), fit)
+        if made is not None:
+            write(made, decide(self.race, candidate, self.costs))
+
+    def deliver(self, climb: Climb, final: Final, told: Told, looks: int) -> Report:
+        """Write the bundle with its card, measure what it costs, and write the page.
+
+        Raises ParityError or BundleError when the bundle cannot be written; nothing is changed.
+        """
+        about = About(
+            name=self.folder.name,
+            command=self.command,
+            settings=told.settings,
+            versions=told.versions,
+            data_findings=told.findings,
+            cost=(),
+            bundle=str(self.bundle),
+            looks=looks,
+            notes=(*told.notes, *final.notes),
+        )
+        report = assemble(self.race, climb, final, about)
+        digest = self._write_final(report, final)
+        seconds = sum(candidate.seconds for candidate in climb.candidates)
+        report = replace(report, digest=digest, cost=tuple(self._cost(final.specialist, seconds)))
+        claims = [*report.proof, *report.comparisons, *report.data_findings, *report.cost]
+        lines = "".join(f"{json.dumps(to_json(claim))}\n" for claim in claims)
+        write_aside(self.folder / "findings.jsonl", lines.encode())
+        page = render_page(report, examples=told.examples)
+        write_aside(self.folder / "report.html", page.encode())
+        return report
+
+    def _write_final(self, report: Report, final: Final) -> str:
+        model = final.specialist.model
+        assert model is not None
+        manifest = {"preprocess": model.preprocess.spec(), "decision": final.decision.to_json()}
+        headline = report.headline
+        return write_bundle(
+            final.specialist,
+            self.bundle,
+            decision=final.decision,
+            sample=self._sample(),
+            card=render_card(report, snippet=plain_snippet(manifest)),
+            facts={
+                "metric": self.race.metric,
+                "proof": None if headline is None else to_json(headline),
+                "recipe": final.recipe.to_json(),
+                "target": list(self.race.table.roles.target),
+            },
+        )
+
+    def _write_early(self, made: Specialist, decision: Decision) -> None:
+        card = (
+            f"# {self.folder.name}\n\nWritten before the search ended; made by `{self.command}`.\n"
+        )
+        facts = {"stage": "before the end", "target": list(self.race.table.roles.target)}
+        sample = self._sample()
+        write_bundle(made, self.bundle, decision=decision, sample=sample, card=card, facts=facts)
+
+    def _rehearse(self, made: Specialist, decision: Decision) -> None:
+        """Do all that the end does but the page, and take the time."""
+
+        def end() -> None:
+            self._write_early(made, decision)
+            if self.clock.budget is not None:
+                self._cost(made, 0.0)
+
+        self.reserve.measure(end)
+
+    def _cost(self, made: Specialist, training_seconds: float) -> list[Finding]:
+        return measure_cost(
+            self.bundle,
+            self._sample(COST_ROWS).columns(),
+            weights=None if made.model is None else made.model.parameters,
+            training_seconds=training_seconds,
+            seconds=COST_SECONDS if self.clock.left > SHORT else 0.1,
+        )
+
+    def _sample(self, most: int = PARITY_ROWS) -> Table:
+        """Rows for parity and the ranges of columns: spread over all that were given."""
+        rows = np.linspace(0, len(self.race.table) - 1, min(most, len(self.race.table)))
+        return self.race.table.take(np.unique(rows.astype(int)))
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A run that ended: its report, and how long everything took."""
+
+    report: Report
+    seconds: float
+
+
+def keep_ended(folder: Path, ended: Ended) -> Ended:
+    """Write down the result, so that it can be told again."""
+    content = {"report": to_json(ended.report), "seconds": ended.seconds}
+    write_aside(folder / RESULT, json.dumps(content).encode())
+    return ended
+
+
+def ended_before(folder: Path) -> Ended | None:
+    """Return the result of a run that has ended, None for one that has not."""
+    path = folder / RESULT
+    if not path.exists():
+        return None
+    found = json.loads(path.read_text(encoding="utf-8"))
+    return Ended(from_json(found["report"]), found["seconds"])
+
+
+def mark_of(final: Final) -> str:
+    """Return a short name of what looked at the proof rows: the same recipe has the same."""
+    return f"recipe {fingerprint(final.recipe.to_json())}"

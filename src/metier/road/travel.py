@@ -1,0 +1,149 @@
+"""The road itself, from data to a report."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from metier.cache import Cache
+from metier.data.duplicates import near_clusters
+from metier.data.splits import split
+from metier.errors import BundleError, DataError, ParityError
+from metier.report.content import Report
+from metier.road.asked import check_same, claimed, settings, versions
+from metier.road.intake import Plan, plan, read_data
+from metier.road.looks import count_look
+from metier.road.options import Options, Progress
+from metier.road.pace import checked, keep_shown, show, shown_before
+from metier.road.tail import Ended, Tail, Told, ended_before, keep_ended, mark_of
+from metier.search.choice import Climb
+from metier.search.climb import climb
+from metier.search.clock import Clock
+from metier.search.finals import Wish, finals, finish
+from metier.search.ladder import NOTHING, Rung
+from metier.search.race import Race
+from metier.search.records import Candidate
+from metier.search.samplers import Studies
+from metier.search.slots import Limits
+
+SHOWN = "shown.json"
+
+
+def travel(
+    data: Any, folder: Path, options: Options, command: str, progress: Progress, clock: Clock
+) -> Ended:
+    """Walk the whole road in a run folder. Raises InputError for what cannot be used."""
+    progress.until(clock.deadline(clock.left))
+    progress.stage("reading the data")
+    found = read_data(data, options)
+    before = ended_before(folder)
+    if before is not None:
+        check_same(folder, found, options)
+        return before
+    planned = plan(found, options)
+    with claimed(folder, found, options):
+        clock.keep(folder)
+        progress.until(clock.deadline(clock.left))
+        for finding in found.findings:
+            progress.warn(finding.verdict)
+        report = _walk(planned, folder, options, command, progress, clock)
+        clock.note(force=True)
+        return keep_ended(folder, Ended(report, clock.used))
+
+
+def _walk(
+    planned: Plan, folder: Path, options: Options, command: str, progress: Progress, clock: Clock
+) -> Report:
+    data, cache, seed = planned.data, Cache(folder / "cache"), options.seed
+    progress.stage("splitting the data")
+    clusters = near_clusters(data.table)
+    divided = split(
+        data.table,
+        data.task.kind,
+        test_given=data.test is not None,
+        seed=seed,
+        clusters=clusters,
+    )
+    race = Race(data.table, data.task, divided, planned.sources, folder, cache, seed)
+    tail = Tail(race, folder, clock, planned.costs, command)
+    tail.write_constant()
+
+    progress.stage("looking at the sources and checking the data")
+    shown = shown_before(folder / SHOWN, data, planned.sources, seed) or keep_shown(
+        folder / SHOWN, show(data, divided, planned.sources, cache, clock, seed)
+    )
+    findings = [*data.findings, *checked(data, clusters, shown, cache, clock, seed)]
+    if shown.rows is not None:
+        race.show_only(shown.rows)
+    ladder = [r for r in planned.ladder if r.source == NOTHING or r.source in shown.sources]
+    notes = [*data.notes, *shown.notes]
+    for note in notes:
+        progress.warn(note)
+
+    progress.stage("fitting the baselines")
+    limits = Limits(clock, tail.reserve, finals(race, data.test, options.refit), options.trials)
+    climbed = _climb(race, ladder, tail, limits, options, progress)
+    if _only_baselines(planned.ladder, climbed):
+        notes.append("the budget was too small for more than a baseline: give a larger --budget")
+        progress.warn(notes[-1])
+
+    progress.stage("fitting the chosen recipe and proving it")
+    wish = Wish(data.test, options.refit, planned.costs, clock, tail.reserve())
+    told = Told(command, settings(options), versions(), findings, notes, options.examples)
+    return _deliver(race, climbed, wish, tail, told, data.proof, progress)
+
+
+def _climb(
+    race: Race,
+    ladder: list[Rung],
+    tail: Tail,
+    limits: Limits,
+    options: Options,
+    progress: Progress,
+) -> Climb:
+    def first_bundle(best: Candidate, largest: Candidate) -> None:
+        progress.stage("writing a first bundle")
+        trouble = tail.write_first(best, largest)
+        if trouble is not None:
+            progress.warn(trouble)
+        progress.stage("climbing the ladder")
+
+    studies = Studies(tail.folder / "study.journal", options.seed, options.sampler)
+    return climb(
+        race,
+        ladder,
+        studies,
+        limits,
+        progress,
+        after_cheap=first_bundle,
+        prefer=options.prefer,
+    )
+
+
+def _deliver(
+    race: Race,
+    climbed: Climb,
+    wish: Wish,
+    tail: Tail,
+    told: Told,
+    proof: str | None,
+    progress: Progress,
+) -> Report:
+    """Hand over the first candidate that can be fitted to the end and written as a bundle."""
+    trouble = ""
+    for final in finish(race, climbed, wish):
+        looks = count_look(tail.folder, proof, mark_of(final))
+        progress.stage("writing the bundle and the report")
+        try:
+            return tail.deliver(climbed, final, told, looks)
+        except (ParityError, BundleError) as error:
+            trouble = f"no bundle of {final.candidate.name}: {error}"
+            progress.warn(trouble)
+    raise DataError(trouble or "no candidate could be fitted to the end")
+
+
+def _only_baselines(ladder: Sequence[Rung], climbed: Climb) -> bool:
+    """Whether there was something above the baselines to try, and no time to try it."""
+    above = {rung.name for rung in ladder if not rung.baseline}
+    return bool(above) and not any(c.rung in above for c in climbed.candidates)

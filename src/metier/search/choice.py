@@ -1,0 +1,118 @@
+"""Which candidate is the best on shared rows, and which cannot be told from it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from metier.errors import DataError
+from metier.evidence.compare import Comparison, paired
+from metier.search.race import Race
+from metier.search.records import Candidate
+from metier.types import Rows
+
+Prefer = Literal["best", "small"]
+STEPS: Mapping[str, int] = {"majority": 0, "mean": 0, "linear": 1, "classical": 1, "boost": 2}
+"""How dear a strategy's models are at predict: counts and tables before networks, which are 3."""
+
+
+@dataclass
+class Climb:
+    """A search that ended: all candidates in order, the folds they share, and who won.
+
+    Args:
+        candidates: all that were tried, in order.
+        folds: those that every finished candidate was fitted on.
+        rows: the rows of these folds that the choice was made on.
+        chosen: the winner.
+        ties: the candidates that cannot be told from it, by name.
+    """
+
+    candidates: list[Candidate]
+    folds: tuple[int, ...]
+    rows: Rows
+    chosen: Candidate
+    ties: dict[str, Comparison] = field(default_factory=dict)
+
+    def finished(self) -> list[Candidate]:
+        """The candidates with a result on all shared folds."""
+        return finished(self.candidates, self.folds)
+
+
+def choose(
+    race: Race, candidates: list[Candidate], folds: tuple[int, ...], prefer: Prefer = "best"
+) -> Climb:
+    """Choose on the shared selecting rows; name those that cannot be told from the best.
+
+    With "small" the cheapest candidate that is not distinguishable from the best is chosen: the
+    one with the fewest parameters among the simplest kind of model. No clock decides.
+
+    Raises DataError when no candidate has a result.
+    """
+    rows = race.selecting_rows(folds)
+    best = leader(race, candidates, rows, folds)
+    if best is None:
+        reasons = "; ".join(f"{c.name}: {c.note}" for c in candidates if c.note)
+        raise DataError(f"no strategy could be fitted on these data ({reasons or 'nothing tried'})")
+    ties = _ties(race, candidates, best, rows, folds)
+    chosen = best
+    if prefer == "small" and ties:
+        chosen = min([c for c in candidates if c.name in ties or c is best], key=size)
+        ties = _ties(race, candidates, chosen, rows, folds)
+    return Climb(candidates, folds, rows, chosen, ties)
+
+
+def ranked(
+    race: Race, candidates: Sequence[Candidate], rows: Rows, folds: tuple[int, ...]
+) -> list[Candidate]:
+    """Return the candidates with a result on all shared folds, best first, the earlier of equals."""
+    return sorted(finished(candidates, folds), key=lambda c: -value(race, c, rows))
+
+
+def leader(
+    race: Race, candidates: Sequence[Candidate], rows: Rows, folds: tuple[int, ...]
+) -> Candidate | None:
+    """Return the best of the finished candidates, None when there is none."""
+    return next(iter(ranked(race, candidates, rows, folds)), None)
+
+
+def finished(candidates: Sequence[Candidate], folds: tuple[int, ...]) -> list[Candidate]:
+    """Return the candidates with a result on all of some folds."""
+    return [c for c in candidates if all(k in c.folds for k in folds)]
+
+
+def value(race: Race, candidate: Candidate, rows: Rows) -> float:
+    """Return the deciding metric, higher better; one that is not defined is the worst."""
+    found = race.value(candidate, rows)
+    return -math.inf if math.isnan(found) else found
+
+
+def size(candidate: Candidate) -> tuple[int, int]:
+    """Return how dear a candidate is at predict, as far as that is known without a clock."""
+    return STEPS.get(candidate.recipe.strategy, 3), candidate.parameters
+
+
+def compare(race: Race, a: Candidate, b: Candidate, rows: Rows) -> Comparison:
+    """Compare two candidates on rows that both have out-of-fold scores of."""
+    return paired(
+        race.metric,
+        race.targets[rows],
+        race.scores(a, rows),
+        race.scores(b, rows),
+        race.plain,
+        race.plain,
+        seed=race.seed,
+    )
+
+
+def _ties(
+    race: Race, candidates: list[Candidate], best: Candidate, rows: Rows, folds: tuple[int, ...]
+) -> dict[str, Comparison]:
+    compared = {
+        other.name: compare(race, best, other, rows)
+        for other in finished(candidates, folds)
+        if other is not best
+    }
+    return {name: c for name, c in compared.items() if c.verdict == "not distinguishable"}
