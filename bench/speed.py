@@ -219,6 +219,7 @@ def _clocked(task: Any, laps: Laps) -> Any:
 
     class Clocked:
         enters = None
+        feeds = ()
 
         def __call__(self, net: Any, batch: Any) -> Any:
             laps.start_step()
