@@ -150,7 +150,8 @@ class _Session:
         self.groups = _groups(net, schedule)
         self.optimizer = torch.optim.AdamW(self.groups, fused=True)
         self.learning = [p for group in self.groups for p in group["params"]]
-        self.kept = [*self.learning, *_statistics(net, lowest)]
+        self.kept = [*self.learning, *_statistics(net, lowest, ("running_mean", "running_var"))]
+        self.counts = _statistics(net, lowest, ("num_batches_tracked",))
         self.averages = [p.detach().clone() for p in self.kept] if schedule.average else []
         self.best: list[torch.Tensor] = []
         self.best_score = -math.inf
@@ -312,7 +313,12 @@ class _Session:
 
     def _write_down(self, folder: Path) -> None:
         tensors: dict[str, torch.Tensor] = {"random": torch.get_rng_state()}
-        for name, held in (("kept", self.kept), ("average", self.averages), ("best", self.best)):
+        for name, held in (
+            ("kept", self.kept),
+            ("count", self.counts),
+            ("average", self.averages),
+            ("best", self.best),
+        ):
             tensors.update({f"{name}.{i}": t.detach() for i, t in enumerate(held)})
         for i, parameter in enumerate(self.learning):
             for key, value in self.optimizer.state[parameter].items():
@@ -336,6 +342,7 @@ class _Session:
             return
         tensors, facts = found.tensors, found.facts
         _assign(self.kept, [tensors[f"kept.{i}"] for i in range(len(self.kept))])
+        _assign(self.counts, [tensors[f"count.{i}"] for i in range(len(self.counts))])
         self.averages = [tensors[f"average.{i}"] for i in range(len(self.averages))]
         if facts["best_score"] is not None:
             self.best = [tensors[f"best.{i}"] for i in range(len(self.kept))]
@@ -369,13 +376,12 @@ def _assign(into: Sequence[torch.Tensor], values: Sequence[torch.Tensor]) -> Non
             target.copy_(value)
 
 
-def _statistics(net: Net, lowest: int) -> list[torch.Tensor]:
-    """The batch-norm statistics that training changes: those above the boundary."""
+def _statistics(net: Net, lowest: int, names: tuple[str, ...]) -> list[torch.Tensor]:
+    """The batch-norm statistics of these names that training changes: those above the boundary."""
     return [
         buffer
         for name, buffer in net.backbone.named_buffers()
-        if buffer.is_floating_point() and net.backbone.level_of(name) >= lowest
-        if name.endswith(("running_mean", "running_var"))
+        if name.endswith(names) and net.backbone.level_of(name) >= lowest
     ]
 
 
