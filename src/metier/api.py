@@ -12,7 +12,7 @@ from time import monotonic
 from typing import IO, TYPE_CHECKING, Any, Literal
 
 from metier.errors import BundleError, DataError, MissingExtraError, OptionError
-from metier.report.content import Report, to_json
+from metier.report.content import Entry, Report, to_json
 from metier.threads import settle_threads
 
 if TYPE_CHECKING:
@@ -49,7 +49,8 @@ class Result:
     def to_json(self) -> dict[str, Any]:
         """Return what `metier specialize --json` prints."""
         report = self.report
-        chosen = next(e for e in report.leaderboard if e.state == "chosen")
+        chosen = report.chosen
+        assert chosen is not None
         proof = report.headline
         return {
             "bundle": str(self.bundle),
@@ -59,33 +60,25 @@ class Result:
             "parameters": to_json(chosen.parameters),
             "task": report.task_kind,
             "metric": report.metric,
-            "valid": {"value": chosen.value, "low": chosen.low, "high": chosen.high, "n": chosen.n},
-            "test": None
-            if proof is None
-            else {
-                "value": proof.value,
-                "low": proof.low,
-                "high": proof.high,
-                "n": proof.n,
-                "rows": report.proof_on,
-            },
-            "baselines": {
-                e.name.rpartition("-")[0]: {
-                    "value": e.value,
-                    "low": e.low,
-                    "high": e.high,
-                    "n": e.n,
-                }
-                for e in report.leaderboard
-                if e.strategy in BASELINES and e.value is not None
-            },
+            "valid": _numbers(chosen),
+            "test": None if proof is None else {**_numbers(proof), "rows": report.proof_on},
+            "baselines": self._baselines(),
             "verdict": report.verdict,
             "seconds": round(self.seconds, 2),
             "digest": report.digest,
         }
 
+    def _baselines(self) -> dict[str, Any]:
+        """Every baseline on the rows of the proof, and on the rows that chose."""
+        entries = {entry.name.rpartition("-")[0]: entry for entry in self.report.leaderboard}
+        return {
+            found.name: {**_numbers(found), "valid": _numbers(entries[found.name])}
+            for found in self.report.baselines
+        }
 
-BASELINES = ("majority", "mean", "classical", "generalist")
+
+def _numbers(found: Entry | Finding) -> dict[str, Any]:
+    return {"value": found.value, "low": found.low, "high": found.high, "n": found.n}
 
 
 class Silent:

@@ -2,33 +2,29 @@
 
 from __future__ import annotations
 
-import base64
-import io
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from metier.data.table import row_numbers
 from metier.evidence.calibration import reliability
 from metier.evidence.compare import Comparison, paired
-from metier.evidence.judge import gains, judge
+from metier.evidence.judge import called, gains, judge
 from metier.evidence.metrics import find, interval, scorecard
-from metier.report.content import Bin, Confusion, Curve, Entry, Level, Mistake, Report, Scatter
-from metier.runtime.postprocess import Decision
-from metier.search.choice import Climb
+from metier.evidence.words import sentence
+from metier.report.content import Bin, Confusion, Curve, Entry, Level, Report, Scatter
+from metier.report.mistakes import find_mistakes
+from metier.search.choice import Climb, compare
 from metier.search.finals import Final, Judged
+from metier.search.ladder import NOTHING
 from metier.search.race import Race
 from metier.search.records import Candidate
-from metier.types import Finding, Table
+from metier.types import Finding
 
-MOST_MISTAKES = 12
 MOST_POINTS = 2000
-THUMBNAIL = 192
-WORDS = 600
 
 
 @dataclass(frozen=True)
@@ -60,20 +56,22 @@ def assemble(race: Race, climb: Climb, final: Final, about: About) -> Report:
         headline,
         against,
         rows=_rows_called(final),
-        transfer=final.specialist.source.modality != "tabular",
+        transfer=_transfers(race, chosen),
         runner_up=_runner_up(race, climb, chosen),
-        on_unseen=None,
+        on_train=final.on_train,
+        on_unseen=race.sign * race.value(chosen, climb.rows),
     )
+    fallback = _fallback(race, climb, chosen)
     return Report(
         name=about.name,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
-        verdict=verdicts[0].verdict,
-        verdict_level=_level(verdicts),
+        verdict=" ".join(found.verdict for found in (verdicts[0], *fallback)),
+        verdict_level=_level([*verdicts, *fallback]),
         task_kind=task.kind,
         target=", ".join(race.table.roles.target),
         labels=task.labels,
         metric=race.metric,
-        source=final.specialist.source.name,
+        source=chosen.recipe.source,
         strategy=chosen.recipe.strategy,
         modality=race.table.roles.modality,
         command=about.command,
@@ -81,12 +79,13 @@ def assemble(race: Race, climb: Climb, final: Final, about: About) -> Report:
         leaderboard_on=_leaderboard_on(climb),
         proof=tuple(scorecard(task, proof.targets, mine.scores, mine.decision, seed=race.seed)),
         proof_on=_proof_on(final),
-        comparisons=(*verdicts[1:], *gains(against)),
+        baselines=_baselines(race, final),
+        comparisons=(*fallback, *verdicts[1:], *gains(against)),
         curves=_curves(climb.candidates),
         confusion=_confusion(task.labels, proof.targets, mine),
         scatter=_scatter(proof.targets, mine),
         reliability=_bins(proof.targets, mine),
-        mistakes=_mistakes(race, chosen, mine.decision),
+        mistakes=find_mistakes(race, chosen, mine.decision),
         data_findings=tuple(about.data_findings),
         cost=tuple(about.cost),
         lineage=final.specialist.lineage,
@@ -104,6 +103,45 @@ def assemble(race: Race, climb: Climb, final: Final, about: About) -> Report:
 
 def _paired(metric: str, targets: NDArray[Any], a: Judged, b: Judged, seed: int) -> Comparison:
     return paired(metric, targets, a.scores, b.scores, a.decision, b.decision, seed=seed)
+
+
+def _baselines(race: Race, final: Final) -> tuple[Finding, ...]:
+    """The deciding metric of every baseline on the proof rows, the chosen one among them."""
+    proof = final.proof
+    judged = dict(proof.baselines)
+    if proof.chosen.candidate.state == "baseline":
+        judged[proof.chosen.candidate.rung] = proof.chosen
+    return tuple(
+        replace(
+            interval(race.metric, proof.targets, each.scores, each.decision, seed=race.seed),
+            name=name,
+        )
+        for name, each in judged.items()
+    )
+
+
+def _transfers(race: Race, candidate: Candidate) -> bool:
+    return candidate.recipe.source != NOTHING and race.table.roles.modality != "tabular"
+
+
+def _fallback(race: Race, climb: Climb, chosen: Candidate) -> tuple[Finding, ...]:
+    """What is to be said when a baseline won over what was searched."""
+    if chosen.state != "baseline":
+        return ()
+    others = [c for c in climb.finished() if c.state == "tried"]
+    if not others:
+        return ()
+    best = max(others, key=lambda c: race.value(c, climb.rows))
+    comparison = compare(race, chosen, best, climb.rows)
+    transfer = _transfers(race, best) and not _transfers(race, chosen)
+    what = "negative transfer: no pretrained start" if transfer else "nothing that was searched"
+    text = (
+        f"{what} did better than {called(chosen.rung)} on the {len(climb.rows):,} rows that chose, "
+        "so that is what you get"
+    )
+    name = "negative_transfer" if transfer else "baseline_chosen"
+    c = comparison
+    return (Finding(name, sentence(text), c.difference, c.low, c.high, c.n, "warning"),)
 
 
 def _rows_called(final: Final) -> str:
@@ -126,8 +164,8 @@ def _proof_on(final: Final) -> str:
     }[final.proof.where]
     if final.refitted:
         return (
-            f"{where}. The recipe was then refitted on all rows given: the interval is of the recipe "
-            "before that refit."
+            f"{where}. The recipe was then refitted on all rows given: the interval is of the "
+            "recipe before that refit."
         )
     return f"{where}."
 
@@ -137,17 +175,7 @@ def _runner_up(race: Race, climb: Climb, chosen: Candidate) -> tuple[str, Compar
     if not others or not len(climb.rows):
         return None
     other = max(others, key=lambda c: race.value(c, climb.rows))
-    rows = climb.rows
-    comparison = paired(
-        race.metric,
-        race.targets[rows],
-        race.scores(chosen, rows),
-        race.scores(other, rows),
-        race.plain,
-        race.plain,
-        seed=race.seed,
-    )
-    return other.name, comparison
+    return other.name, compare(race, chosen, other, climb.rows)
 
 
 def _level(verdicts: Sequence[Finding]) -> Level:
@@ -240,88 +268,6 @@ def _bins(targets: NDArray[Any], mine: Judged) -> tuple[Bin, ...]:
         Bin(float(b.confidence), float(b.accuracy), int(b.n))
         for b in reliability(targets, mine.scores, mine.decision)
     )
-
-
-def _mistakes(race: Race, chosen: Candidate, decision: Decision) -> tuple[Mistake, ...]:
-    """The out-of-fold rows of the training data that were answered worst."""
-    rows = np.sort(np.concatenate([race.split.folds[k].valid for k in sorted(chosen.folds)]))
-    scores, targets = race.scores(chosen, rows), race.targets[rows]
-    if decision.kind == "regression":
-        off = np.abs(scores[:, 0] - targets)
-        worst = np.argsort(-off)[:MOST_MISTAKES]
-    else:
-        chances = decision.probabilities(scores)
-        if decision.kind == "multilabel":
-            wrong = (decision.choices(scores) != targets).any(axis=1)
-            surest = np.where(targets > 0, 1 - chances, chances).max(axis=1)
-        else:
-            wrong = decision.choices(scores) != targets
-            surest = chances.max(axis=1)
-        worst = np.argsort(-np.where(wrong, surest, -1.0))[:MOST_MISTAKES]
-        worst = worst[wrong[worst]]
-    if not len(worst):
-        return ()
-    numbers = row_numbers(race.table)
-    shown = race.table.take(rows[worst])
-    inputs = _shown(shown)
-    answers = decision.answers(scores[worst])
-    sure = None if decision.kind in {"regression", "multilabel"} else chances[worst].max(axis=1)
-    return tuple(
-        Mistake(
-            row=int(numbers[rows[i]]),
-            inputs=inputs[k],
-            truth=_told(race, targets[i]),
-            answer=_written(answers[k]),
-            probability=None if sure is None else float(sure[k]),
-        )
-        for k, i in enumerate(worst)
-    )
-
-
-def _told(race: Race, target: Any) -> str:
-    labels = race.task.labels
-    if race.task.kind == "regression":
-        return f"{float(target):.6g}"
-    if race.task.kind == "multilabel":
-        return ", ".join(labels[j] for j in np.flatnonzero(target)) or "none"
-    return labels[int(target)]
-
-
-def _written(answer: Any) -> str:
-    if isinstance(answer, float):
-        return f"{answer:.6g}"
-    return ", ".join(answer) or "none" if isinstance(answer, list) else str(answer)
-
-
-def _shown(table: Table) -> list[dict[str, str]]:
-    """The inputs of a few rows as a person can look at them."""
-    columns = table.columns()
-    kinds = table.roles.inputs
-    return [
-        {
-            name: _thumbnail(values[i]) if kinds[name] == "image" else _short(values[i])
-            for name, values in columns.items()
-        }
-        for i in range(len(table))
-    ]
-
-
-def _short(value: Any) -> str:
-    text = "" if value is None else str(value)
-    return text if len(text) <= WORDS else text[: WORDS - 1] + "…"
-
-
-def _thumbnail(path: Any) -> str:
-    from metier.runtime.images import open_image
-
-    try:
-        image = open_image(path)
-    except (ValueError, TypeError) as error:
-        return str(error)
-    image.thumbnail((THUMBNAIL, THUMBNAIL))
-    buffer = io.BytesIO()
-    image.save(buffer, "JPEG", quality=80)
-    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
 def _row_counts(race: Race, final: Final) -> dict[str, int]:

@@ -120,6 +120,7 @@ class Report:
         command: the command line that made this run, as the user could type it again.
         proof: every metric with its interval, on the rows that `proof_on` names.
         proof_on: one sentence: which rows, and whether the recipe was refitted afterwards.
+        baselines: the deciding metric of each baseline on the same rows, by registered name.
         looks: how many times the test rows were looked at.
         digest: what ``metier load --expect`` takes.
         higher_is_better: the direction of `metric`.
@@ -146,6 +147,7 @@ class Report:
     leaderboard: tuple[Entry, ...] = ()
     proof: tuple[Finding, ...] = ()
     proof_on: str = ""
+    baselines: tuple[Finding, ...] = ()
     comparisons: tuple[Finding, ...] = ()
     curves: tuple[Curve, ...] = ()
     confusion: Confusion | None = None
@@ -222,6 +224,7 @@ def from_json(data: Mapping[str, Any]) -> Report:
 _PARTS: dict[str, type] = {
     "leaderboard": Entry,
     "proof": Finding,
+    "baselines": Finding,
     "comparisons": Finding,
     "curves": Curve,
     "reliability": Bin,

@@ -70,6 +70,15 @@ def shown_before(path: Path, data: Data, sources: Mapping[str, Source], seed: in
     return Shown(kept, rows, tuple(before["notes"]), before["paces"], before["rows"])
 
 
+def look(data: Data, shown: Shown, cache: Cache) -> None:
+    """Let each network see its rows once; what it says is kept for all that follows."""
+    if not shown.paces:
+        return
+    table = data.table if shown.rows is None else data.table.take(shown.rows)
+    for source in shown.sources.values():
+        features_of(source, table, cache)
+
+
 def keep_shown(path: Path, shown: Shown) -> Shown:
     """Write down what is shown, for a later sitting to show the same."""
     about = {
@@ -155,13 +164,17 @@ def pace(source: Source, table: Table) -> float | None:
     cache = Cache()  # one that holds nothing yet
     rows = np.unique(np.linspace(0, len(table) - 1, WARM + TIMED).astype(int))
     random = np.random.default_rng(0).permutation(rows)
+    timed = table.take(random[WARM:] if len(random) > WARM else random)
     try:
         features_of(source, table.take(random[:WARM]), cache)
-        began = time.monotonic()
-        features_of(source, table.take(random[WARM:]), cache)
+        instants = [time.monotonic()]
+        for _ in range(2):  # the second time all is in the cache: what is left does not grow
+            features_of(source, timed, cache)
+            instants.append(time.monotonic())
     except (MetierError, MemoryError, RuntimeError):
         return None
-    return (time.monotonic() - began) / max(len(random) - WARM, 1)
+    first, second = np.diff(instants)
+    return max(float(first - second), 0.0) / len(timed)
 
 
 def features_of(source: Source, table: Table, cache: Cache) -> NDArray[np.float32]:
@@ -184,7 +197,7 @@ def checked(
         verdict = "the data were not checked: the time is too short; see `metier check`"
         return [Finding("checks", verdict, level="warning")]
     if base + each * n <= seconds:
-        features = _features(data, shown, cache, seconds - base - each * n)
+        features = _features(data, shown, cache)
         return check(
             data.table, data.task, test=data.test, features=features, seed=seed, clusters=clusters
         )
@@ -198,13 +211,13 @@ def checked(
     return [*found, Finding("checks", verdict, n=len(rows))]
 
 
-def _features(data: Data, shown: Shown, cache: Cache, seconds: float) -> Any:
-    """Features of the first network, when the checks may have them; None for counted ones."""
+def _features(data: Data, shown: Shown, cache: Cache) -> Any:
+    """Features of the first network, when it sees all rows anyway; None for counted ones."""
     n = len(data.table)
     name = next(iter(shown.sources), None)
     if name is None or data.table.roles.modality == "tabular" or n > FEATURES_FOR_CHECKS:
         return None
-    if shown.rows is not None or shown.paces.get(name, 0.0) * n > seconds + FOR_LOOKING * seconds:
+    if shown.rows is not None:
         return None
     source = shown.sources[name]
     return lambda table: features_of(source, table, cache)

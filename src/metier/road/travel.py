@@ -15,7 +15,7 @@ from metier.road.asked import check_same, claimed, settings, versions
 from metier.road.intake import Plan, plan, read_data
 from metier.road.looks import count_look
 from metier.road.options import Options, Progress
-from metier.road.pace import checked, keep_shown, show, shown_before
+from metier.road.pace import checked, keep_shown, look, show, shown_before
 from metier.road.tail import Ended, Tail, Told, ended_before, keep_ended, mark_of
 from metier.search.choice import Climb
 from metier.search.climb import climb
@@ -73,6 +73,7 @@ def _walk(
     shown = shown_before(folder / SHOWN, data, planned.sources, seed) or keep_shown(
         folder / SHOWN, show(data, divided, planned.sources, cache, clock, seed)
     )
+    look(data, shown, cache)
     findings = [*data.findings, *checked(data, clusters, shown, cache, clock, seed)]
     if shown.rows is not None:
         race.show_only(shown.rows)

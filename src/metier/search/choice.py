@@ -67,7 +67,7 @@ def choose(
 def ranked(
     race: Race, candidates: Sequence[Candidate], rows: Rows, folds: tuple[int, ...]
 ) -> list[Candidate]:
-    """Return the candidates with a result on all shared folds, best first, the earlier of equals."""
+    """Return the candidates with a result on all shared folds, best first."""
     return sorted(finished(candidates, folds), key=lambda c: -value(race, c, rows))
 
 

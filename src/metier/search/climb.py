@@ -19,6 +19,8 @@ HOPELESS = 0.05
 """A candidate that is behind on the first fold with a smaller p than this is not fitted again."""
 MOST_TRIALS = 200
 """Candidates under a budget: more would only fit the noise of the rows they are compared on."""
+FIRST_FIT = 1.5
+"""The first fit may take so many times its slot: what it computes is there for those after it."""
 CONSTANT = ("majority", "mean")
 """Baselines that cost nothing, so that they are fitted whatever time is left."""
 
@@ -77,7 +79,7 @@ class _Search:
         self.rows = self.race.selecting_rows(self.folds)
 
     def take_up(self) -> None:
-        """Find what an earlier sitting was done with; tell the studies what it could not any more."""
+        """Find what an earlier sitting was done with; tell the studies what it could not."""
         for candidate in self.race.records.closed():
             self.candidates.append(candidate)
             self._tell(candidate, Proposal(candidate.rung, candidate.number, {}))
@@ -137,7 +139,8 @@ class _Search:
         report = self.studies.reporter(proposal)
         seconds = self._slot(rung)
         for position, fold in enumerate(self.folds):
-            deadline = None if seconds is None else self.limits.clock.deadline(seconds)
+            share = FIRST_FIT if position == 0 else 1.0
+            deadline = None if seconds is None else self.limits.clock.deadline(share * seconds)
             watched = {"report": report} if position == 0 else {}
             if not self.race.run_fold(candidate, fold, deadline=deadline, **watched):
                 return

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from metier.errors import DataError
 from metier.evidence.calibration import fit_temperature
+from metier.evidence.metrics import measure
 from metier.evidence.thresholds import fit_thresholds
 from metier.runtime.postprocess import Decision
 from metier.search.choice import Climb, ranked
@@ -22,6 +23,8 @@ from metier.search.records import Candidate
 from metier.search.sampling import score_until
 from metier.types import Floats, Rows, Specialist, Table
 
+ON_TRAIN = 512
+"""Rows by which it is told how well a specialist knows what it learned from."""
 Where = Literal["test", "held-out", "out-of-fold"]
 
 
@@ -54,8 +57,9 @@ class Proof:
 class Final:
     """What is handed over: the specialist, its decision rule, its frozen recipe, and the proof.
 
-    `refitted` tells that the specialist learned from more rows than the one that was proven, and
-    `notes` are sentences on what did not go as it should have.
+    `refitted` tells that the specialist learned from more rows than the one that was proven,
+    `on_train` is the deciding metric on rows that it learned from, and `notes` are sentences on
+    what did not go as it should have.
     """
 
     candidate: Candidate
@@ -64,6 +68,7 @@ class Final:
     recipe: Recipe
     proof: Proof
     refitted: bool
+    on_train: float | None = None
     notes: tuple[str, ...] = ()
 
 
@@ -167,18 +172,36 @@ class _Ending:
             return None
         proof = self._on(self.race.table, made, self.race.held, free, fits_to_come=int(again))
         if not again:
-            return self._final(made, proof, refitted=False)
+            return self._final(made, proof, free, refitted=False)
         full = self._fit(self.chosen, self.recipe, None, "final", self._share(1))
         if full is None:
             self.notes.append(
                 f"the bundle holds the specialist that was measured: learning from the held-out "
                 f"rows too did not work out ({self.reason})"
             )
-        return self._final(full or made, proof, refitted=full is not None)
+        learned = free if full is None else None
+        return self._final(full or made, proof, learned, refitted=full is not None)
 
-    def _final(self, made: Specialist, proof: Proof, *, refitted: bool) -> Final:
+    def _final(
+        self, made: Specialist, proof: Proof, learned: Rows | None = None, *, refitted: bool
+    ) -> Final:
+        on_train = self._on_train(made, learned)
         notes = tuple(self.notes)
-        return Final(self.chosen, made, self.decision, self.recipe, proof, refitted, notes)
+        return Final(
+            self.chosen, made, self.decision, self.recipe, proof, refitted, on_train, notes
+        )
+
+    def _on_train(self, made: Specialist, learned: Rows | None) -> float | None:
+        """The deciding metric on some rows that the specialist learned from."""
+        race = self.race
+        rows = np.arange(len(race.table)) if learned is None else learned
+        rows = race.rows_for(self.recipe, rows)
+        some = np.sort(np.random.default_rng(race.seed).permutation(rows)[:ON_TRAIN])
+        if self.wish.clock.left < self.wish.reserve:
+            return None
+        scores = made.scores(race.table.take(some), race.cache)
+        found = measure(race.metric, race.targets[some], scores, race.plain)
+        return found if np.isfinite(found) else None
 
     def _share(self, fits: int) -> float | None:
         """The instant by which the next of so many fits must have ended."""

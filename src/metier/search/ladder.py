@@ -8,8 +8,9 @@ from typing import Any
 
 from metier.errors import OptionError
 from metier.registry import find
+from metier.runtime.postprocess import TaskKind
 from metier.space import Range, space
-from metier.types import Roles, TaskKind
+from metier.types import Roles
 
 
 @dataclass(frozen=True)

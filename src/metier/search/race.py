@@ -1,4 +1,4 @@
-"""Candidates on shared rows: each is fitted on folds, and what it says of the rows left out is kept.
+"""Candidates on shared rows: each is fitted on folds, and judged on the rows that these leave out.
 
 Everything a candidate did lies on disk the moment it is done (see `metier.search.records`), so a
 killed run finds it again and goes on to the same end.
@@ -246,7 +246,7 @@ class Race:
         return np.sort(np.concatenate([own, self.rows(SELECT, folds)]))
 
     def proving_rows(self, candidate: Candidate) -> Rows:
-        """Out-of-fold rows kept for the proof; empty when a held-out share or a test file serves."""
+        """Out-of-fold rows kept for the proof; none when held-out rows or a test file serve."""
         return self.rows(PROVE, sorted(candidate.folds))
 
     @property

@@ -12,7 +12,7 @@ from metier.search.ladder import Rung
 from metier.search.race import Race
 from metier.search.records import Candidate
 
-FEWEST_SECONDS = 1.0
+FEWEST_SECONDS = 0.5
 """A slot shorter than this is not worth a beginning."""
 FOR_A_BASELINE = 0.25
 """The share of its slot that a baseline gets: what comes after it needs the time more."""
