@@ -352,7 +352,7 @@ class Broken:
 def test_what_is_no_number_ends_the_trial(where: str, epochs: float, ready: Make) -> None:
     made = ready("bert", 4)
     made.objective = Broken(made.objective, where)
-    with pytest.raises(Pruned, match="nan|no number"):
+    with pytest.raises(Pruned, match=r"nan|no number"):
         made.go(replace(QUICK, epochs=epochs))
 
 

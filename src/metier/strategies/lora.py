@@ -109,7 +109,17 @@ class Lora:
         }
         encoder: Any = backbone.model
         inject_adapter_in_model(LoraConfig(**settings), encoder)
+        for name in targets:
+            _show_geometry(encoder.get_submodule(name))
         return targets
+
+
+def _show_geometry(layer: Any) -> None:
+    """Let an adapter tell what its convolution does: some networks pad their inputs by it."""
+    base = layer.get_base_layer()
+    for name in ("stride", "padding", "dilation", "kernel_size", "groups"):
+        if hasattr(base, name) and not hasattr(layer, name):
+            setattr(layer, name, getattr(base, name))
 
 
 def _merge(model: NetModel, targets: list[str]) -> None:
