@@ -14,7 +14,8 @@ from bench.sets import IMAGE, TEXT, Rows
 
 BATCH = 32
 RATES = {"text": 5e-5, "image": 5e-4}
-"""The Trainer's own default for texts; a convolutional net hardly moves at it in so few steps."""
+"""The Trainer's own default for texts. For images the better of two on a quarter of hymenoptera's
+training rows that was held out (60 rows, one seed): 0.90, against 0.82 at 5e-5."""
 LONGEST = 256
 
 
