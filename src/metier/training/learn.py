@@ -93,14 +93,11 @@ def _stopping_rows(
     random = np.random.default_rng((seed, n))
     order = random.permutation(n)
     if task.kind in {"binary", "multiclass"}:
-        # By class in turn, so that each is stopped by in its own share.
-        rank = np.zeros(n)
-        for label in np.unique(targets):
-            members = order[targets[order] == label]
-            rank[members] = (np.arange(len(members)) + random.uniform()) / len(members)
-        order = np.argsort(rank, kind="stable")
-        spaced = np.linspace(0, n - 1, round(n * STOPPING_SHARE)).astype(int)
-        stopping = np.sort(order[spaced])
+        # Each class in its own share, and never its only row.
+        groups = [order[targets[order] == label] for label in np.unique(targets)]
+        counts = [int(len(g) * STOPPING_SHARE + random.uniform()) for g in groups]
+        taken = [g[: min(k, len(g) - 1)] for g, k in zip(groups, counts, strict=True)]
+        stopping = np.sort(np.concatenate(taken))
     else:
         stopping = np.sort(order[: round(n * STOPPING_SHARE)])
     return np.setdiff1d(np.arange(n), stopping), stopping
