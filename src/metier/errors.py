@@ -66,7 +66,11 @@ class Pruned(MetierError):
 
 
 def suggest(name: str, known: Iterable[str]) -> str:
-    """Return the tail of an error line that names the near ones: `` (did you mean 'a'? known: a, b)``."""
+    """Return the tail of an error line that names the near ones.
+
+    >>> suggest("trian", ["train", "test"])
+    " (did you mean 'train'? known: test, train)"
+    """
     names = sorted(known)
     near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
     hint = f"did you mean {near[0]!r}? " if near else ""

@@ -161,7 +161,7 @@ class Model(Protocol):
     def form(self) -> Form: ...
     @property
     def preprocess(self) -> Preprocess:
-        """From columns to the arrays that `graph()` takes: the same code at training and predict."""
+        """From columns to the arrays that `graph()` takes, at training and at predict."""
         ...
 
     @property

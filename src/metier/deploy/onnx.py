@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import io
+import tempfile
 import warnings
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -29,20 +30,24 @@ def export_net(net: nn.Module, preprocess: Preprocess, output: str = "scores") -
     arrays = preprocess.collate(_samples(preprocess))
     names = list(arrays)
     net.eval()
-    buffer = io.BytesIO()
-    with torch.no_grad(), warnings.catch_warnings():
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        torch.no_grad(),
+        warnings.catch_warnings(),
+    ):
+        path = Path(folder) / "model.onnx"
         warnings.simplefilter("ignore")
         torch.onnx.export(
             _positional(net, names),
             tuple(torch.from_numpy(arrays[name]) for name in names),
-            buffer,
+            path,
             input_names=names,
             output_names=[output],
             dynamic_axes=_free_axes(names, output),
             opset_version=OPSET,
             dynamo=False,
         )
-    return onnx.load_from_string(buffer.getvalue())
+        return onnx.load(path)
 
 
 def _samples(preprocess: Preprocess) -> list[Example]:

@@ -15,7 +15,7 @@ from metier.runtime.postprocess import TaskKind
 from metier.threads import few_threads
 from metier.types import Floats
 
-STRENGTHS = tuple(round(10.0 ** (half / 2), 6) for half in range(-5, 7))
+STRENGTHS: tuple[float, ...] = tuple(round(10.0 ** (half / 2), 6) for half in range(-5, 7))
 """Inverse regularisation (C) on features of unit variance, from strong to weak."""
 ENOUGH = 5000
 """Rows from which a single split tells the strengths apart."""
