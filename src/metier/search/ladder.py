@@ -10,14 +10,15 @@ from metier.errors import OptionError
 from metier.registry import find
 from metier.runtime.postprocess import TaskKind
 from metier.space import Range, space
-from metier.types import Roles
+from metier.types import Modality, Roles
 
 
 @dataclass(frozen=True)
 class Rung:
     """One strategy on one source, with some parameters fixed and the others to be searched.
 
-    `baseline` rungs always run, once, with their defaults: what a specialist has to beat.
+    `baseline` rungs always run, once, with their defaults: what a specialist has to beat. `first`
+    is where a search begins, for what differs from the strategy's own defaults.
     """
 
     name: str
@@ -25,6 +26,7 @@ class Rung:
     source: str
     fixed: Mapping[str, Any] = field(default_factory=dict)
     baseline: bool = False
+    first: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def space(self) -> dict[str, Range]:
@@ -36,7 +38,7 @@ class Rung:
     def defaults(self) -> dict[str, Any]:
         """The defaults of what may be searched."""
         kind: Any = find("strategies", self.strategy)()
-        return {name: getattr(kind, name) for name in self.space}
+        return {name: self.first.get(name, getattr(kind, name)) for name in self.space}
 
 
 NOTHING = "none"
@@ -50,6 +52,9 @@ NEURAL: tuple[tuple[str, str, Mapping[str, Any]], ...] = (
     ("finetune-all", "finetune", {"train": "all"}),
 )
 """Rungs on a pretrained network, from cheap to dear."""
+FIRST: Mapping[Modality, Mapping[str, Any]] = {"image": {"rate": 5e-4}}
+"""Where the search of a neural rung begins. Networks with batch normalisation bear, and on few rows
+need, higher rates than the transformers that the strategies' defaults are made for."""
 
 
 def rungs(
@@ -83,8 +88,11 @@ def _baselines(roles: Roles, kind: TaskKind, sources: Sequence[str]) -> list[Run
 
 
 def _neural(roles: Roles, sources: Sequence[str]) -> list[Rung]:
+    first = FIRST.get(roles.modality, {})
     climbed = [
-        r for name, strategy, fixed in NEURAL for r in _on_each(name, strategy, sources, fixed)
+        rung
+        for name, strategy, fixed in NEURAL
+        for rung in _on_each(name, strategy, sources, fixed, first)
     ]
     if sources and set(roles.inputs.values()) & {"number", "category", "date"}:
         climbed.insert(1, Rung("fuse", "fuse", sources[0]))
@@ -92,7 +100,11 @@ def _neural(roles: Roles, sources: Sequence[str]) -> list[Rung]:
 
 
 def _on_each(
-    name: str, strategy: str, sources: Sequence[str], fixed: Mapping[str, Any] | None = None
+    name: str,
+    strategy: str,
+    sources: Sequence[str],
+    fixed: Mapping[str, Any] | None = None,
+    first: Mapping[str, Any] | None = None,
 ) -> list[Rung]:
     """One rung a source; the source is in the name when there are several."""
     short = [_short(source) for source in sources]
@@ -100,7 +112,7 @@ def _on_each(
     for i, source in enumerate(sources):
         own = short[i] if short.count(short[i]) == 1 else f"{short[i]}-{i + 1}"
         full = f"{name}@{own}" if len(sources) > 1 else name
-        found.append(Rung(full, strategy, source, fixed or {}))
+        found.append(Rung(full, strategy, source, fixed or {}, first=first or {}))
     return found
 
 
