@@ -11,12 +11,12 @@ from pathlib import Path
 from time import monotonic
 from typing import IO, TYPE_CHECKING, Any, Literal
 
-from metier.errors import BundleError, DataError, MissingExtraError, OptionError
+from metier.errors import DataError, MissingExtraError, OptionError, SourceError
 from metier.report.content import Entry, Report, to_json
 from metier.threads import settle_threads
 
 if TYPE_CHECKING:
-    from metier.road import Progress
+    from metier.road import Options, Progress
     from metier.runtime.session import Predictions
     from metier.search.shortlist import Ranking
     from metier.types import Finding
@@ -242,7 +242,11 @@ def predict(
 
 
 def evaluate(bundle: str | Path, data: Any) -> list[Finding]:
-    """Measure a bundle on labelled rows: every metric of its task with its interval."""
+    """Measure a bundle on labelled rows: every metric of its task with its interval.
+
+    When these are the rows that its run was proven on, that is one more look at them: it is
+    counted, and the finding `looks` says how many there were.
+    """
     from metier.data.read import read
     from metier.data.table import build_table
     from metier.evidence.metrics import scorecard
@@ -257,20 +261,38 @@ def evaluate(bundle: str | Path, data: Any) -> list[Finding]:
     missing = [name for name in targets if name not in raw.frame.columns]
     if missing or not targets:
         raise DataError(f"{raw.name}: no column {(missing or ['target'])[0]!r} to measure against")
-    kinds: Any = {c.name: c.kind for c in loaded.manifest.columns if c.name in raw.frame.columns}
-    table, findings = build_table(raw, Roles(inputs=kinds, target=targets))
-    kind = loaded.task_kind
-    made = find("tasks", kind)
-    task = made() if kind == "regression" else made(labels=loaded.labels)
+    absent = [c.name for c in loaded.manifest.columns if c.name not in raw.frame.columns]
+    kinds: Any = {c.name: c.kind for c in loaded.manifest.columns if c.name not in absent}
+    forced = "multilabel" if loaded.task_kind == "multilabel" else None
+    table, findings = build_table(raw, Roles(inputs=kinds, target=targets), forced)
+    if absent:
+        told = f"columns that the bundle reads are missing: {', '.join(absent)}"
+        findings.append(Finding("missing_columns", told, level="warning"))
+    kind = find("tasks", loaded.task_kind)
+    task = kind() if loaded.task_kind == "regression" else kind(labels=loaded.labels)
     known = known_rows(task, table)
+    if not len(known):
+        raise DataError(f"{raw.name}: no row has a label that the bundle knows")
     if len(known) < len(table):
         lost = f"{len(table) - len(known)} rows with unknown labels are left out"
         findings.append(Finding("unknown_labels", lost, level="warning"))
         table = table.take(known)
-    if not len(table):
-        raise DataError(f"{raw.name}: no row has a label that the bundle knows")
     scores = loaded.scores(table.columns())
-    return [*findings, *scorecard(task, task.encode(table), scores, loaded.manifest.decision)]
+    findings += scorecard(task, task.encode(table), scores, loaded.manifest.decision)
+    return [*findings, *_look(Path(bundle), raw.fingerprint)]
+
+
+def _look(bundle: Path, rows: str) -> list[Finding]:
+    from metier.road.looks import count_again
+    from metier.types import Finding
+
+    folders = (bundle, bundle.resolve().parent)
+    counts = (count_again(folder, rows) for folder in folders)
+    looks = next((count for count in counts if count is not None), None)
+    if looks is None:
+        return []
+    told = f"the run was proven on these rows; they have now been looked at {looks} times"
+    return [Finding("looks", told, float(looks), level="info")]
 
 
 def sources() -> list[dict[str, Any]]:
@@ -284,9 +306,7 @@ def sources() -> list[dict[str, Any]]:
             try:
                 open_source(name, modality)
                 state = "ready"
-            except (DataError, OptionError, MissingExtraError, BundleError) as error:
-                state = str(error)
-            except Exception as error:
+            except (SourceError, MissingExtraError) as error:
                 state = str(error)
             rows.append({"source": name, "modality": modality, "default": i == 0, "state": state})
     return rows
@@ -342,20 +362,22 @@ def run_folder(data: Any, out: str | Path | None, resume: bool) -> Path:
     return folder
 
 
-def command_of(data: Any, options: Any) -> str:
+def command_of(data: Any, options: Options) -> str:
     """Return the command line that would make this run."""
+    from metier.road import FROM_MEMORY, Options, settings
+
     words = ["metier", "specialize", str(data) if isinstance(data, str | Path) else "DATA"]
     flags = {"sources": "source", "strategies": "strategy"}
-    default = type(options)()
-    for name, value in vars(options).items():
-        if value == getattr(default, name) or value is None:
+    default = settings(Options())
+    for name, value in settings(options).items():
+        if value == default.get(name):
             continue
         if name == "examples":
             words.append("--no-examples")
             continue
-        flag = f"--{flags.get(name, name)}"
-        for each in [value] if isinstance(value, str) or not isinstance(value, Sequence) else value:
-            words += [flag, str(each)]
+        for each in value if isinstance(value, list) else [value]:
+            told = "TEST" if each == FROM_MEMORY else str(each)
+            words += [f"--{flags.get(name, name)}", told]
     return shlex.join(words)
 
 

@@ -7,12 +7,14 @@ what the time allows (`pace`) and the way out (`tail`).
 
 from __future__ import annotations
 
+from metier.road.asked import FROM_MEMORY, settings
 from metier.road.intake import Data, open_sources, read_data
 from metier.road.options import Options, Progress, check_words, parse_effort
 from metier.road.tail import Ended
 from metier.road.travel import travel
 
 __all__ = [
+    "FROM_MEMORY",
     "Data",
     "Ended",
     "Options",
@@ -21,5 +23,6 @@ __all__ = [
     "open_sources",
     "parse_effort",
     "read_data",
+    "settings",
     "travel",
 ]

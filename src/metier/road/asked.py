@@ -19,6 +19,8 @@ from metier.road.options import Options
 
 ASKED = "asked.json"
 LOCK = "run.lock"
+FROM_MEMORY = "(from memory)"
+"""What is said of test data that have no path."""
 FREE = ("budget", "examples", "test")
 """Options that a resumed run may change: the time, what is shown. (Test data are fingerprinted.)"""
 
@@ -76,7 +78,7 @@ def settings(options: Options) -> dict[str, Any]:
     found = {f.name: getattr(options, f.name) for f in dataclasses.fields(options)}
     if options.test is not None:
         path = isinstance(options.test, str | Path)
-        found["test"] = str(options.test) if path else "(from memory)"
+        found["test"] = str(options.test) if path else FROM_MEMORY
     if options.trials is not None:
         found.pop("budget")
     kept = {k: v for k, v in found.items() if v not in (None, (), [])}
@@ -118,7 +120,7 @@ def _toml(asked: Mapping[str, Any], data: Data) -> str:
     lines = ["# What was asked of this run. `metier specialize --config run.toml` asks it again."]
     lines.append("[options]")
     for name, value in asked.items():
-        if name == "sensitive" or (name == "test" and value == "(from memory)"):
+        if name == "sensitive" or (name == "test" and value == FROM_MEMORY):
             continue
         if name == "examples":
             lines.append(f"no-examples = {_plain(not value)}")

@@ -115,6 +115,7 @@ class Studies:
 
         def report(step: int, value: float) -> None:
             if step not in before:  # a resumed fit passes steps that it had reported already
+                before.add(step)
                 live.report(value, step)
             if live.should_prune():
                 raise Pruned("hopeless beside the trials before it")
