@@ -16,7 +16,7 @@ from metier.report.content import Entry, Report, to_json
 from metier.threads import settle_threads
 
 if TYPE_CHECKING:
-    from metier.road import Options, Progress
+    from metier.road.options import Options, Progress
     from metier.runtime.session import Predictions
     from metier.search.shortlist import Ranking
     from metier.types import Finding
@@ -149,7 +149,8 @@ def specialize(
     """
     started = monotonic()
     settle_threads()
-    from metier.road import Options, check_words, parse_effort, travel
+    from metier.road.options import Options, check_words, parse_effort
+    from metier.road.travel import travel
     from metier.search.clock import Clock
 
     options = Options(
@@ -189,7 +190,8 @@ def check(
 ) -> list[Finding]:
     """Look for what would spoil a result before any training; nothing is changed or written."""
     from metier.data.checks import check as look
-    from metier.road import Options, read_data
+    from metier.road.intake import read_data
+    from metier.road.options import Options
 
     watch = progress or Silent()
     watch.stage("reading the data")
@@ -209,7 +211,8 @@ def rank(
 ) -> Ranking:
     """Score pretrained sources from one forward pass each. The scores only shortlist."""
     from metier.cache import Cache
-    from metier.road import Options, open_sources, read_data
+    from metier.road.intake import open_sources, read_data
+    from metier.road.options import Options
     from metier.search.shortlist import rank as score
 
     watch = progress or Silent()
@@ -364,7 +367,8 @@ def run_folder(data: Any, out: str | Path | None, resume: bool) -> Path:
 
 def command_of(data: Any, options: Options) -> str:
     """Return the command line that would make this run."""
-    from metier.road import FROM_MEMORY, Options, settings
+    from metier.road.asked import FROM_MEMORY, settings
+    from metier.road.options import Options
 
     words = ["metier", "specialize", str(data) if isinstance(data, str | Path) else "DATA"]
     flags = {"sources": "source", "strategies": "strategy"}
