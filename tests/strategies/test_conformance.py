@@ -1,0 +1,293 @@
+"""What every strategy promises, run over the whole registry.
+
+Same seed, same scores; the start is left as it was; the deadline is kept; saved, moved and loaded
+it predicts the same; rows that it was not given cannot be reached; awkward rows do not end it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import fields, is_dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+
+import metier
+from metier.cache import Cache
+from metier.deploy.bundle import write_bundle
+from metier.errors import ChainError, Pruned
+from metier.registry import find, names
+from metier.runtime.postprocess import Decision
+from metier.sources.tabular import Tabular
+from metier.tasks import build
+from metier.types import Problem, Roles, Run, Source, Specialist, Strategy, Table
+from tests import tiny
+
+from .conftest import TARGETS, awkward_table, towards
+
+KINDS = ("binary", "multiclass", "multilabel", "regression")
+REFUSED = {
+    ("majority", "regression"),
+    ("generalist", "regression"),
+    *(("mean", kind) for kind in KINDS[:3]),
+}
+"""What has no meaning; it is refused with a ChainError."""
+QUICK = {"epochs": 1, "trees": 15, "bags": 1}
+"""Fields that make a fit short, for the strategies that have them."""
+ENDLESS = {"epochs": 100_000, "trees": 10_000_000, "patience": 0}
+NEEDS = {"lora": "peft", "boost": "lightgbm", "fuse": "lightgbm"}
+Tables = Callable[..., Table]
+
+
+def make(name: str, settings: dict[str, Any]) -> Strategy:
+    if name in NEEDS and importlib.util.find_spec(NEEDS[name]) is None:
+        pytest.skip(f"{NEEDS[name]} is not installed")
+    built = find("strategies", name)()
+    own = {field.name for field in fields(built)}
+    changes = {key: value for key, value in settings.items() if key in own}
+    if "inner" in own:
+        inner = {f.name for f in fields(built.inner)}
+        changes["inner"] = replace(
+            built.inner, **{key: value for key, value in settings.items() if key in inner}
+        )
+    strategy: Strategy = replace(built, **changes)
+    return strategy
+
+
+def pairs() -> list[tuple[str, str]]:
+    return [(n, m) for n in names("strategies") for m in find("strategies", n).modalities]
+
+
+def cases() -> list[tuple[str, str, str]]:
+    return [(name, modality, kind) for name, modality in pairs() for kind in KINDS]
+
+
+@pytest.fixture(scope="module")
+def given(tiny_sources: dict[str, Any], tiny_table: Tables) -> Callable[..., tuple[Source, Table]]:
+    """A source and labelled rows: `given(name, modality, kind, n)`."""
+
+    def source_and_rows(name: str, modality: str, kind: str, n: int = 40) -> tuple[Source, Table]:
+        if modality == "tabular":
+            return Tabular(), towards(awkward_table(3 * n), *TARGETS[kind])
+        source = tiny_sources["bert" if modality == "text" else "vit"]
+        table = tiny_table(source, n, kind)
+        if name == "fuse":
+            table = with_numbers(table)
+        return source, table
+
+    return source_and_rows
+
+
+def with_numbers(table: Table) -> Table:
+    """The rows with a number beside them, and a constant."""
+    size = np.random.default_rng(0).normal(size=len(table))
+    frame = table.frame.with_columns(size=pl.Series(size), same=pl.lit(1.0))
+    inputs: Any = {**table.roles.inputs, "size": "number", "same": "number"}
+    return replace(table, frame=frame, roles=replace(table.roles, inputs=inputs))
+
+
+def tensors(value: Any) -> Iterator[bytes]:
+    """The bytes of all weights that a specialist or a source holds."""
+    import torch
+
+    if isinstance(value, torch.nn.Module):
+        for key, tensor in value.state_dict().items():
+            yield key.encode() + tensor.cpu().numpy().tobytes()
+    elif isinstance(value, np.ndarray):
+        yield value.tobytes()
+    elif isinstance(value, str | bytes):
+        yield value if isinstance(value, bytes) else value.encode()
+    elif isinstance(value, tuple | list):
+        for inner in value:
+            yield from tensors(inner)
+    elif is_dataclass(value):
+        for field in fields(value):
+            yield from tensors(getattr(value, field.name))
+
+
+def fingerprint(start: Specialist) -> str:
+    whole = hashlib.sha256()
+    source: Any = start.source
+    if hasattr(source, "load"):
+        for part in tensors(source.load()):
+            whole.update(part)
+    for part in tensors(start.model):
+        whole.update(part)
+    return whole.hexdigest()
+
+
+@pytest.mark.parametrize(("name", "modality", "kind"), cases())
+def test_same_seed_same_scores_and_the_start_is_left_as_it_was(
+    name: str, modality: str, kind: Any, given: Callable[..., tuple[Source, Table]]
+) -> None:
+    strategy = make(name, QUICK)
+    source, table = given(name, modality, kind)
+    task = build(kind, table)
+    start = Specialist(source, task)
+    if (name, kind) in REFUSED:
+        with pytest.raises(ChainError):
+            strategy(start, Problem(task, table), Run(Cache()))
+        return
+    before = fingerprint(start)
+    one = strategy(start, Problem(task, table), Run(Cache(), seed=5))
+    np.random.default_rng().random()
+    two = strategy(start, Problem(task, table), Run(Cache(), seed=5))
+    assert fingerprint(start) == before and start.model is None and start.lineage == ()
+    scores = one.scores(table)
+    assert scores.shape == (len(table), task.outputs) and np.isfinite(scores).all()
+    assert (scores == two.scores(table)).all()
+    assert one.form == strategy.gives
+    (step,) = one.lineage
+    assert step.strategy == name and step.seconds >= 0
+    assert {f.name for f in fields(strategy)} <= {*step.parameters}
+
+
+def chains() -> list[tuple[str, str, str]]:
+    """What can follow a probe or a booster, and on what."""
+    found = []
+    for first, modality in (("probe", "text"), ("boost", "tabular")):
+        for name, own in pairs():
+            if (
+                own == modality
+                and find("strategies", first).gives in find("strategies", name).accepts
+            ):
+                found.append((first, name, modality))
+    return found
+
+
+@pytest.mark.parametrize(("first", "name", "modality"), chains())
+def test_a_start_that_has_learned_is_left_as_it_was(
+    first: str, name: str, modality: str, given: Callable[..., tuple[Source, Table]]
+) -> None:
+    beginning, strategy = make(first, QUICK), make(name, QUICK)
+    source, table = given(name, modality, "multiclass")
+    task = build("multiclass", table)
+    problem = Problem(task, table)
+    start = beginning(Specialist(source, task), problem, Run(Cache()))
+    before, scores = fingerprint(start), start.scores(table)
+    after = strategy(start, problem, Run(Cache()))
+    assert fingerprint(start) == before
+    assert (start.scores(table) == scores).all()
+    assert [step.strategy for step in after.lineage] == [first, name]
+
+
+@pytest.mark.parametrize(("name", "modality"), pairs())
+def test_saved_moved_and_loaded_it_predicts_the_same(
+    name: str,
+    modality: str,
+    given: Callable[..., tuple[Source, Table]],
+    tmp_path: Path,
+) -> None:
+    strategy = make(name, QUICK)
+    kind: Any = next(k for k in ("multilabel", "regression") if (name, k) not in REFUSED)
+    source, table = given(name, modality, kind)
+    task = build(kind, table)
+    specialist = strategy(Specialist(source, task), Problem(task, table), Run(Cache()))
+    decision = Decision(kind, task.labels)
+    folder = tmp_path / "run" / "specialist"
+    digest = write_bundle(
+        specialist, folder, decision=decision, sample=table, card="# card", facts={}
+    )
+    weights = folder.parent / "weights"
+    assert any(weights.iterdir())
+    assert not {".pkl", ".pickle", ".pt", ".pth", ".bin"} & {
+        path.suffix for path in folder.parent.rglob("*")
+    }
+    moved = tmp_path / "elsewhere"
+    folder.rename(moved)
+    bundle = metier.load(moved)
+    assert bundle.digest == digest
+    scores = specialist.scores(table)
+    tolerance = 1e-4 * max(1.0, float(np.ptp(scores)))
+    np.testing.assert_allclose(bundle.scores(table.columns()), scores, atol=tolerance)
+    found = bundle.predict(table.columns())
+    assert found.reasons == {}
+    if kind == "regression":
+        np.testing.assert_allclose(
+            np.asarray(found.answers, dtype=float), scores[:, 0], atol=tolerance
+        )
+    else:
+        assert found.answers == decision.answers(scores)
+
+
+def awkward(table: Table, modality: str) -> Table:
+    """A class with a single row, empty texts, a constant column."""
+    labels = table.frame[table.roles.target[0]].to_list()
+    labels[3] = "only once"
+    frame = table.frame.with_columns(pl.Series(table.roles.target[0], labels))
+    inputs: dict[str, Any] = dict(table.roles.inputs)
+    if modality == "text":
+        texts = frame["text"].to_list()
+        frame = frame.with_columns(text=pl.Series(["", None, "  ", *texts[3:]]))
+    if modality == "tabular":
+        frame, inputs["constant"] = frame.with_columns(constant=pl.lit("same")), "category"
+    return replace(table, frame=frame, roles=Roles(inputs, table.roles.target))
+
+
+@pytest.mark.parametrize(
+    ("name", "modality"), [pair for pair in pairs() if (pair[0], "multiclass") not in REFUSED]
+)
+def test_it_survives_awkward_rows(
+    name: str, modality: str, given: Callable[..., tuple[Source, Table]]
+) -> None:
+    strategy = make(name, QUICK)
+    source, table = given(name, modality, "multiclass")
+    table = awkward(table, modality)
+    task = build("multiclass", table)
+    assert task.outputs == 4
+    start = Specialist(source, task)
+    for rows in (table, table.take([i for i in range(len(table)) if i != 3]), table.take(range(9))):
+        specialist = strategy(start, Problem(task, rows), Run(Cache()))
+        scores = specialist.scores(table)
+        assert scores.shape == (len(table), 4) and np.isfinite(scores).all()
+
+
+def deadlines() -> list[tuple[str, str, float]]:
+    """All have run out at -1; what could go on for ever is given a while too."""
+    found = [(name, modality, -1.0) for name, modality in pairs()]
+    for name, modality in pairs():
+        own = {field.name for field in fields(find("strategies", name))}
+        if own & {*ENDLESS, "inner"} and modality != "image":
+            found.append((name, modality, 1.5))
+    return found
+
+
+@pytest.mark.parametrize(("name", "modality", "seconds"), deadlines())
+def test_the_deadline_is_kept(
+    name: str, modality: str, seconds: float, given: Callable[..., tuple[Source, Table]]
+) -> None:
+    kind = "regression" if name == "mean" else "binary"
+    strategy = make(name, ENDLESS)
+    source, table = given(name, modality, kind, 80)
+    task = build(kind, table)
+    began = time.monotonic()
+    try:
+        specialist = strategy(
+            Specialist(source, task),
+            Problem(task, table),
+            Run(Cache(), deadline=began + seconds),
+        )
+        assert np.isfinite(specialist.scores(table)).all()
+    except Pruned:
+        assert seconds < 0, "there was time enough for something"
+    assert time.monotonic() - began < max(seconds, 0) + 2.0
+
+
+def test_no_strategy_can_reach_rows_that_judge_it() -> None:
+    assert {field.name for field in fields(Problem)} == {"task", "train"}
+    assert {field.name for field in fields(Run)}.isdisjoint({"test", "valid", "table"})
+
+
+@pytest.mark.parametrize("name", names("strategies"))
+def test_a_strategy_is_a_frozen_value_that_says_what_it_takes(name: str) -> None:
+    strategy = make(name, {})
+    assert isinstance(strategy, Strategy) and strategy == make(name, {})
+    assert hash(strategy) == hash(make(name, {}))
+    assert strategy.accepts and strategy.gives and strategy.modalities
+    assert (type(strategy).__doc__ or "").strip()
