@@ -95,7 +95,7 @@ def _neural(roles: Roles, sources: Sequence[str]) -> list[Rung]:
         for rung in _on_each(name, strategy, sources, fixed, first)
     ]
     if sources and set(roles.inputs.values()) & {"number", "category", "date"}:
-        climbed.insert(1, Rung("fuse", "fuse", sources[0]))
+        climbed.insert(2 * len(sources), Rung("fuse", "fuse", sources[0]))
     return climbed
 
 

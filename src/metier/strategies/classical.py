@@ -14,6 +14,7 @@ from metier.deploy.linear import LinearModel
 from metier.errors import DataError
 from metier.runtime.histograms import Histograms
 from metier.space import Choice, tune
+from metier.threads import few_threads
 from metier.training.folds import inner_folds
 from metier.training.heads import fit_head
 from metier.training.terms import fit_terms, fit_vocabulary
@@ -52,10 +53,11 @@ class Classical:
         Raises DataError when there is no text and no image column, or no image can be read.
         """
         begun = time.monotonic()
-        if "image" in problem.train.roles.inputs.values():
-            model, notes = self._of_images(problem, run)
-        else:
-            model, notes = self._of_texts(problem, run)
+        with few_threads(0):
+            if "image" in problem.train.roles.inputs.values():
+                model, notes = self._of_images(problem, run)
+            else:
+                model, notes = self._of_texts(problem, run)
         return start.then(model, Step("classical", asdict(self), time.monotonic() - begun, notes))
 
     def _of_texts(self, problem: Problem, run: Run) -> tuple[LinearModel, dict[str, Any]]:

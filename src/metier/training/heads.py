@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 
 from metier.runtime.postprocess import TaskKind
 from metier.threads import few_threads
+from metier.training.climb import climb
 from metier.types import Floats
 
 STRENGTHS: tuple[float, ...] = tuple(round(10.0 ** (half / 2), 6) for half in range(-5, 7))
@@ -115,28 +115,15 @@ def _choose(features: Floats, targets: NDArray[Any], balanced: bool, seed: int) 
         return 1.0
     models = [_classifier(1.0, balanced, len(train)) for train, _ in folds]
 
-    def loss(position: int) -> float:
+    def loss(strength: float) -> float:
         found = []
         for model, (train, valid) in zip(models, folds, strict=True):
-            model.C = STRENGTHS[position] / math.sqrt(len(train))
+            model.C = strength / math.sqrt(len(train))
             fitted = _fit(model, features[train], targets[train])
             found.append(_log_loss(fitted, features[valid], targets[valid]))
         return float(np.mean(found))
 
-    return STRENGTHS[_lowest(loss, STRENGTHS.index(1.0), len(STRENGTHS))]
-
-
-def _lowest(loss: Callable[[int], float], start: int, count: int) -> int:
-    """Walk from `start` in the direction in which a loss with one valley falls."""
-    best, lowest = start, loss(start)
-    for way in (1, -1):
-        at = start + way
-        while 0 <= at < count and (found := loss(at)) < lowest:
-            best, lowest = at, found
-            at += way
-        if best != start:
-            break
-    return best
+    return climb(STRENGTHS, 1.0, loss)
 
 
 def _log_loss(model: Any, features: Floats, targets: NDArray[Any]) -> float:
