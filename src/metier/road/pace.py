@@ -31,6 +31,8 @@ FOR_RANKING = 0.15
 FOR_LOOKING = 0.35
 """Shares of the time left that the checks, the ranking of sources, and the first pass of a network
 over the rows may take."""
+LOADING = 12.0
+"""Seconds below which it is not worth the while to load a network."""
 FEWEST_RANKED = 100
 FEWEST_A_LABEL = 5
 FEATURES_FOR_CHECKS = 20_000
@@ -100,6 +102,9 @@ def show(
     free = np.flatnonzero(split.purpose != PROVE)
     if clock.budget is None:
         return Shown(_shortlisted(data, free, sources, cache, SAMPLE, seed))
+    if clock.left < LOADING:
+        told = "the time is too short to load a pretrained network"
+        return Shown({}, None, (told,))
     paces = {name: pace(source, data.table) for name, source in sources.items()}
     usable = {name: sources[name] for name, each in paces.items() if each is not None}
     known = {name: each for name, each in paces.items() if each is not None}

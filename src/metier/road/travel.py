@@ -25,7 +25,7 @@ from metier.search.ladder import NOTHING, Rung
 from metier.search.race import Race
 from metier.search.records import Candidate
 from metier.search.samplers import Studies
-from metier.search.slots import Limits
+from metier.search.slots import FOR_A_BASELINE, Limits
 
 SHOWN = "shown.json"
 
@@ -83,7 +83,9 @@ def _walk(
         progress.warn(note)
 
     progress.stage("fitting the baselines")
-    limits = Limits(clock, tail.reserve, finals(race, data.test, options.refit), options.trials)
+    fits = finals(race, data.test, options.refit)
+    share = FOR_A_BASELINE if any(not rung.baseline for rung in ladder) else 1.0
+    limits = Limits(clock, tail.reserve, fits, options.trials, share)
     climbed = _climb(race, ladder, tail, limits, options, progress)
     if _only_baselines(planned.ladder, climbed):
         notes.append("the budget was too small for more than a baseline: give a larger --budget")

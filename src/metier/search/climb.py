@@ -87,7 +87,11 @@ class _Search:
     def next_rung(self) -> Rung | None:
         """Return what to try next; None when the time, the trials or the ideas are over."""
         tried, best = self._tried(), self._best()
-        closed = {r.name for r in self.ladder if tried.get(r.name, 0) >= self.studies.room(r.space)}
+        closed = {
+            rung.name
+            for rung in self.ladder
+            if tried.get(rung.name, 0) >= self.studies.room(rung.space, rung.defaults)
+        }
         while True:
             rung = next_rung(self.ladder, tried, best, closed | self.too_dear)
             if rung is None or (self._enough() and not rung.baseline):
@@ -126,11 +130,10 @@ class _Search:
         return all(name in tried or name in self.too_dear for name in needed)
 
     def show(self, after_cheap: Callable[[Candidate, Candidate], None]) -> None:
-        """Hand out the best candidate so far, and the largest."""
+        """Hand out the best candidate so far, and the largest that was fitted at all."""
         ahead = self._leader()
         if ahead is not None:
-            done = finished(self.candidates, self.folds)
-            after_cheap(ahead, max(done, key=lambda c: c.parameters))
+            after_cheap(ahead, max(self.candidates, key=lambda c: c.parameters))
 
     def _fit(
         self, candidate: Candidate, rung: Rung, proposal: Proposal, ahead: Candidate | None
@@ -155,11 +158,15 @@ class _Search:
                     return
 
     def _repeats(self, candidate: Candidate) -> bool:
-        """Whether the very recipe was tried before; it would only say the same again."""
+        """Take over what the very same recipe did before; False when there was none."""
         twin = next((c for c in self.candidates if c.recipe == candidate.recipe), None)
         if twin is None:
             return False
-        candidate.state, candidate.note = "cut", f"the same as {twin.name}"
+        candidate.note = f"the same as {twin.name}"
+        if twin.state in ("cut", "failed"):
+            candidate.state = twin.state
+        for fold, result in twin.folds.items():
+            candidate.folds[fold] = self.race.records.write(candidate, fold, result)
         return True
 
     def _tell(self, candidate: Candidate, proposal: Proposal) -> None:

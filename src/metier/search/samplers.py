@@ -13,7 +13,7 @@ import math
 import warnings
 import zlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -98,13 +98,13 @@ class Studies:
             state = TrialState.FAIL if failed else TrialState.PRUNED
             study.tell(proposal.number, state=state, skip_if_finished=True)
 
-    def room(self, space: Mapping[str, Range]) -> float:
-        """How many different proposals there are in a space."""
-        if not space:
-            return 1
+    def room(self, space: Mapping[str, Range], default: Mapping[str, Any]) -> float:
+        """How many different proposals there are in a space, the defaults among them."""
         if self._sampler != "grid" and not _few(space):
             return math.inf
-        return 1 + min(math.prod(len(_points(over)) for over in space.values()), LONGEST_GRID)
+        points = min(math.prod(len(_points(over)) for over in space.values()), LONGEST_GRID)
+        known = all(default[name] in _points(over) for name, over in space.items())
+        return points + (not known)
 
     def reporter(self, proposal: Proposal) -> Callable[[int, float], None]:
         """Return the `report` of a run: notes how a fit goes and raises Pruned when hopeless."""
@@ -221,14 +221,14 @@ def _few(space: Mapping[str, Range]) -> bool:
 def _distributions(
     space: Mapping[str, Range], default: Mapping[str, Any]
 ) -> dict[str, BaseDistribution]:
-    """The space in Optuna's words; a default outside of its choices is one more of them."""
-    wide = {
-        name: Choice((*over.values, default[name]))
-        if isinstance(over, Choice) and default[name] not in over.values
-        else over
-        for name, over in space.items()
-    }
-    return {name: _distribution(over) for name, over in wide.items()}
+    """The space in Optuna's words, made so wide that the default is in it."""
+    return {name: _distribution(_with(over, default[name])) for name, over in space.items()}
+
+
+def _with(over: Range, value: Any) -> Range:
+    if isinstance(over, Choice):
+        return over if value in over.values else Choice((*over.values, value))
+    return replace(over, low=min(over.low, value), high=max(over.high, value))
 
 
 def _distribution(over: Range) -> BaseDistribution:

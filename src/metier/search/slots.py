@@ -15,7 +15,7 @@ from metier.search.records import Candidate
 FEWEST_SECONDS = 0.5
 """A slot shorter than this is not worth a beginning."""
 FOR_A_BASELINE = 0.25
-"""The share of its slot that a baseline gets: what comes after it needs the time more."""
+"""What comes after the baselines needs the time more."""
 TOO_DEAR = 1.5
 """A rung whose fits took this many times a slot is closed."""
 
@@ -29,12 +29,14 @@ class Limits:
         reserve: gives the seconds kept for all that follows the search but the final fits.
         finals: how many times the chosen recipe is fitted again at the end.
         trials: number of searched candidates; None lets the clock decide.
+        baseline: the share of its slot that a baseline gets.
     """
 
     clock: Clock
     reserve: Callable[[], float]
     finals: int
     trials: int | None = None
+    baseline: float = FOR_A_BASELINE
 
 
 def slot(
@@ -58,7 +60,7 @@ def slot(
     if leader is not None:
         per_fit = min(per_fit, (left - more * longest(leader)) / len(folds))
     if rung.baseline:
-        per_fit *= FOR_A_BASELINE
+        per_fit *= limits.baseline
     known = [r.seconds for c in candidates if c.rung == rung.name for r in c.folds.values()]
     dear = bool(known) and float(np.median(known)) > TOO_DEAR * per_fit
     return 0.0 if dear or per_fit < FEWEST_SECONDS else per_fit

@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+import pytest
+
+from metier.errors import OptionError
+from metier.search.ladder import NOTHING, Rung, next_rung, rungs
+from metier.types import Kind, Roles
+
+TEXT = Roles({"text": "text"})
+NUMBERS = Roles({"x": "number", "colour": "category"})
+
+
+def names(ladder: list[Rung]) -> list[str]:
+    return [rung.name for rung in ladder]
+
+
+def test_baselines_come_first_and_the_cheap_before_the_dear() -> None:
+    ladder = rungs(TEXT, "binary", ["small"])
+    assert names(ladder)[:3] == ["majority", "classical", "generalist"]
+    assert names(ladder)[3:] == ["probe", "finetune-top", "lora", "finetune-all"]
+    assert [r.baseline for r in ladder] == [True] * 3 + [False] * 4
+    assert {r.source for r in ladder[:2]} == {NOTHING}
+
+
+def test_numbers_have_no_general_model() -> None:
+    assert names(rungs(TEXT, "regression", ["small"]))[:2] == ["mean", "classical"]
+    assert "generalist" not in names(rungs(TEXT, "regression", ["small"]))
+    assert names(rungs(NUMBERS, "regression", ["lightgbm"])) == ["mean", "linear", "boost"]
+
+
+def test_columns_beside_a_text_are_fused() -> None:
+    inputs: dict[str, Kind] = {"text": "text", "age": "number"}
+    assert "fuse" in names(rungs(Roles(inputs), "binary", ["small"]))
+
+
+def test_sources_of_the_same_name_are_told_apart() -> None:
+    ladder = rungs(TEXT, "binary", ["a/model", "b/model", "c/other"], ["probe"])
+    assert names(ladder)[3:] == ["probe@model-1", "probe@model-2", "probe@other"]
+
+
+def test_strategies_asked_for_are_climbed_and_the_baselines_stay() -> None:
+    ladder = rungs(TEXT, "binary", ["small"], ["lora", "scratch"])
+    assert names(ladder) == ["majority", "classical", "generalist", "lora", "scratch"]
+    asked = rungs(NUMBERS, "binary", ["lightgbm"], ["linear"])
+    assert [(r.name, r.baseline) for r in asked] == [("majority", True), ("linear", False)]
+
+
+@pytest.mark.parametrize(
+    ("roles", "kind", "strategy", "said"),
+    [
+        (TEXT, "binary", "boost", "works on tabular"),
+        (NUMBERS, "binary", "lora", "works on text and image"),
+        (TEXT, "binary", "prob", "did you mean 'probe'"),
+        (TEXT, "regression", "majority", "does not fit"),
+    ],
+)
+def test_what_cannot_work_is_refused(roles: Roles, kind: str, strategy: str, said: str) -> None:
+    with pytest.raises(OptionError, match=said):
+        rungs(roles, kind, ["a"], [strategy])  # type: ignore[arg-type]
+
+
+def test_every_rung_is_tried_once_then_the_best_and_sometimes_the_second() -> None:
+    ladder = rungs(TEXT, "binary", ["small"])
+    tried: dict[str, int] = {}
+    order = []
+    best = {r.name: i / 10 for i, r in enumerate(ladder)}
+    for _ in range(13):
+        rung = next_rung(ladder, tried, best)
+        assert rung is not None
+        order.append(rung.name)
+        tried[rung.name] = tried.get(rung.name, 0) + 1
+    assert order[:7] == names(ladder)
+    assert set(order[7:]) == {"finetune-all", "lora"}
+    assert order[7:].count("finetune-all") > order[7:].count("lora")
+
+
+def test_closed_rungs_are_passed_over() -> None:
+    ladder = rungs(NUMBERS, "binary", ["lightgbm"])
+    assert next_rung(ladder, {}, {}, {"majority", "linear"}) == ladder[2]
+    assert next_rung(ladder, {}, {}, set(names(ladder))) is None
