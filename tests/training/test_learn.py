@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import polars as pl
 import pytest
 import torch
 
@@ -19,7 +20,7 @@ from metier.training.learn import Loss, learn, settled_schedule
 from metier.training.loop import Schedule
 from metier.training.net import NetModel
 from metier.training.start import fresh_net
-from metier.types import Problem, Run, Specialist, Table
+from metier.types import Problem, Roles, Run, Specialist, Table
 
 Tables = Callable[..., Table]
 
@@ -50,16 +51,37 @@ def test_stopping_rows_are_taken_out_only_when_they_can_tell(
 def test_each_class_is_stopped_by_in_its_own_share() -> None:
     targets = np.repeat([0, 1, 2, 3], [700, 199, 100, 1])
     task: Any = type("Task", (), {"kind": "multiclass", "outputs": 4})()
-    fitting, stopping = learning._stopping_rows(targets, task, Schedule(patience=1), seed=0)
+    table = Table(pl.DataFrame({"x": np.arange(1000)}), Roles({"x": "number"}))
+    patient = Schedule(patience=1)
+    fitting, stopping = learning._stopping_rows(table, targets, task, patient, seed=0)
     assert stopping is not None
     assert sorted([*fitting, *stopping]) == list(range(1000))
     np.testing.assert_allclose(
         np.bincount(targets[stopping], minlength=4), [105, 30, 15, 0], atol=1
     )
-    again = learning._stopping_rows(targets, task, Schedule(patience=1), seed=0)[1]
-    other = learning._stopping_rows(targets, task, Schedule(patience=1), seed=1)[1]
+    again = learning._stopping_rows(table, targets, task, patient, seed=0)[1]
+    other = learning._stopping_rows(table, targets, task, patient, seed=1)[1]
     assert again is not None and other is not None
     assert again.tolist() == stopping.tolist() != other.tolist()
+
+
+def test_groups_stay_whole_and_time_runs_forward_when_stopping() -> None:
+    n = 1000
+    random = np.random.default_rng(0)
+    group, when = random.integers(0, 100, n), random.permutation(n)
+    targets = random.integers(0, 2, n)
+    task: Any = type("Task", (), {"kind": "binary", "outputs": 2})()
+    frame = pl.DataFrame({"x": np.arange(n), "group": group, "when": when})
+    patient = Schedule(patience=1)
+
+    grouped = Table(frame, Roles({"x": "number"}, group="group"))
+    fitting, stopping = learning._stopping_rows(grouped, targets, task, patient, seed=0)
+    assert stopping is not None and len(stopping) > 50
+    assert not set(group[fitting]) & set(group[stopping])
+
+    timed = Table(frame, Roles({"x": "number"}, time="when"))
+    fitting, stopping = learning._stopping_rows(timed, targets, task, patient, seed=0)
+    assert stopping is not None and when[fitting].max() < when[stopping].min()
 
 
 @pytest.mark.parametrize("unit", [1.0, 1e6, 1e-5])

@@ -10,11 +10,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from metier.training.folds import inner_folds
 from metier.training.loop import Outcome, Schedule, Watch, fit
 from metier.training.net import NetModel
 from metier.training.objectives import Supervised
 from metier.training.start import feed_for
-from metier.types import Problem, Run, Task
+from metier.types import Problem, Run, Table, Task
 
 STOPPING_SHARE = 0.15
 FEWEST_STOPPING = 100
@@ -47,7 +48,7 @@ def learn(
     """
     task = problem.task
     targets = task.encode(problem.train)
-    fitting, stopping = _stopping_rows(targets, task, schedule, run.seed)
+    fitting, stopping = _stopping_rows(problem.train, targets, task, schedule, run.seed)
     train = problem.train if stopping is None else problem.train.take(fitting)
     feed = feed_for(model, train, run)
     kept = targets if stopping is None else targets[fitting]
@@ -84,12 +85,16 @@ def learn(
 
 
 def _stopping_rows(
-    targets: NDArray[Any], task: Task, schedule: Schedule, seed: int
+    table: Table, targets: NDArray[Any], task: Task, schedule: Schedule, seed: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64] | None]:
-    """Rows to learn from and rows to stop by; None when they would be too few to tell."""
+    """Rows to learn from and rows to stop by, the last ones or whole groups where the table has a
+    time or a group; None when they would be too few to tell."""
     n = len(targets)
     if schedule.patience <= 0 or n * STOPPING_SHARE < max(FEWEST_STOPPING, 2 * task.outputs):
         return np.arange(n), None
+    if table.roles.time is not None or table.roles.group is not None:
+        found = inner_folds(table, targets, 1, seed, STOPPING_SHARE)
+        return found[0] if found else (np.arange(n), None)
     random = np.random.default_rng((seed, n))
     order = random.permutation(n)
     if task.kind in {"binary", "multiclass"}:
