@@ -188,16 +188,31 @@ def check(
     task: str | None = None,
     progress: Progress | None = None,
 ) -> list[Finding]:
-    """Look for what would spoil a result before any training; nothing is changed or written."""
+    """Look for what would spoil a result before any training; nothing is changed or written.
+
+    Label errors are judged on the features of the default source where it can be had, and on plain
+    counts otherwise.
+    """
+    from metier.threads import settle_threads
+
+    settle_threads()
+    from metier.cache import Cache
     from metier.data.checks import check as look
-    from metier.road.intake import read_data
+    from metier.road.intake import open_sources, read_data
     from metier.road.options import Options
+    from metier.road.pace import features_of
 
     watch = progress or Silent()
     watch.stage("reading the data")
     found = read_data(data, Options(target=target, test=test, task=task))
     watch.stage("checking")
-    return [*found.findings, *look(found.table, found.task, test=found.test)]
+    features = None
+    if found.table.roles.modality != "tabular":
+        with contextlib.suppress(SourceError, MissingExtraError):
+            source, cache = next(iter(open_sources(found.table, ()).values())), Cache()
+            features = functools.partial(features_of, source, cache=cache)
+    findings = look(found.table, found.task, test=found.test, features=features)
+    return [*found.findings, *findings]
 
 
 def rank(
@@ -324,7 +339,8 @@ def strategies() -> list[dict[str, Any]]:
     rows = []
     for name in names("strategies"):
         kind = find("strategies", name)
-        parameters = {f.name: f.default for f in dataclasses.fields(kind)}
+        made = kind()
+        parameters = {f.name: getattr(made, f.name) for f in dataclasses.fields(kind)}
         rows.append(
             {
                 "strategy": name,
@@ -339,7 +355,7 @@ def strategies() -> list[dict[str, Any]]:
 
 
 def _plain(value: Any) -> str:
-    return str(value) if not callable(value) else type(value).__name__
+    return type(value).__name__.lower() if callable(value) else str(value)
 
 
 def run_folder(data: Any, out: str | Path | None, resume: bool) -> Path:

@@ -34,6 +34,9 @@ BUILT_IN: dict[str, dict[str, str]] = {
     },
 }
 
+ONE = {"strategies": "strategy", "tasks": "task"}
+"""What one thing of a room is called."""
+
 
 def names(room: str) -> list[str]:
     """Return the names registered in a room, built-in ones first."""
@@ -49,4 +52,4 @@ def find(room: str, name: str) -> Any:
     for entry in entry_points(group=f"metier.{room}"):
         if entry.name == name:
             return entry.load()
-    raise OptionError(f"unknown {room.rstrip('s')} {name!r}{suggest(name, names(room))}")
+    raise OptionError(f"unknown {ONE[room]} {name!r}{suggest(name, names(room))}")
