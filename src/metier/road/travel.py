@@ -56,7 +56,12 @@ def _walk(
     planned: Plan, folder: Path, options: Options, command: str, progress: Progress, clock: Clock
 ) -> Report:
     data, cache, seed = planned.data, Cache(folder / "cache"), options.seed
-    progress.stage("splitting the data")
+
+    def stage(name: str) -> None:
+        clock.note(force=True)
+        progress.stage(name)
+
+    stage("splitting the data")
     clusters = near_clusters(data.table)
     divided = split(
         data.table,
@@ -69,7 +74,7 @@ def _walk(
     tail = Tail(race, folder, clock, planned.costs, command)
     tail.write_constant()
 
-    progress.stage("looking at the sources and checking the data")
+    stage("looking at the sources and checking the data")
     shown = shown_before(folder / SHOWN, data, planned.sources, seed) or keep_shown(
         folder / SHOWN, show(data, divided, planned.sources, cache, clock, seed)
     )
@@ -82,7 +87,7 @@ def _walk(
     for note in notes:
         progress.warn(note)
 
-    progress.stage("fitting the baselines")
+    stage("fitting the baselines")
     fits = finals(race, data.test, options.refit)
     share = FOR_A_BASELINE if any(not rung.baseline for rung in ladder) else 1.0
     limits = Limits(clock, tail.reserve, fits, options.trials, share)
@@ -91,7 +96,7 @@ def _walk(
         notes.append("the budget was too small for more than a baseline: give a larger --budget")
         progress.warn(notes[-1])
 
-    progress.stage("fitting the chosen recipe and proving it")
+    stage("fitting the chosen recipe and proving it")
     wish = Wish(data.test, options.refit, planned.costs, clock, tail.reserve())
     told = Told(command, settings(options), versions(), findings, notes, options.examples)
     return _deliver(race, climbed, wish, tail, told, data.proof, progress)
