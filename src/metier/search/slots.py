@@ -86,12 +86,16 @@ def longest(candidate: Candidate) -> float:
 
 
 def shared_folds(race: Race) -> tuple[int, ...]:
-    """Return the folds on which candidates meet: all when rows are few or prove out-of-fold."""
+    """Return the folds on which candidates meet: all when rows are few, prove out-of-fold or are
+    cheap to fit, since the noise of one fold would choose among many quick trials."""
     n, k = len(race.table), len(race.split.folds)
-    if n < SMALL or race.proves_out_of_fold:
+    quick = race.table.roles.modality == "tabular" and n <= QUICK
+    if n < SMALL or quick or race.proves_out_of_fold:
         return tuple(range(k))
     return tuple(range(min(k, 2 if n < MEDIUM else 1)))
 
 
 SMALL, MEDIUM = 1000, 3000
 """Rows below which all folds, or two of them, are fitted for every candidate."""
+QUICK = 20_000
+"""Rows of a table up to which a fit takes seconds."""
