@@ -49,9 +49,9 @@ def test_a_fault_keeps_what_was_written(tmp_path: Path, data: Data) -> None:
 def test_a_refused_resume_takes_nothing_away(tmp_path: Path, data: Data) -> None:
     with claimed(tmp_path / "one", data, Options(target="label")):
         pass
-    with pytest.raises(OptionError, match="--seed"):
-        with claimed(tmp_path / "one", data, Options(target="label", seed=7)):
-            pass
+    other = Options(target="label", seed=7)
+    with pytest.raises(OptionError, match="--seed"), claimed(tmp_path / "one", data, other):
+        pass
     assert (tmp_path / "one" / "run.toml").exists()
 
 

@@ -69,11 +69,11 @@ def test_a_short_time_shows_a_sample_and_says_so(
     data: Data, sources: dict[str, Source], tmp_path: Path
 ) -> None:
     one = dict(list(sources.items())[:1])
-    each = {name: 0.1 for name in one}
+    each = {name: 0.06 for name in one}
     clock = Clock(60.0)
     found = pace._with_rows(data, one, each, clock, 0, ())
     assert found.rows is not None
-    assert 180 < len(found.rows) <= 211
+    assert 280 < len(found.rows) <= 350
     assert "of the 600 rows" in found.notes[0]
     pace.keep_shown(tmp_path / "shown.json", found)
     again = pace.shown_before(tmp_path / "shown.json", data, sources, 0)

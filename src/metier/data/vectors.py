@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from metier.data.duplicates import normal_texts
 from metier.data.images import look
+from metier.threads import few_threads
 from metier.types import Table
 
 _WORDS = 20_000
@@ -37,7 +38,8 @@ def _of_texts(table: Table) -> NDArray[np.float32]:
     if counts.shape[1] <= _AXES:
         return np.asarray(counts.todense(), dtype=np.float32)
     axes = TruncatedSVD(_AXES, n_iter=2, random_state=0)
-    return np.asarray(axes.fit_transform(counts), dtype=np.float32)
+    with few_threads(counts.shape[0] * _AXES):
+        return np.asarray(axes.fit_transform(counts), dtype=np.float32)
 
 
 def _of_images(table: Table) -> NDArray[np.float32]:

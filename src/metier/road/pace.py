@@ -34,10 +34,13 @@ over the rows may take."""
 LOADING = 12.0
 """Seconds below which it is not worth the while to load a network."""
 FEWEST_RANKED = 100
-FEWEST_A_LABEL = 5
+FEWEST_SHOWN = 1000
+FEWEST_A_LABEL = 10
+"""Rows, and rows a label, that a network must be shown to be compared with what learns from all;
+half of all rows will do too."""
 FEATURES_FOR_CHECKS = 20_000
 """Rows above which the checks do with counted words and colours."""
-CHECKS = (2.0, 3e-4)
+CHECKS = (3.0, 3e-4)
 """Seconds that the checks take, and more of them for each row: on one slow core."""
 
 
@@ -133,8 +136,8 @@ def _with_rows(
     allowed = int(FOR_LOOKING * clock.left / max(each, 1e-9))
     if allowed >= n:
         return Shown(sources, None, notes, paces)
-    if allowed < FEWEST_A_LABEL * max(len(data.task.labels), 4):
-        told = f"the time is too short to show any of the {n:,} rows to a pretrained network"
+    if allowed < max(FEWEST_SHOWN, FEWEST_A_LABEL * len(data.task.labels)) and allowed < n / 2:
+        told = f"the time is too short to show enough of the {n:,} rows to a pretrained network"
         return Shown({}, None, (*notes, told), paces)
     rows = draw(data.task.encode(data.table), allowed, seed)
     told = (
