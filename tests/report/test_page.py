@@ -200,3 +200,30 @@ def test_a_browser_shows_it_without_errors_or_sideways_scrolling(
     assert found[1] == found[2] == str(width), found[3]
     assert found[3] == "[]"
     assert "CONSOLE" not in done.stderr
+
+
+def test_measures_of_classes_stand_in_one_table() -> None:
+    label = "<b>late</b>"
+    found = tuple(
+        Finding(f"{name}[{label}]", "", 0.5, 0.4, 0.6, n=9, details={"label": label})
+        for name in ("precision", "recall")
+    )
+    whole = Finding("accuracy", "", 0.9, 0.8, 0.95, n=40)
+    report = Report(
+        name="run",
+        created="2026-01-01T00:00:00",
+        verdict="It works.",
+        verdict_level="good",
+        task_kind="multiclass",
+        target="label",
+        labels=(label, "b", "c"),
+        metric="accuracy",
+        source="embedded",
+        strategy="probe",
+        modality="text",
+        command="metier specialize data.csv",
+        proof=(whole, *found),
+    )
+    page = render_page(report)
+    assert page.count("&lt;b&gt;late&lt;/b&gt;") == 1 and "<b>late</b>" not in page
+    assert "By class" in page and "0.400 to 0.600" in page

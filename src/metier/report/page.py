@@ -113,6 +113,29 @@ def _context(report: Report, examples: bool) -> dict[str, Any]:
         "data_findings": sorted(report.data_findings, key=lambda found: _WEIGHT[found.level]),
         "bundle_argument": shlex.quote(report.bundle),
         "python_use": _python_use(report),
+        **_measures(report),
+    }
+
+
+def _measures(report: Report) -> dict[str, Any]:
+    """Split the measures into overall ones and a table with a row for each class."""
+    by_class: dict[str, dict[str, Any]] = {}
+    names: dict[str, None] = {}
+    overall = []
+    for found in report.proof:
+        label = found.details.get("label")
+        if label is None:
+            overall.append(found)
+            continue
+        name = found.name.partition("[")[0]
+        names[name] = None
+        row = by_class.setdefault(str(label), {"n": 0})
+        row[name] = found
+        row["n"] = max(row["n"], found.n or 0)
+    return {
+        "overall": overall,
+        "class_measures": list(names),
+        "by_class": list(by_class.items()),
     }
 
 
