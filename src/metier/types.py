@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 import polars as pl
@@ -272,14 +272,25 @@ class Run:
         before = self.objective
         return replace(self, objective=lambda objective: wrap(before(objective)))
 
+    def in_folder(self, folder: Path | None) -> Run:
+        """Return a run that keeps its checkpoints in another folder."""
+        return replace(self, folder=folder)
+
 
 @runtime_checkable
 class Strategy(Protocol):
-    """Specialist -> Specialist. A frozen dataclass; its fields are its parameters."""
+    """Specialist -> Specialist. A frozen dataclass; its fields are its parameters.
 
-    accepts: ClassVar[tuple[Form, ...]]
-    gives: ClassVar[Form]
-    modalities: ClassVar[tuple[Modality, ...]]
+    `accepts` and `gives` are forms, `modalities` the inputs it is for. A technique has them on its
+    class; a chain finds them from its steps.
+    """
+
+    @property
+    def accepts(self) -> tuple[Form, ...]: ...
+    @property
+    def gives(self) -> Form: ...
+    @property
+    def modalities(self) -> tuple[Modality, ...]: ...
 
     def __call__(self, start: Specialist, problem: Problem, run: Run) -> Specialist: ...
 
