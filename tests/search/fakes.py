@@ -84,7 +84,8 @@ class Guess:
             raise MemoryError
         FAULTS.get(self.fault, FAULTS[""])()
         step = Step("guess", {"right": self.right}, notes={"epochs": np.float32(2.0)})
-        model = Broken() if self.fault == "nan" else Oracle(self.right, "linear", self.size)
+        right = 0.5 if self.fault == "stunted" else self.right
+        model = Broken() if self.fault == "nan" else Oracle(right, "linear", self.size)
         return start.then(model, step)
 
 

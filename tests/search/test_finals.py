@@ -150,3 +150,11 @@ def test_thinning_leaves_what_is_learned_from(tmp_path: Path) -> None:
         np.testing.assert_array_equal(before.train, after.train)
         assert set(after.valid) == set(before.valid) & set(range(500))
     np.testing.assert_array_equal(thinned.proof, race.split.proof)
+
+
+def test_a_last_fit_that_found_no_time_is_not_handed_over(tmp_path: Path) -> None:
+    race = fakes.race(tmp_path, 1200)
+    climb = climbed(race, good=0.8, best={"right": 0.95, "later": "stunted"})
+    final = first(race, climb, wish(clock=Clock(60.0)))
+    assert final.candidate.rung == "good"
+    assert "found no time" in final.notes[0]

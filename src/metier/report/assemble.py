@@ -128,15 +128,20 @@ def _fallback(race: Race, climb: Climb, chosen: Candidate) -> tuple[Finding, ...
     """What is to be said when a baseline won over what was searched."""
     if chosen.state != "baseline":
         return ()
-    others = [c for c in climb.finished() if c.state == "tried"]
+    others = [c for c in climb.candidates if c.folds and c.state in ("tried", "cut")]
     if not others:
         return ()
-    best = max(others, key=lambda c: race.value(c, climb.rows))
-    comparison = compare(race, chosen, best, climb.rows)
+
+    def standing(other: Candidate) -> tuple[int, float]:
+        return len(other.folds), race.value(other, race.selecting_rows(sorted(other.folds)))
+
+    best = max(others, key=standing)
+    rows = race.selecting_rows([k for k in climb.folds if k in best.folds])
+    comparison = compare(race, chosen, best, rows)
     transfer = _transfers(race, best) and not _transfers(race, chosen)
     what = "negative transfer: no pretrained start" if transfer else "nothing that was searched"
     text = (
-        f"{what} did better than {called(chosen.rung)} on the {len(climb.rows):,} rows that chose, "
+        f"{what} did better than {called(chosen.rung)} on the {len(rows):,} rows that chose, "
         "so that is what you get"
     )
     name = "negative_transfer" if transfer else "baseline_chosen"

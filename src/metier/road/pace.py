@@ -35,8 +35,9 @@ LOADING = 12.0
 """Seconds below which it is not worth the while to load a network."""
 FEWEST_RANKED = 100
 FEWEST_SHOWN = 1000
+FEWEST_SHARE = 0.02
 FEWEST_A_LABEL = 10
-"""Rows, and rows a label, that a network must be shown to be compared with what learns from all;
+"""Rows, the share of all, and rows a label, that a network must be shown to be compared with what learns from all;
 half of all rows will do too."""
 FEATURES_FOR_CHECKS = 20_000
 """Rows above which the checks do with counted words and colours."""
@@ -136,7 +137,8 @@ def _with_rows(
     allowed = int(FOR_LOOKING * clock.left / max(each, 1e-9))
     if allowed >= n:
         return Shown(sources, None, notes, paces)
-    if allowed < max(FEWEST_SHOWN, FEWEST_A_LABEL * len(data.task.labels)) and allowed < n / 2:
+    fewest = max(FEWEST_SHOWN, FEWEST_SHARE * n, FEWEST_A_LABEL * len(data.task.labels))
+    if allowed < min(fewest, n / 2):
         told = f"the time is too short to show enough of the {n:,} rows to a pretrained network"
         return Shown({}, None, (*notes, told), paces)
     rows = draw(data.task.encode(data.table), allowed, seed)

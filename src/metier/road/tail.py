@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from metier.cache import fingerprint, write_aside
 from metier.deploy.bundle import write_bundle
 from metier.errors import BundleError, ParityError
 from metier.evidence.cost import measure_cost
+from metier.evidence.metrics import scorecard
 from metier.report.assemble import About, assemble
 from metier.report.card import render_card
 from metier.report.content import Report, from_json, to_json
@@ -24,7 +24,7 @@ from metier.runtime.postprocess import Decision
 from metier.search.choice import Climb
 from metier.search.climb import CONSTANT
 from metier.search.clock import Clock
-from metier.search.finals import Final, decide, frozen_recipe
+from metier.search.finals import Final, decide
 from metier.search.ladder import NOTHING
 from metier.search.race import Race
 from metier.search.recipe import Recipe
@@ -67,11 +67,20 @@ class Reserve:
         """Whether it was measured, in this sitting or an earlier one."""
         return self._path.exists()
 
-    def measure(self, write: Callable[[], object]) -> None:
-        """Do what the end will do, and keep as much time free for it."""
-        before = self._clock.used
+    def measure(
+        self, write: Callable[[], object], judge: Callable[[], object], more: float
+    ) -> None:
+        """Do what the end will do, and keep as much time free for it.
+
+        `judge` works out the metrics of a few rows, where the end will do so for `more` times as
+        many.
+        """
+        started = self._clock.used
         write()
-        self._seconds = SPARE * (self._clock.used - before) + REPORT_SECONDS
+        written = self._clock.used
+        judge()
+        judged = self._clock.used
+        self._seconds = SPARE * (written - started + more * (judged - written)) + REPORT_SECONDS
         write_aside(self._path, json.dumps({"seconds": self._seconds}).encode())
 
 
@@ -88,7 +97,7 @@ class Told:
 
 
 class Tail:
-    """Writes bundles and the report of one run into its folder."""
+    """Writes bundles and the report of one run into its folder; `proof` counts its proof rows."""
 
     def __init__(
         self,
@@ -97,9 +106,10 @@ class Tail:
         clock: Clock,
         costs: tuple[tuple[float, ...], ...],
         command: str,
+        proof: int,
     ) -> None:
         self.race, self.folder, self.clock, self.costs = race, folder, clock, costs
-        self.command = command
+        self.command, self.proof = command, proof
         self.reserve = Reserve(clock, folder)
 
     @property
@@ -119,34 +129,21 @@ class Tail:
     def write_first(self, best: Candidate, largest: Candidate) -> str | None:
         """Write the bundle of the best cheap candidate, and find out how long an end takes.
 
-        The time is taken with the largest one, whose bundle stays when it is the best. Returns
-        what went wrong, if anything did.
+        Both are taken as their folds fitted them, which costs no time. How long the end takes is
+        measured with the largest one. Returns what went wrong, if anything did.
         """
+        fitted, self.race.fitted = self.race.fitted or {}, None
         enough = self.clock.budget is None or self.clock.left > 2 * self.reserve()
         if self.reserve.known or not enough:
             return None
         try:
-            self._try_early(largest, self._rehearse)
-            if best is not largest:
-                self._try_early(best, self._write_early)
+            if largest.name in fitted:
+                self._rehearse(fitted[largest.name], decide(self.race, largest, self.costs))
+            if best is not largest and best.name in fitted:
+                self._write_early(fitted[best.name], decide(self.race, best, self.costs))
         except (ParityError, BundleError) as error:
             return f"a first bundle could not be written: {error}"
         return None
-
-    def _try_early(
-        self, candidate: Candidate, write: Callable[[Specialist, Decision], None]
-    ) -> None:
-        """Fit a candidate on all rows but the held-out ones, and write it, if both work out."""
-        fit = partial(
-            self.race.fit,
-            frozen_recipe(candidate),
-            self.race.free,
-            name=f"{candidate.name}/first",
-            deadline=self.clock.deadline(self.clock.left - self.reserve()),
-        )
-        made = self.race.attempt(replace(candidate), fit)
-        if made is not None:
-            write(made, decide(self.race, candidate, self.costs))
 
     def deliver(self, climb: Climb, final: Final, told: Told, looks: int) -> Report:
         """Write the bundle with its card, measure what it costs, and write the page.
@@ -205,12 +202,18 @@ class Tail:
     def _rehearse(self, made: Specialist, decision: Decision) -> None:
         """Do all that the end does but the page, and take the time."""
 
-        def end() -> None:
+        some = self._sample()
+        scores, targets = made.scores(some, self.race.cache), self.race.task.encode(some)
+
+        def write() -> None:
             self._write_early(made, decision)
             if self.clock.budget is not None:
                 self._cost(made, 0.0)
 
-        self.reserve.measure(end)
+        def judge() -> None:
+            scorecard(self.race.task, targets, scores, decision)
+
+        self.reserve.measure(write, judge, max(self.proof / len(some), 1.0))
 
     def _cost(self, made: Specialist, training_seconds: float) -> list[Finding]:
         return measure_cost(

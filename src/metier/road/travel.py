@@ -8,7 +8,7 @@ from typing import Any
 
 from metier.cache import Cache
 from metier.data.duplicates import near_clusters
-from metier.data.splits import split
+from metier.data.splits import PROVE, split
 from metier.errors import BundleError, DataError, ParityError
 from metier.report.content import Report
 from metier.road.asked import check_same, claimed, settings, versions
@@ -71,7 +71,8 @@ def _walk(
         clusters=clusters,
     )
     race = Race(data.table, data.task, divided, planned.sources, folder, cache, seed)
-    tail = Tail(race, folder, clock, planned.costs, command)
+    proof = int((divided.purpose == PROVE).sum()) if data.test is None else len(data.test)
+    tail = Tail(race, folder, clock, planned.costs, command, proof)
     tail.write_constant()
 
     stage("looking at the sources and checking the data")

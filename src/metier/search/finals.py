@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 
 from metier.errors import DataError
 from metier.evidence.calibration import fit_temperature
-from metier.evidence.metrics import measure
+from metier.evidence.metrics import interval, measure
 from metier.evidence.thresholds import fit_thresholds
 from metier.runtime.postprocess import Decision
 from metier.search.choice import Climb, ranked
@@ -21,10 +22,13 @@ from metier.search.race import Race
 from metier.search.recipe import Recipe, settle
 from metier.search.records import Candidate
 from metier.search.sampling import score_until
+from metier.search.slots import growth, longest
 from metier.types import Floats, Rows, Specialist, Table
 
 ON_TRAIN = 512
 """Rows by which it is told how well a specialist knows what it learned from."""
+AGAIN = 1.3
+"""How many times the time of the proven fit is kept for the one on all rows."""
 Where = Literal["test", "held-out", "out-of-fold"]
 
 
@@ -122,7 +126,7 @@ def finish(race: Race, climb: Climb, wish: Wish) -> Iterator[Final]:
     DataError when none is left.
     """
     notes: list[str] = []
-    for candidate in _in_turn(race, climb, wish.clock):
+    for candidate in _in_turn(race, climb, wish):
         ending = _Ending(race, climb, candidate, wish)
         final = ending.run(tuple(notes))
         if final is not None:
@@ -131,15 +135,13 @@ def finish(race: Race, climb: Climb, wish: Wish) -> Iterator[Final]:
     raise DataError(f"no candidate could be fitted to the end ({'; '.join(notes)})")
 
 
-def _in_turn(race: Race, climb: Climb, clock: Clock) -> Iterator[Candidate]:
-    """The chosen candidate, then the others, best first; under a clock only those that are quicker
-    than the one before, or cost nothing."""
+def _in_turn(race: Race, climb: Climb, wish: Wish) -> Iterator[Candidate]:
+    """The chosen candidate, then the others, best first, for which there is time by then."""
     yield climb.chosen
-    seconds = climb.chosen.seconds
+    fits = finals(race, wish.test, wish.refit) * growth(race, climb.folds)
     for other in ranked(race, climb.candidates, climb.rows, climb.folds):
-        quick = clock.budget is None or other.seconds < seconds
-        if other is not climb.chosen and (quick or other.recipe.strategy in CONSTANT):
-            seconds = min(seconds, other.seconds)
+        fitting = fits * longest(other) < wish.clock.left - wish.reserve
+        if other is not climb.chosen and (fitting or other.recipe.strategy in CONSTANT):
             yield other
 
 
@@ -166,14 +168,19 @@ class _Ending:
     def _on_held_rows(self) -> Final | None:
         """Prove on the held-out share, then learn from it too, if that is wished for."""
         again = self.wish.refit == "all"
-        free = self.race.free
+        free, began = self.race.free, time.monotonic()
         made = self._fit(self.chosen, self.recipe, free, "proof", self._share(2 if again else 1))
         if made is None:
             return None
+        fitted = time.monotonic()
         proof = self._on(self.race.table, made, self.race.held, free, fits_to_come=int(again))
         if not again:
             return self._final(made, proof, free, refitted=False)
-        full = self._fit(self.chosen, self.recipe, None, "final", self._share(1))
+        full = None
+        if self._has_time_for(AGAIN * (fitted - began)):
+            full = self._fit(self.chosen, self.recipe, None, "final", self._share(1))
+        else:
+            self.reason = "there was no time"
         if full is None:
             self.notes.append(
                 f"the bundle holds the specialist that was measured: learning from the held-out "
@@ -193,15 +200,22 @@ class _Ending:
 
     def _on_train(self, made: Specialist, learned: Rows | None) -> float | None:
         """The deciding metric on some rows that the specialist learned from."""
+        race, some = self.race, self._some_of(learned)
+        if self.wish.clock.left < self.wish.reserve:
+            return None
+        scores = race.scores_of(made, some)
+        found = measure(race.metric, race.targets[some], scores, race.plain)
+        return found if np.isfinite(found) else None
+
+    def _some_of(self, learned: Rows | None) -> Rows:
+        """Some rows of those that the specialist learned from."""
         race = self.race
         rows = np.arange(len(race.table)) if learned is None else learned
         rows = race.rows_for(self.recipe, rows)
-        some = np.sort(np.random.default_rng(race.seed).permutation(rows)[:ON_TRAIN])
-        if self.wish.clock.left < self.wish.reserve:
-            return None
-        scores = made.scores(race.table.take(some), race.cache)
-        found = measure(race.metric, race.targets[some], scores, race.plain)
-        return found if np.isfinite(found) else None
+        return np.sort(np.random.default_rng(race.seed).permutation(rows)[:ON_TRAIN])
+
+    def _has_time_for(self, seconds: float) -> bool:
+        return self.wish.clock.left - self.wish.reserve >= seconds
 
     def _share(self, fits: int) -> float | None:
         """The instant by which the next of so many fits must have ended."""
@@ -224,7 +238,23 @@ class _Ending:
         )
         if made is None:
             self.reason = f"its last fit did not end well: {tried.note}"
+        elif deadline is not None and candidate is self.chosen and self._is_stunted(made, rows):
+            self.reason = "its last fit found no time to learn what it had learned on the folds"
+            return None
         return made
+
+    def _is_stunted(self, made: Specialist, learned: Rows | None) -> bool:
+        """Whether it does worse on rows that it has just seen than before on rows left out.
+
+        A strategy that ends with what it has when its time is over may end with next to nothing.
+        """
+        race, rows = self.race, self.climb.rows
+        some = self._some_of(learned)
+        seen = race.scores_of(made, some)
+        now = interval(race.metric, race.targets[some], seen, race.plain, seed=race.seed)
+        before = race.sign * race.value(self.chosen, rows)
+        best = now.high if race.sign > 0 else now.low
+        return best is not None and race.sign * best < race.sign * before
 
     def _on(
         self,

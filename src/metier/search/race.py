@@ -84,6 +84,8 @@ class Race:
         self.table, self.task, self.split = table, task, split
         self.sources, self.cache, self.seed, self.device = sources, cache, seed, device
         self.looked: Rows | None = None
+        self.fitted: dict[str, Specialist] | None = {}
+        """What the last fold's fit of each candidate gave, by name; None when nobody needs it."""
         self.records = Records(folder / "trials")
         self.targets: NDArray[Any] = task.encode(table)
         self.plain = Decision(task.kind, task.labels)
@@ -195,6 +197,8 @@ class Race:
             candidate.state, candidate.note = "failed", "its scores are not all numbers"
             return None
         ended = time.monotonic()
+        if self.fitted is not None:
+            self.fitted[candidate.name] = made
         result = FoldResult(
             scored[0],
             seconds=ended - began,
@@ -222,6 +226,10 @@ class Race:
         for k, result in candidate.folds.items():
             whole[self.split.folds[k].valid] = result.scores
         return whole[rows]
+
+    def scores_of(self, made: Specialist, rows: Rows) -> Floats:
+        """Scores that a specialist gives to rows of the table."""
+        return made.scores(self.table.take(rows), self.cache)
 
     def value(self, candidate: Candidate, rows: Rows) -> float:
         """The deciding metric on some rows, turned so that higher is better."""
