@@ -37,8 +37,8 @@ FEWEST_RANKED = 100
 FEWEST_SHOWN = 1000
 FEWEST_SHARE = 0.02
 FEWEST_A_LABEL = 10
-"""Rows, the share of all, and rows a label, that a network must be shown to be compared with what learns from all;
-half of all rows will do too."""
+"""Rows, the share of all, and rows a label that a network must be shown to be compared with what
+learns from all rows; half of them will do too."""
 FEATURES_FOR_CHECKS = 20_000
 """Rows above which the checks do with counted words and colours."""
 CHECKS = (3.0, 3e-4)

@@ -1,0 +1,85 @@
+"""From what a run found to what is told of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from metier.report.assemble import About, assemble
+from metier.report.content import Report, from_json, to_json
+from metier.search.choice import choose
+from metier.search.clock import Clock
+from metier.search.finals import Wish, finish
+from metier.search.recipe import Recipe
+from metier.search.records import Candidate
+from tests.search import fakes
+from tests.search.conftest import guess
+
+__all__ = ["guess"]
+
+
+def report(folder: Path, n: int = 400, **rights: float) -> Report:
+    """The report of a race between guesses; `base` is a baseline that starts from nothing."""
+    race = fakes.race(folder, n)
+    candidates = []
+    for name, right in rights.items():
+        state = "baseline" if name in ("majority", "classical") else "tried"
+        recipe = Recipe("guess", "none", {"right": right})
+        candidate = Candidate(f"{name}-0", name, recipe, state)  # type: ignore[arg-type]
+        for fold in range(len(race.split.folds)):
+            race.run_fold(candidate, fold)
+        candidates.append(candidate)
+    climb = choose(race, candidates, tuple(range(len(race.split.folds))))
+    final = next(iter(finish(race, climb, Wish(None, "all", (), Clock(None), 0.0))))
+    about = About("run", "metier specialize", {}, {}, (), (), "run/specialist", notes=("a note",))
+    return assemble(race, climb, final, about)
+
+
+def test_the_report_says_what_won_and_over_what(tmp_path: Path) -> None:
+    found = report(tmp_path, majority=0.5, good=0.9)
+    assert found.chosen is not None
+    assert found.chosen.name == "good-0"
+    assert [each.name for each in found.baselines] == ["majority"]
+    assert found.headline is not None
+    assert "points more than always answering the most frequent class" in found.verdict
+    assert found.verdict_level == "good"
+    assert "out-of-fold" in found.proof_on
+    assert "refitted on all rows" in found.proof_on
+    assert {each.name for each in found.comparisons} >= {"majority", "overfitting", "runner_up"}
+    assert 0 < len(found.mistakes) <= 12
+    assert found.confusion is not None
+    assert from_json(to_json(found)) == found
+
+
+def test_ties_are_marked(tmp_path: Path) -> None:
+    found = report(tmp_path, majority=0.5, good=0.85, other=0.84)
+    assert {e.name for e in found.leaderboard if e.tied} == {"other-0"}
+    runner_up = next(each for each in found.comparisons if each.name == "runner_up")
+    assert "ot distinguishable from the runner-up (other-0)" in runner_up.verdict
+
+
+def test_a_baseline_that_wins_is_what_the_user_gets_and_is_told(tmp_path: Path) -> None:
+    found = report(tmp_path, majority=0.5, classical=0.9, probe=0.6)
+    assert found.chosen is not None
+    assert found.chosen.name == "classical-0"
+    assert "so that is what you get" in found.verdict
+    assert found.verdict_level == "neutral"
+    assert {each.name for each in found.baselines} == {"majority", "classical"}
+
+
+def test_mistakes_are_rows_of_the_file_and_not_of_the_proof(tmp_path: Path) -> None:
+    found = report(tmp_path, 1200, majority=0.5, good=0.8)
+    held = {int(row) for row in fakes.race(tmp_path, 1200).held}
+    assert not held & {mistake.row for mistake in found.mistakes}
+    assert found.rows["testing (held out, then learned from)"] == len(held)
+
+
+@pytest.mark.parametrize("n", [400, 1200])
+def test_the_leaderboard_is_measured_on_rows_that_prove_nothing(tmp_path: Path, n: int) -> None:
+    found = report(tmp_path, n, majority=0.5, good=0.8)
+    sizes = {entry.n for entry in found.leaderboard}
+    assert len(sizes) == 1
+    proof = found.headline
+    assert proof is not None and proof.n is not None
+    assert sizes.pop() + proof.n <= n

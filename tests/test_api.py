@@ -1,0 +1,66 @@
+"""The functions behind the commands, apart from whole runs (see tests/road)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from metier import api
+from metier.errors import DataError, OptionError
+from metier.road.options import Options
+from metier.types import Finding
+
+
+def test_run_folders_are_named_after_the_data(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert api.run_folder("a/tickets.csv", None, resume=False) == Path("runs/tickets")
+    assert api.run_folder("a/tickets/train.csv", None, resume=False) == Path("runs/tickets")
+    assert api.run_folder(pl.DataFrame(), None, resume=False) == Path("runs/run")
+    Path("runs/tickets").mkdir(parents=True)
+    assert api.run_folder("a/tickets.csv", None, resume=False) == Path("runs/tickets-2")
+    assert api.run_folder("a/tickets.csv", None, resume=True) == Path("runs/tickets")
+
+
+def test_the_command_is_told_as_one_could_type_it() -> None:
+    options = Options(
+        target=("a", "b c"), test=pl.DataFrame({"x": [1]}), trials=3, examples=False, sources=("s",)
+    )
+    told = api.command_of(Path("d.csv"), options)
+    assert told.startswith("metier specialize d.csv --target a --target 'b c' --test TEST")
+    assert told.endswith("--trials 3 --source s --no-examples") or "--source s" in told
+    assert "--budget" not in told
+    assert api.command_of("d.csv", Options()) == "metier specialize d.csv"
+
+
+def test_strategies_and_sources_are_listed() -> None:
+    found = {row["strategy"]: row for row in api.strategies()}
+    assert {"probe", "boost", "classical"} <= found.keys()
+    assert all(row["about"] and row["gives"] for row in found.values())
+    rows = api.sources()
+    assert {row["modality"] for row in rows} == {"text", "image", "tabular"}
+    assert next(r for r in rows if r["source"] == "lightgbm")["state"] == "ready"
+
+
+def test_check_finds_and_writes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    frame = pl.DataFrame(
+        {"text": ["same words here"] * 4 + ["others"] * 4, "label": ["a", "b"] * 4}
+    )
+    found = api.check(frame, target="label")
+    assert all(isinstance(each, Finding) for each in found)
+    assert any("duplicate" in each.name for each in found)
+    assert not any(tmp_path.iterdir())
+
+
+def test_tables_have_no_sources_to_rank() -> None:
+    with pytest.raises(DataError, match="tables"):
+        api.rank(pl.DataFrame({"x": range(20), "label": ["a", "b"] * 10}), target="label")
+
+
+def test_predictions_go_where_they_can_be_written(tmp_path: Path) -> None:
+    with pytest.raises(OptionError, match="csv or"):
+        api.predict(tmp_path, "rows.csv", out=tmp_path / "answers.txt")
