@@ -32,6 +32,9 @@ from metier.search.records import Candidate
 from metier.types import Finding, Specialist, Table
 
 PARITY_ROWS = 256
+"""Rows on which a bundle is compared with its model, given at least as much time as this:"""
+PARITY_SECONDS = 300.0
+FEWEST_PARITY_ROWS = 32
 COST_ROWS = 32
 BEFORE = 8.0
 """Seconds kept for the end before it is known how long it takes on this machine."""
@@ -224,8 +227,11 @@ class Tail:
             seconds=COST_SECONDS if self.clock.left > SHORT else 0.1,
         )
 
-    def _sample(self, most: int = PARITY_ROWS) -> Table:
+    def _sample(self, most: int | None = None) -> Table:
         """Rows for parity and the ranges of columns: spread over all that were given."""
+        if most is None:
+            share = min((self.clock.budget or PARITY_SECONDS) / PARITY_SECONDS, 1.0)
+            most = max(int(share * PARITY_ROWS), FEWEST_PARITY_ROWS)
         rows = np.linspace(0, len(self.race.table) - 1, min(most, len(self.race.table)))
         return self.race.table.take(np.unique(rows.astype(int)))
 
