@@ -214,7 +214,7 @@ def test_texts(tmp_path: Path, bert: str, kind: str) -> None:
 def test_texts_beside_numbers(tmp_path: Path, bert: str) -> None:
     frame = tiny.labelled_texts(120, "binary").frame
     frame = frame.with_columns(length=pl.col("text").str.len_chars(), day=pl.lit("2024-01-02"))
-    result = specialize(frame, target="target", trials=2, sources=[bert], out=tmp_path / "run")
+    result = specialize(frame, target="target", trials=3, sources=[bert], out=tmp_path / "run")
     check_result(result)
     assert "fuse" in {entry.strategy for entry in result.report.leaderboard}
 
