@@ -26,6 +26,7 @@ from metier.search.race import Race
 from metier.search.records import Candidate
 from metier.search.samplers import Studies
 from metier.search.slots import FOR_A_BASELINE, Limits
+from metier.types import Table
 
 SHOWN = "shown.json"
 
@@ -70,7 +71,8 @@ def _walk(
         seed=seed,
         clusters=clusters,
     )
-    race = Race(data.table, data.task, divided, planned.sources, folder, cache, seed)
+    device = _device(data.table)
+    race = Race(data.table, data.task, divided, planned.sources, folder, cache, seed, device)
     proof = int((divided.purpose == PROVE).sum()) if data.test is None else len(data.test)
     tail = Tail(race, folder, clock, planned.costs, command, proof)
     tail.write_constant()
@@ -156,3 +158,12 @@ def _only_baselines(ladder: Sequence[Rung], climbed: Climb) -> bool:
     """Whether there was something above the baselines to try, and no time to try it."""
     above = {rung.name for rung in ladder if not rung.baseline}
     return bool(above) and not any(c.rung in above for c in climbed.candidates)
+
+
+def _device(table: Table) -> str:
+    """Where networks learn; tables need none, and torch is not loaded to find out."""
+    if table.roles.modality == "tabular":
+        return "cpu"
+    from metier.training.device import best_device
+
+    return best_device()

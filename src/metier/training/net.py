@@ -106,7 +106,7 @@ class NetModel:
     def graph(self) -> onnx.ModelProto:
         from metier.deploy.onnx import export_net
 
-        return export_net(self.net, self.preprocess)
+        return export_net(self.net.to("cpu"), self.preprocess)
 
     def save(self, folder: Path) -> None:
         """Write the encoder as `transformers` reads it, and the head beside it."""
