@@ -260,3 +260,12 @@ class Picture:
 
     def save(self, folder: Path) -> None:
         (folder / "empty.json").write_text("{}")
+
+
+def test_ranges_are_those_of_all_rows(tmp_path: Path):
+    write_bundle(
+        specialist(), tmp_path / "specialist", decision=DECISION, sample=SAMPLE.take([1, 2]),
+        table=SAMPLE, card="", facts={},
+    )  # fmt: skip
+    found = {c.name: (c.low, c.high) for c in metier.load(tmp_path).manifest.columns}
+    assert found["size"] == (1, 5)

@@ -41,6 +41,7 @@ def write_bundle(
     sample: Table,
     card: str,
     facts: Mapping[str, Any],
+    table: Table | None = None,
 ) -> str:
     """Write a specialist to `folder` and its weights to `weights/` beside it; return the digest.
 
@@ -51,10 +52,10 @@ def write_bundle(
         specialist: what to write; it has learned something.
         folder: the `specialist/` of a run.
         decision: from scores to answers.
-        sample: rows (validation) for the parity certificate and the ranges of the columns; none of
-            them is stored.
+        sample: rows (validation) for the parity certificate; none of them is stored.
         card: the text of the model card.
         facts: JSON that goes into the manifest as it is.
+        table: all rows learned from, for the ranges of the columns; the sample when None.
 
     Raises:
         ParityError: when the graph does not predict what the model predicts; nothing is written.
@@ -75,7 +76,7 @@ def write_bundle(
             _write(stage / name, content)
         manifest = Manifest(
             decision=decision,
-            columns=_columns(sample),
+            columns=_columns(sample if table is None else table),
             preprocess=model.preprocess.spec(),
             source=_source(specialist),
             lineage=tuple(_plain(step) for step in specialist.lineage),
@@ -122,10 +123,10 @@ def _compare(specialist: Specialist, stage: Path, sample: Table, decision: Decis
     return certify(np.asarray(model), found.scores[readable], decision)
 
 
-def _columns(sample: Table) -> tuple[InputColumn, ...]:
+def _columns(table: Table) -> tuple[InputColumn, ...]:
     found = []
-    for name, kind in sample.roles.inputs.items():
-        low, high = _range(sample.frame[name]) if kind in ("number", "date") else (None, None)
+    for name, kind in table.roles.inputs.items():
+        low, high = _range(table.frame[name]) if kind in ("number", "date") else (None, None)
         found.append(InputColumn(name, kind, low, high))
     return tuple(found)
 

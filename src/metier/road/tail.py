@@ -185,6 +185,7 @@ class Tail:
             self.bundle,
             decision=final.decision,
             sample=self._sample(),
+            table=self.race.table,
             card=render_card(report, snippet=plain_snippet(manifest)),
             facts={
                 "metric": self.race.metric,
