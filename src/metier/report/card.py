@@ -156,7 +156,7 @@ def _results(report: Report) -> str:
             for found in report.proof
         ),
     )
-    looks = f"The test rows were looked at {wording.times(report.looks)}." if report.looks else ""
+    looks = f"These rows were looked at {wording.times(report.looks)}." if report.looks else ""
     parts = ["## Results", f"{_text(report.proof_on)} {looks}".strip(), table]
     if report.comparisons:
         parts.append("\n".join(f"- {_claim(found)}" for found in report.comparisons))

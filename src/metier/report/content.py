@@ -121,7 +121,7 @@ class Report:
         proof: every metric with its interval, on the rows that `proof_on` names.
         proof_on: one sentence: which rows, and whether the recipe was refitted afterwards.
         baselines: the deciding metric of each baseline on the same rows, by registered name.
-        looks: how many times the test rows were looked at.
+        looks: how many times the rows of the proof were looked at.
         digest: what ``metier load --expect`` takes.
         higher_is_better: the direction of `metric`.
         bundle: the folder of the specialist, as the user would type it.
