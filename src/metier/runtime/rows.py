@@ -28,8 +28,9 @@ def to_rows(given: Any, wanted: Sequence[InputColumn]) -> Rows:
     """Find the wanted columns in what was given; extra columns are ignored, missing ones empty.
 
     Args:
-        given: a list of texts or image paths (for a bundle with one input column), a list of
-            dicts, a mapping of columns, or a data frame (pandas, polars, pyarrow, datasets).
+        given: a list of texts or image paths (for a bundle with one such column; the others are
+            then missing), a list of dicts, a mapping of columns, or a data frame (pandas, polars,
+            pyarrow, datasets).
         wanted: the input columns of the bundle.
 
     Raises:
@@ -91,10 +92,14 @@ def _from_dicts(rows: list[Any], wanted: Sequence[InputColumn]) -> Rows:
 
 
 def _from_values(rows: list[Any], wanted: Sequence[InputColumn]) -> Rows:
-    if len(wanted) != 1:
+    """Plain values are texts or paths of images: they belong to the one column of that kind."""
+    meant = [column for column in wanted if column.kind in ("text", "image")]
+    if len(wanted) == 1:
+        meant = list(wanted)
+    if len(meant) != 1:
         names = ", ".join(repr(column.name) for column in wanted)
         raise DataError(f"this bundle reads the columns {names}: give dicts or a data frame")
-    return Rows({wanted[0].name: [_cell(row) for row in rows]}, len(rows))
+    return _with_absent({meant[0].name: [_cell(row) for row in rows]}, len(rows), wanted)
 
 
 def _with_absent(columns: dict[str, list[Any]], count: int, wanted: Sequence[InputColumn]) -> Rows:
