@@ -61,6 +61,7 @@ class Constant:
         return {"values": self.values}
 
     def graph(self) -> onnx.ModelProto:
+        """Return the layer as an ONNX graph with the output `scores`."""
         nodes = [
             helper.make_node("Shape", [self.name], ["rows"], start=0, end=1),
             helper.make_node("Concat", ["rows", "outputs"], ["shape"], axis=0),
@@ -101,6 +102,7 @@ class Dense:
         return {"weights": self.weights, "bias": self.bias}
 
     def graph(self) -> onnx.ModelProto:
+        """Return the layer as an ONNX graph with the output `scores`."""
         nodes = [
             helper.make_node("Clip", [self.name, "low", "high"], ["kept"]),
             helper.make_node("MatMul", ["kept", "weights"], ["sums"]),
@@ -140,6 +142,7 @@ class Terms:
         return {"table": self.table, "bias": self.bias}
 
     def graph(self) -> onnx.ModelProto:
+        """Return the layer as an ONNX graph with the output `scores`."""
         nodes = [
             helper.make_node("Gather", ["table", "terms"], ["chosen"], axis=0),
             helper.make_node("Unsqueeze", ["weights", "middle"], ["row"]),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import onnx
@@ -58,7 +58,7 @@ def _samples(preprocess: Preprocess) -> list[Example]:
         height, width = preprocess.size
         return [(np.zeros((3, height, width), dtype=np.float32),)] * 2
     texts = ["one two three four five six", "one"]
-    columns: Any = getattr(preprocess, "columns")  # noqa: B009
+    columns = cast("Any", preprocess).columns
     encoded = preprocess.encode({name: texts for name in columns})
     return [example for example in encoded.examples if example is not None]
 
