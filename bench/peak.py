@@ -36,17 +36,24 @@ class Encoder:
         return TRAINING * 2.0 * forward * (self.blocks if blocks is None else blocks)
 
 
-def matmul_peak(threads: int, seconds: float = 1.5) -> float:
-    """Return the best measured rate of fp32 matrix products, in operations a second."""
+def matmul_rate(threads: int, seconds: float = 1.0) -> float:
+    """Return the sustained rate of fp32 matrix products right now, in operations a second: that of
+    the size which does best.
+
+    The clock of a shared machine wanders by a quarter within minutes, so a rate is only good for
+    what is measured next to it.
+    """
     import torch
 
     torch.set_num_threads(threads)
     best = 0.0
     for size in SIZES:
         a, b, out = torch.randn(size, size), torch.randn(size, size), torch.empty(size, size)
-        ends = time.perf_counter() + seconds / len(SIZES)
-        while time.perf_counter() < ends:
-            began = time.perf_counter()
+        torch.mm(a, b, out=out)
+        began = time.perf_counter()
+        products = 0
+        while time.perf_counter() - began < seconds / len(SIZES):
             torch.mm(a, b, out=out)
-            best = max(best, 2.0 * size**3 / (time.perf_counter() - began))
+            products += 1
+        best = max(best, products * 2.0 * size**3 / (time.perf_counter() - began))
     return best

@@ -10,7 +10,12 @@ from bench import budget, records, resume, speed, weight
 from bench.markdown import seconds_text, table
 from bench.records import Record
 
-PART_NAMES = {"all": "all blocks", "top": "top third of the blocks", "head": "head only"}
+PART_NAMES = {
+    "all": "all blocks",
+    "all-64": "all blocks, batches of 64",
+    "top": "top third of the blocks",
+    "head": "head only",
+}
 
 
 def speeds(folder: Path) -> list[str]:
@@ -29,17 +34,16 @@ def speeds(folder: Path) -> list[str]:
         ]
         heads = ["what learns", "loop", "examples/s", "tokens/s", "of peak"]
         heads += ["x Trainer, all blocks", "x Trainer, same blocks"]
-        peak = max(r["peak_gflops"] for r in own)
+        peak = median(r["peak_gflops"] for r in own)
         name, rows_used, threads = setting
-        head = f"{name}, {rows_used} rows, threads: {threads}; fp32 matrix products at best "
+        head = f"{name}, {rows_used} rows, threads: {threads}; large fp32 matrix products at "
         parts += [f"{head}{peak:.0f} GFLOP/s.", table(heads, rows)]
     return parts
 
 
 def _speed_row(own: Sequence[Record], part: str, method: str) -> list[str]:
     chosen = _chosen(own, method, part)
-    peak = max(r["peak_gflops"] for r in own)
-    share = median(r["gflops"] for r in chosen) / peak
+    share = median(r["share_of_peak"] for r in chosen)
     tokens = median(r["tokens_per_second"] for r in chosen)
     return [
         PART_NAMES[part],
@@ -48,7 +52,7 @@ def _speed_row(own: Sequence[Record], part: str, method: str) -> list[str]:
         "" if part == "head" else f"{tokens:.0f}",
         "" if part == "head" else f"{share:.0%}",
         _ratio(chosen, _chosen(own, "trainer", "all")),
-        "" if method == "trainer" else _ratio(chosen, _chosen(own, "trainer", part)),
+        "" if method == "trainer" else _ratio(chosen, _chosen(own, "trainer", part.partition("-")[0])),
     ]
 
 

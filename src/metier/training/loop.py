@@ -25,6 +25,7 @@ from metier.cache import fingerprint
 from metier.errors import Pruned
 from metier.training.batches import shuffled
 from metier.training.checkpoint import Checkpoint, restore, save
+from metier.training.dropout import quick_dropout
 from metier.training.feed import Feed
 from metier.training.net import Net, score
 from metier.training.objectives import Batch, Objective
@@ -115,7 +116,7 @@ def fit(
         watch.feed.prepare(boundary)
     net.train_above(lowest)
     read = [feed, *([] if watch is None else [watch.feed]), *objective.feeds]
-    with compacted(net, read):
+    with compacted(net, read), quick_dropout(net):
         session = _Session(net, feed, targets, objective, schedule, run, watch, lowest, boundary)
         try:
             return session.run_to_end()
