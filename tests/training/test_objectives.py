@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -43,10 +43,10 @@ class Perturbed:
         if hidden is None:
             hidden = net.backbone.activations(batch.inputs, 1)
         clean = hidden.detach().requires_grad_(True)
-        loss = self.inner(net, Batch(batch.inputs, clean, 1, batch.targets))
+        loss = self.inner(net, replace(batch, hidden=clean, at=1))
         (gradient,) = torch.autograd.grad(loss, clean)
         step = self.size * torch.nn.functional.normalize(gradient, dim=-1)
-        return self.inner(net, Batch(batch.inputs, hidden + step, 1, batch.targets))
+        return self.inner(net, replace(batch, hidden=hidden + step, at=1))
 
 
 @dataclass
@@ -65,11 +65,11 @@ class Fgsm:
     def __call__(self, net: Net, batch: Batch) -> Tensor:
         pixels = batch.inputs["pixel_values"].clone().requires_grad_(True)
         self.seen.append(tuple(pixels.stride()))
-        loss = self.inner(net, Batch({"pixel_values": pixels}, None, 0, batch.targets))
+        loss = self.inner(net, replace(batch, inputs={"pixel_values": pixels}))
         (gradient,) = torch.autograd.grad(loss, pixels)
         assert gradient.abs().max() > 0
         moved = (pixels + self.size * gradient.sign()).detach()
-        return self.inner(net, Batch({"pixel_values": moved}, None, 0, batch.targets))
+        return self.inner(net, replace(batch, inputs={"pixel_values": moved}))
 
 
 @dataclass

@@ -62,6 +62,11 @@ class Feed:
     def __len__(self) -> int:
         return len(self._table)
 
+    @property
+    def digests(self) -> NDArray[np.uint64]:
+        """What names each row by its content."""
+        return self._table.digests
+
     @cached_property
     def costs(self) -> NDArray[np.int64]:
         """What each row costs in a batch: its tokens, or 1 for an image."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from metier.training.folds import inner_folds
 from metier.training.loop import Outcome, Schedule, Watch, fit
 from metier.training.net import NetModel
-from metier.training.objectives import Supervised
+from metier.training.objectives import Objective, Supervised
 from metier.training.start import feed_for
 from metier.types import Problem, Run, Table, Task
 
@@ -39,11 +39,13 @@ def learn(
     loss: Loss,
     *,
     fresh: bool = False,
+    teach: Callable[[Supervised], Objective] | None = None,
 ) -> tuple[Outcome, Mapping[str, Any]]:
     """Train what asks for gradients in `model.net`, in place.
 
     With patience, stopping rows are taken out of the training rows. `fresh` says that the head has
-    learned nothing yet, so that it speaks in no unit. Returns the outcome and the
+    learned nothing yet, so that it speaks in no unit. `teach` makes the objective from the task's
+    own, for a strategy that has more to learn from than labels. Returns the outcome and the
     notes that a recipe needs to repeat the fit without a clock and without stopping rows.
     """
     task = problem.task
@@ -67,7 +69,8 @@ def learn(
     if not fresh:
         _enter_units(model, supervised)
     try:
-        outcome = fit(model.net, feed, kept, run.objective(supervised), schedule, run, watch)
+        objective = run.objective(supervised if teach is None else teach(supervised))
+        outcome = fit(model.net, feed, kept, objective, schedule, run, watch)
     finally:
         _leave_units(model, supervised)
         for parameter in model.net.parameters():

@@ -208,7 +208,8 @@ class _Session:
         at = self.boundary
         depth = self.net.backbone.depth
         inputs = {} if at == depth else self.feed.inputs(rows, light=at > 0)
-        batch = Batch(inputs, self.feed.hidden(rows, at), at, self.targets[torch.from_numpy(rows)])
+        targets = self.targets[torch.from_numpy(rows)]
+        batch = Batch(inputs, self.feed.hidden(rows, at), at, targets, self.feed.digests[rows])
         self._set_rates()
         with _autocast(self.device):
             loss = self.objective(self.net, batch)

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 
 from metier.training.net import Net
@@ -18,12 +20,14 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class Batch:
     """Rows on their way through a net: raw `inputs`, or `hidden` activations at boundary `at`,
-    with their encoded targets (rows,) or (rows, outputs)."""
+    with their encoded targets (rows,) or (rows, outputs). `digests` (rows,) name the rows by their
+    content, for an objective that knows more about them (what a teacher says)."""
 
     inputs: dict[str, Tensor]
     hidden: Tensor | None
     at: int
     targets: Tensor
+    digests: NDArray[np.uint64]
 
 
 class Objective(Protocol):
