@@ -8,7 +8,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,17 +20,9 @@ from metier.errors import BundleError
 from metier.runtime.graphs import reads_other_files
 from metier.runtime.manifest import GRAPH, NAME, Manifest, read_manifest, verify
 from metier.runtime.postprocess import Answer, TaskKind
-from metier.runtime.preprocess import Columns, Example, Preprocess, restore
+from metier.runtime.preprocess import Columns, Preprocess, restore
 from metier.runtime.rows import to_rows
-
-Floats = NDArray[np.float32]
-
-BATCH_COST = 4096
-"""What one batch may cost after padding (tokens, for text)."""
-ROWS_AT_A_TIME = {"image": 64, "histograms": 256}
-ROWS_IN_A_BATCH = {"image": 16}
-"""For wide inputs; others are read 4,096 rows at a time, which bounds the memory."""
-OTHERS = 4096
+from metier.runtime.scoring import Floats, Scored, open_session, score
 
 
 @dataclass(frozen=True)
@@ -53,18 +45,6 @@ class Predictions:
 
     def __len__(self) -> int:
         return len(self.answers)
-
-
-@dataclass(frozen=True)
-class Scored:
-    """Raw scores, float32 (n, outputs), NaN where a row could not be read, and why it could not.
-
-    `unseen` counts, for each column, the categories that were not there at training.
-    """
-
-    scores: Floats
-    reasons: dict[int, str]
-    unseen: dict[str, int]
 
 
 @dataclass(frozen=True)
@@ -134,39 +114,7 @@ class Bundle:
 
     def scored(self, columns: Columns) -> Scored:
         """Return what `scores` gives, with the reasons for rows that cannot be read."""
-        count = _length(columns)
-        outputs = len(self.labels) or 1
-        scores = np.full((count, outputs), np.nan, dtype=np.float32)
-        reasons: dict[int, str] = {}
-        unseen: dict[str, int] = {}
-        size = _least(ROWS_AT_A_TIME, self.manifest.preprocess)
-        for start in range(0, count, size):
-            part = {name: columns[name][start : start + size] for name in columns}
-            encoded = self.preprocess.encode(part)
-            reasons.update({start + row: reason for row, reason in encoded.reasons.items()})
-            for name, times in encoded.unseen.items():
-                unseen[name] = unseen.get(name, 0) + times
-            for batch in self._batches(encoded.examples):
-                examples = [example for row in batch if (example := encoded.examples[row])]
-                scores[[start + row for row in batch]] = self._run(examples)
-        return Scored(scores, reasons, unseen)
-
-    def _batches(self, examples: Sequence[Example | None]) -> Iterator[list[int]]:
-        """Rows of like cost together, so that little is padded."""
-        costs = {i: self.preprocess.cost(e) for i, e in enumerate(examples) if e is not None}
-        most = _least(ROWS_IN_A_BATCH, self.manifest.preprocess)
-        batch: list[int] = []
-        for row in sorted(costs, key=lambda row: costs[row]):
-            if batch and (len(batch) == most or (len(batch) + 1) * costs[row] > BATCH_COST):
-                yield batch
-                batch = []
-            batch.append(row)
-        if batch:
-            yield batch
-
-    def _run(self, examples: Sequence[Example]) -> Floats:
-        arrays = self.preprocess.collate(examples)
-        return np.asarray(self.session.run(["scores"], arrays)[0], dtype=np.float32)
+        return score(self.preprocess, self.session, len(self.labels) or 1, columns)
 
 
 def load(path: str | Path, *, expect: str | None = None, threads: int | None = None) -> Bundle:
@@ -202,15 +150,8 @@ def _specialist(path: Path) -> Path:
 
 
 def _session(path: Path, graph: bytes, threads: int | None) -> Any:
-    import onnxruntime
     from onnxruntime.capi import onnxruntime_pybind11_state as state
 
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4
-    # Waiting threads that spin take the cores away from other programs.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    if threads is not None:
-        options.intra_op_num_threads = threads
     faults: tuple[type[Exception], ...] = (
         ValueError,
         RuntimeError,
@@ -224,20 +165,11 @@ def _session(path: Path, graph: bytes, threads: int | None) -> Any:
     try:
         if reads_other_files(graph):
             raise ValueError("it keeps weights in other files")
-        return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+        return open_session(graph, threads)
     except faults as error:
         reason = str(error).strip().splitlines()
         told = reason[0] if reason else type(error).__name__
         raise BundleError(f"{path}: cannot be run ({told}); get the bundle again") from None
-
-
-def _least(limits: dict[str, int], spec: Any) -> int:
-    """The smallest limit among the parts of a preprocessing."""
-    return min(limits.get(part["kind"], OTHERS) for part in (spec, *spec.get("parts", ())))
-
-
-def _length(columns: Columns) -> int:
-    return len(next(iter(columns.values()), ()))
 
 
 def _not_finite(scores: Floats) -> list[int]:

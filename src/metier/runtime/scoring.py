@@ -1,0 +1,102 @@
+"""Scores from columns: encode, batch by cost, run the graph. The one way in which a graph is run.
+
+A bundle scores through it, and so does a finished graph before it is written as a bundle, so the
+two see the same batches and give the same numbers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from metier.runtime.preprocess import Columns, Example, Preprocess
+
+Floats = NDArray[np.float32]
+
+BATCH_COST = 4096
+"""What one batch may cost after padding (tokens, for text)."""
+ROWS_AT_A_TIME = {"image": 64, "histograms": 256}
+ROWS_IN_A_BATCH = {"image": 16}
+"""For wide inputs; others are read 4,096 rows at a time, which bounds the memory."""
+OTHERS = 4096
+
+
+@dataclass(frozen=True)
+class Scored:
+    """Raw scores, float32 (n, outputs), NaN where a row could not be read, and why it could not.
+
+    `unseen` counts, for each column, the categories that were not there at training.
+    """
+
+    scores: Floats
+    reasons: dict[int, str]
+    unseen: dict[str, int]
+
+
+def open_session(graph: bytes, threads: int | None = None) -> Any:
+    """Return an onnxruntime session of a serialised graph, on the processor.
+
+    `threads` None lets onnxruntime choose. Raises what onnxruntime raises for a graph that it
+    cannot run.
+    """
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    # Waiting threads that spin take the cores away from other programs.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    if threads is not None:
+        options.intra_op_num_threads = threads
+    return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+
+
+def score(preprocess: Preprocess, session: Any, outputs: int, columns: Columns) -> Scored:
+    """Return the scores of rows given as columns.
+
+    Args:
+        preprocess: from columns to the inputs of the graph.
+        session: the graph, with an output `scores`.
+        outputs: columns of the scores.
+        columns: every input column.
+    """
+    count = len(next(iter(columns.values()), ()))
+    spec = preprocess.spec()
+    scores = np.full((count, outputs), np.nan, dtype=np.float32)
+    reasons: dict[int, str] = {}
+    unseen: dict[str, int] = {}
+    size, most = _least(ROWS_AT_A_TIME, spec), _least(ROWS_IN_A_BATCH, spec)
+    for start in range(0, count, size):
+        part = {name: columns[name][start : start + size] for name in columns}
+        encoded = preprocess.encode(part)
+        reasons.update({start + row: reason for row, reason in encoded.reasons.items()})
+        for name, times in encoded.unseen.items():
+            unseen[name] = unseen.get(name, 0) + times
+        for batch in _batches(preprocess, encoded.examples, most):
+            examples = [example for row in batch if (example := encoded.examples[row])]
+            found = session.run(["scores"], preprocess.collate(examples))[0]
+            scores[[start + row for row in batch]] = np.asarray(found, dtype=np.float32)
+    return Scored(scores, reasons, unseen)
+
+
+def _batches(
+    preprocess: Preprocess, examples: Sequence[Example | None], most: int
+) -> Iterator[list[int]]:
+    """Rows of like cost together, so that little is padded."""
+    costs = {i: preprocess.cost(e) for i, e in enumerate(examples) if e is not None}
+    batch: list[int] = []
+    for row in sorted(costs, key=lambda row: costs[row]):
+        if batch and (len(batch) == most or (len(batch) + 1) * costs[row] > BATCH_COST):
+            yield batch
+            batch = []
+        batch.append(row)
+    if batch:
+        yield batch
+
+
+def _least(limits: dict[str, int], spec: Any) -> int:
+    """The smallest limit among the parts of a preprocessing."""
+    return min(limits.get(part["kind"], OTHERS) for part in (spec, *spec.get("parts", ())))
