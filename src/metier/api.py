@@ -18,6 +18,7 @@ from metier.report.content import Entry, Report, to_json
 from metier.threads import settle_threads
 
 if TYPE_CHECKING:
+    from metier.road.compare import Compared
     from metier.road.options import Options, Progress
     from metier.runtime.session import Predictions
     from metier.search.shortlist import Ranking
@@ -268,51 +269,27 @@ def evaluate(bundle: str | Path, data: Any) -> list[Finding]:
     counted, and the finding `looks` says how many there were.
     """
     from metier.data.read import read
-    from metier.data.table import build_table
     from metier.evidence.metrics import scorecard
-    from metier.registry import find
+    from metier.road.labelled import read_labelled
+    from metier.road.looks import look
     from metier.runtime.session import load
-    from metier.tasks import known_rows
-    from metier.types import Finding, Roles
 
-    loaded = load(bundle)
-    targets = tuple(loaded.manifest.facts.get("target", ()))
-    raw = read(data)
-    missing = [name for name in targets if name not in raw.frame.columns]
-    if missing or not targets:
-        raise DataError(f"{raw.name}: no column {(missing or ['target'])[0]!r} to measure against")
-    absent = [c.name for c in loaded.manifest.columns if c.name not in raw.frame.columns]
-    kinds: Any = {c.name: c.kind for c in loaded.manifest.columns if c.name not in absent}
-    forced = "multilabel" if loaded.task_kind == "multilabel" else None
-    table, findings = build_table(raw, Roles(inputs=kinds, target=targets), forced)
-    if absent:
-        told = f"columns that the bundle reads are missing: {', '.join(absent)}"
-        findings.append(Finding("missing_columns", told, level="warning"))
-    kind = find("tasks", loaded.task_kind)
-    task = kind() if loaded.task_kind == "regression" else kind(labels=loaded.labels)
-    known = known_rows(task, table)
-    if not len(known):
-        raise DataError(f"{raw.name}: no row has a label that the bundle knows")
-    if len(known) < len(table):
-        lost = f"{len(table) - len(known)} rows with unknown labels are left out"
-        findings.append(Finding("unknown_labels", lost, level="warning"))
-        table = table.take(known)
-    scores = loaded.scores(table.columns())
-    findings += scorecard(task, task.encode(table), scores, loaded.manifest.decision)
-    return [*findings, *_look(Path(bundle), raw.fingerprint)]
+    loaded, raw = load(bundle), read(data)
+    rows = read_labelled(loaded, raw)
+    decision = loaded.manifest.decision
+    found = scorecard(rows.task, rows.truth, rows.scores(loaded), decision)
+    return [*rows.findings, *found, *look(Path(bundle), raw.fingerprint)]
 
 
-def _look(bundle: Path, rows: str) -> list[Finding]:
-    from metier.road.looks import count_again
-    from metier.types import Finding
+def compare(a: str | Path, b: str | Path, data: Any) -> Compared:
+    """Compare bundle B, which would replace A, with A on labelled rows that neither learned from.
 
-    folders = (bundle, bundle.resolve().parent)
-    counts = (count_again(folder, rows) for folder in folders)
-    looks = next((count for count in counts if count is not None), None)
-    if looks is None:
-        return []
-    told = f"the run was proven on these rows; they have now been looked at {looks} times"
-    return [Finding("looks", told, float(looks), level="info")]
+    Raises OptionError when the two do not answer the same question.
+    """
+    from metier.road.compare import compare_bundles
+
+    settle_threads()
+    return compare_bundles(a, b, data)
 
 
 def sources() -> list[dict[str, Any]]:

@@ -80,6 +80,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_rank(commands)
     _add_predict(commands)
     _add_evaluate(commands)
+    _add_compare(commands)
     _add_load(commands)
     _add_sources(commands)
     _add_strategies(commands)
@@ -236,6 +237,22 @@ def _add_evaluate(commands: Any) -> None:
     parser = _add(commands, "evaluate", "measure a bundle on labelled rows", "With intervals.")
     _add_bundle(parser)
     parser.add_argument("data", metavar="DATA", type=Path, help="labelled rows")
+    _add_json(parser)
+
+
+def _add_compare(commands: Any) -> None:
+    parser = _add(
+        commands,
+        "compare",
+        "compare two bundles on the same labelled rows",
+        "What to know before B replaces A: every metric of both with its interval, the paired "
+        "difference, the rows where they differ, and what each costs.",
+    )
+    parser.add_argument("a", metavar="A", type=Path, help="the run folder or bundle in use")
+    parser.add_argument("b", metavar="B", type=Path, help="the one that would replace it")
+    parser.add_argument(
+        "--data", metavar="TEST", type=Path, required=True, help="rows that neither learned from"
+    )
     _add_json(parser)
 
 

@@ -122,6 +122,23 @@ def _evaluate(args: argparse.Namespace) -> None:
         _print_json({"findings": found})
 
 
+def _compare(args: argparse.Namespace) -> None:
+    from metier import api
+    from metier.road import versus
+
+    found = api.compare(args.a, args.b, args.data)
+    _print_rows(versus.metric_lines(found))
+    _console().print(f"\n{found.verdict}\n", markup=False)
+    _print_rows(versus.cost_lines(found))
+    _console().print(f"\n{versus.rows_told(found)}", markup=False)
+    if found.differing:
+        _print_rows(versus.row_lines(found))
+    if found.findings:
+        _print_findings(found.findings, "")
+    if "json" in args:
+        _print_json(found)
+
+
 def _load(args: argparse.Namespace) -> None:
     from metier.runtime.session import load
 
@@ -163,6 +180,7 @@ COMMANDS: dict[str, Command] = {
     "rank": _rank,
     "predict": _predict,
     "evaluate": _evaluate,
+    "compare": _compare,
     "load": _load,
     "sources": _sources,
     "strategies": _strategies,

@@ -107,6 +107,14 @@ def called(name: str) -> str:
     return CALLED.get(name, name)
 
 
+def against(rival: str, found: Comparison, verdict: Verdict | None = None) -> str:
+    """Return what a is, compared with a rival, as the end of a sentence.
+
+    `verdict` is given where several comparisons were adjusted for being several.
+    """
+    return _against(METRICS[found.metric], called(rival), found, verdict or found.verdict)
+
+
 def _headline(
     metric: Metric,
     specialist: Finding,

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 from metier.cache import write_aside
+from metier.types import Finding
 
 LOOKS = "looks.json"
 
@@ -33,3 +34,18 @@ def count_again(folder: Path, rows: str) -> int | None:
     if known["rows"] != rows:
         return None
     return count_look(folder, rows, f"evaluate {len(known['looks']) + 1}")
+
+
+def look(bundle: Path, rows: str) -> list[Finding]:
+    """Count a look at labelled rows with a bundle, and say so when its run was proven on them.
+
+    Args:
+        bundle: a run folder or its `specialist/`.
+        rows: the fingerprint of the labelled data.
+    """
+    counts = (count_again(folder, rows) for folder in (bundle, bundle.resolve().parent))
+    looks = next((count for count in counts if count is not None), None)
+    if looks is None:
+        return []
+    told = f"the run was proven on these rows; they have now been looked at {looks} times"
+    return [Finding("looks", told, float(looks), level="info")]

@@ -1,0 +1,107 @@
+"""Labelled rows as a finished bundle sees them: what `evaluate` and `compare` measure on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from metier.data.raw import Raw
+from metier.data.table import build_table, row_numbers
+from metier.errors import DataError
+from metier.evidence.catalogue import names
+from metier.registry import find
+from metier.runtime.session import Bundle
+from metier.tasks import known_rows
+from metier.tasks.classify import BINARY_METRICS
+from metier.types import Finding, Floats, Roles, Rows, Table, Task
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """Rows whose label a bundle knows.
+
+    Args:
+        task: the bundle's task, its deciding metric first.
+        table: the rows.
+        absent: input columns of the bundle that the data lack.
+        findings: what was odd about the rows.
+    """
+
+    task: Task
+    table: Table
+    absent: tuple[str, ...]
+    findings: tuple[Finding, ...]
+
+    def __len__(self) -> int:
+        return len(self.table)
+
+    @property
+    def truth(self) -> NDArray[Any]:
+        """The targets as `Task.encode` returns them."""
+        return self.task.encode(self.table)
+
+    @property
+    def numbers(self) -> Rows:
+        """Where each row stood in the data given (0-based)."""
+        return row_numbers(self.table)
+
+    def columns(self) -> dict[str, Any]:
+        """The inputs as the bundle takes them; a column that the data lack is missing."""
+        empty = {name: [None] * len(self.table) for name in self.absent}
+        return {**self.table.columns(), **empty}
+
+    def scores(self, bundle: Bundle) -> Floats:
+        """Return the bundle's scores of these rows, NaN where one could not be read."""
+        return bundle.scores(self.columns())
+
+
+def target_of(bundle: Bundle) -> tuple[str, ...]:
+    """Return the columns that a bundle was taught to predict."""
+    return tuple(str(name) for name in bundle.manifest.facts.get("target", ()))
+
+
+def task_of(bundle: Bundle) -> Task:
+    """Return the task of a bundle, the metric that decided in its run first."""
+    kind = bundle.task_kind
+    build = find("tasks", kind)
+    task: Any = build() if kind == "regression" else build(labels=bundle.labels)
+    usual = BINARY_METRICS if kind == "binary" else task.metrics
+    decided = bundle.manifest.facts.get("metric")
+    first = (decided,) if decided in names(kind) else ()
+    told: Task = replace(task, metrics=tuple(dict.fromkeys((*first, *usual))))
+    return told
+
+
+def read_labelled(bundle: Bundle, raw: Raw) -> Labelled:
+    """Return the rows that a bundle can be measured on.
+
+    Raises DataError when there is no target column, or no row has a label that the bundle knows.
+    """
+    targets, found = target_of(bundle), raw.frame.columns
+    missing = [name for name in targets if name not in found]
+    if missing or not targets:
+        raise DataError(f"{raw.name}: no column {(missing or ['target'])[0]!r} to measure against")
+    absent = tuple(c.name for c in bundle.manifest.columns if c.name not in found)
+    kinds: Any = {c.name: c.kind for c in bundle.manifest.columns if c.name not in absent}
+    forced = "multilabel" if bundle.task_kind == "multilabel" else None
+    table, findings = build_table(raw, Roles(inputs=kinds, target=targets), forced)
+    if absent:
+        told = f"columns that the bundle reads are missing: {', '.join(absent)}"
+        findings.append(Finding("missing_columns", told, level="warning"))
+    task = task_of(bundle)
+    known = known_rows(task, table)
+    if not len(known):
+        raise DataError(f"{raw.name}: no row has a label that the bundle knows")
+    if len(known) < len(table):
+        lost = np.setdiff1d(np.arange(len(table)), known)
+        findings.append(_unknown(row_numbers(table)[lost]))
+        table = table.take(known)
+    return Labelled(task, table, absent, tuple(findings))
+
+
+def _unknown(rows: Rows) -> Finding:
+    told = f"{len(rows)} rows with unknown labels are left out"
+    return Finding("unknown_labels", told, n=len(rows), level="warning", rows=tuple(rows.tolist()))
