@@ -37,6 +37,10 @@ class Layer(Protocol):
         """The weights by name."""
         ...
 
+    def settings(self) -> dict[str, Any]:
+        """The other fields, as JSON."""
+        ...
+
     def graph(self) -> onnx.ModelProto:
         """The layer as ONNX, from the named arrays to `scores`."""
         ...
@@ -59,6 +63,9 @@ class Constant:
 
     def tensors(self) -> Tensors:
         return {"values": self.values}
+
+    def settings(self) -> dict[str, Any]:
+        return {"name": self.name, "width": self.width}
 
     def graph(self) -> onnx.ModelProto:
         """Return the layer as an ONNX graph with the output `scores`."""
@@ -101,6 +108,9 @@ class Dense:
     def tensors(self) -> Tensors:
         return {"weights": self.weights, "bias": self.bias}
 
+    def settings(self) -> dict[str, Any]:
+        return {"name": self.name, "limit": self.limit}
+
     def graph(self) -> onnx.ModelProto:
         """Return the layer as an ONNX graph with the output `scores`."""
         nodes = [
@@ -140,6 +150,9 @@ class Terms:
 
     def tensors(self) -> Tensors:
         return {"table": self.table, "bias": self.bias}
+
+    def settings(self) -> dict[str, Any]:
+        return {}
 
     def graph(self) -> onnx.ModelProto:
         """Return the layer as an ONNX graph with the output `scores`."""

@@ -49,5 +49,9 @@ class LinearModel:
         folder.mkdir(parents=True, exist_ok=True)
         tensors = {k: np.ascontiguousarray(v) for k, v in self.layer.tensors().items()}
         save_file(tensors, folder / "linear.safetensors")
-        about = {"layer": type(self.layer).__name__.lower(), "preprocess": self.preprocess.spec()}
+        about = {
+            "layer": type(self.layer).__name__.lower(),
+            "settings": self.layer.settings(),
+            "preprocess": self.preprocess.spec(),
+        }
         (folder / "linear.json").write_text(json.dumps(about, ensure_ascii=False, indent=1))

@@ -37,6 +37,15 @@ def build(kind: TaskKind, table: Table, metric: str | None = None) -> Task:
     return task
 
 
+def named(kind: TaskKind, labels: tuple[str, ...], metric: str | None = None) -> Task:
+    """Make the task of a kind from its labels alone, as a bundle names them.
+
+    Without rows the spread of a numeric target is not known, and 1 is taken.
+    """
+    task: Task = find("tasks", kind).from_labels(labels, metric)
+    return task
+
+
 def known_rows(task: Task, table: Table) -> Rows:
     """Return the rows of a table, in order, whose target the task can encode.
 

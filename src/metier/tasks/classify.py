@@ -86,12 +86,17 @@ class Classify:
                 f"column {table.roles.target[0]!r}: {found}; "
                 "give rows of at least two classes, or name another target"
             )
-        labels = order(counts)
-        usual = BINARY_METRICS if len(labels) == 2 else MULTICLASS_METRICS
-        metrics: tuple[str, ...] = usual
+        plain = cls.from_labels(order(counts))
+        metrics = plain.metrics
         if max(counts.values()) >= DOMINANT * sum(counts.values()):
             metrics = _first("balanced_accuracy", metrics)
-        return cls(labels, _first(metric, metrics))
+        return cls(plain.labels, _first(metric, metrics))
+
+    @classmethod
+    def from_labels(cls, labels: tuple[str, ...], metric: str | None = None) -> Classify:
+        """Make the task of these labels, in this order, without rows."""
+        usual: tuple[str, ...] = BINARY_METRICS if len(labels) == 2 else MULTICLASS_METRICS
+        return cls(labels, _first(metric, usual))
 
     @property
     def kind(self) -> TaskKind:
@@ -144,6 +149,11 @@ class Multilabel:
             labels = tuple(sorted(_lists(table).explode().drop_nulls().unique(), key=natural_key))
         if not labels:
             raise DataError(f"column {names[0]!r}: no label at all; name another target")
+        return cls.from_labels(labels, metric)
+
+    @classmethod
+    def from_labels(cls, labels: tuple[str, ...], metric: str | None = None) -> Multilabel:
+        """Make the task of these labels, in this order, without rows."""
         return cls(labels, _first(metric, MULTILABEL_METRICS))
 
     @property

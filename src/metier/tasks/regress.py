@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -45,8 +45,13 @@ class Regress:
                 f"{'all values are equal' if finite.size else 'no number at all'}; "
                 "name another target"
             )
+        return replace(cls.from_labels((), metric), scale=float(finite.std()))
+
+    @classmethod
+    def from_labels(cls, labels: tuple[str, ...], metric: str | None = None) -> Regress:
+        """Make the task without rows, and so without the spread of its target."""
         others = tuple(name for name in REGRESSION_METRICS if name != metric)
-        return cls((metric, *others) if metric else others, float(finite.std()))
+        return cls((metric, *others) if metric else others)
 
     @property
     def kind(self) -> TaskKind:

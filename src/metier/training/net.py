@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
@@ -109,7 +110,8 @@ class NetModel:
         return export_net(self.net.to("cpu"), self.preprocess)
 
     def save(self, folder: Path) -> None:
-        """Write the encoder as `transformers` reads it, and the head beside it."""
+        """Write the encoder as `transformers` reads it, the head beside it, and in `net.json` how
+        tokens or positions become one feature."""
         from safetensors.torch import save_file
 
         from metier.sources.loading import quietly
@@ -119,6 +121,9 @@ class NetModel:
             encoder.save_pretrained(folder)
         head = {k: v.detach().contiguous() for k, v in self.net.head.state_dict().items()}
         save_file(head, folder / "head.safetensors")
+        backbone = self.net.backbone
+        about = {"pooling": backbone.pooling, "normalise": backbone.normalise}
+        (folder / "net.json").write_text(json.dumps(about), encoding="utf-8")
         for name, content in self.preprocess.files().items():
             (folder / name).write_bytes(content)
 

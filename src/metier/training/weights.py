@@ -1,0 +1,141 @@
+"""Models read back from the folders that their `save` wrote."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from metier.deploy.booster import Booster, Member
+from metier.deploy.layers import Constant, Dense, Layer, Terms
+from metier.deploy.linear import LinearModel
+from metier.errors import BundleError, SourceError
+from metier.runtime.both import Both
+from metier.runtime.preprocess import Preprocess, restore
+from metier.types import Model, Source, Table, Task
+
+if TYPE_CHECKING:
+    from metier.training.net import NetModel
+
+LARGEST = 2**26
+"""Bytes that a JSON file beside the weights may have."""
+LAYERS: Mapping[str, Callable[..., Layer]] = {"constant": Constant, "dense": Dense, "terms": Terms}
+FAULTS = (
+    KeyError,
+    TypeError,
+    ValueError,
+    AttributeError,
+    OSError,
+    RecursionError,
+    StopIteration,
+    SourceError,
+)
+"""What a damaged file makes the readers raise."""
+
+
+@dataclass(frozen=True)
+class Known:
+    """What is known of a model before its weights are read; `rows` are some that it can read."""
+
+    preprocess: Preprocess
+    task: Task
+    source: Source
+    rows: Table
+
+
+def read_weights(folder: Path, known: Known) -> Model | None:
+    """Return the model in a folder of weights; None when it holds none that is known.
+
+    Raises BundleError for a link or for a file that is damaged.
+    """
+    read = _reader(folder)
+    if read is None:
+        return None
+    for path in (folder, *folder.rglob("*")):
+        if path.is_symlink():
+            raise BundleError(f"{path}: is a link; weights lie in their folder themselves")
+    try:
+        return read(folder, known)
+    except FAULTS as error:
+        raise BundleError(
+            f"{folder}: cannot be read ({type(error).__name__}: {error}); get the weights again"
+        ) from None
+
+
+Reader = Callable[[Path, Known], Model]
+
+
+def _reader(folder: Path) -> Reader | None:
+    """What reads the weights in a folder, by the file that tells their kind."""
+    return next((read for name, read in READERS.items() if (folder / name).is_file()), None)
+
+
+def read_net(folder: Path, known: Known) -> NetModel:
+    """Return the net that `NetModel.save` wrote."""
+    import torch
+
+    from metier.sources.backbone import Backbone
+    from metier.training.net import Net, NetModel
+    from metier.training.stored import read_encoder, read_tensors
+
+    about = _json(folder / "net.json")
+    encoder = read_encoder(folder, about["pooling"] == "pooler")
+    found = known.preprocess.encode(known.rows.take([0, 1]).columns()).examples
+    arrays = known.preprocess.collate([example for example in found if example is not None])
+    probe = {name: torch.from_numpy(array) for name, array in arrays.items() if name != "assign"}
+    backbone = Backbone(encoder, about["pooling"], about["normalise"], probe)
+    net = Net(backbone, known.task.outputs)
+    head = read_tensors(folder / "head.safetensors")
+    net.set_head(head["weight"].numpy(), head["bias"].numpy())
+    for parameter in net.parameters():
+        parameter.requires_grad_(False)
+    return NetModel(net, known.preprocess, known.task, known.source)
+
+
+def read_booster(folder: Path, known: Known) -> Model:
+    """Return the boosters that `Booster.save` wrote."""
+    about = _json(folder / "boosters.json")
+    members = []
+    for i, member in enumerate(about["members"]):
+        text = (folder / f"booster-{i}.txt").read_text(encoding="utf-8")
+        members.append(Member(text, float(member["weight"]), int(member["first"])))
+    return Booster(known.preprocess, tuple(members), int(about["outputs"]), tuple(about["offset"]))
+
+
+def read_linear(folder: Path, known: Known) -> Model:
+    """Return the linear model that `LinearModel.save` wrote."""
+    from safetensors.numpy import load_file
+
+    about = _json(folder / "linear.json")
+    tensors = load_file(folder / "linear.safetensors")
+    layer = LAYERS[about["layer"]](**tensors, **about["settings"])
+    return LinearModel(known.preprocess, layer)
+
+
+def read_fused(folder: Path, known: Known) -> Model:
+    """Return the net and the model of tables above it that `Fused.save` wrote."""
+    from metier.training.fused import Fused
+
+    whole, table = known.preprocess, folder / "table"
+    below = whole.parts[0] if isinstance(whole, Both) else whole
+    name = next(name for name in ("boosters.json", "linear.json") if (table / name).is_file())
+    numbers = restore(_json(table / name)["preprocess"], table)
+    inner = READERS[name](table, replace(known, preprocess=numbers))
+    return Fused(read_net(folder, replace(known, preprocess=below)), inner)
+
+
+READERS: Mapping[str, Reader] = {
+    "fused.json": read_fused,
+    "boosters.json": read_booster,
+    "linear.json": read_linear,
+    "net.json": read_net,
+}
+"""What tells the kind of a folder of weights, and what reads it; a fused model has a net, too."""
+
+
+def _json(path: Path) -> Any:
+    if path.stat().st_size > LARGEST:
+        raise BundleError(f"{path}: larger than {LARGEST // 2**20} MB; get the weights again")
+    return json.loads(path.read_text(encoding="utf-8"))
