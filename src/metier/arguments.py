@@ -82,6 +82,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_evaluate(commands)
     _add_compare(commands)
     _add_load(commands)
+    _add_serve(commands)
     _add_sources(commands)
     _add_strategies(commands)
     _add_doctor(commands)
@@ -266,6 +267,37 @@ def _add_load(commands: Any) -> None:
     parser.add_argument("--expect", metavar="DIGEST", help="refuse a bundle of another digest")
 
 
+def _add_serve(commands: Any) -> None:
+    parser = _add(
+        commands,
+        "serve",
+        "answer requests over HTTP, with a page to try the bundle",
+        "POST /predict, GET /health, /metadata, /metrics, /drift and /openapi.json; the page is at "
+        "/. Stops on SIGTERM or Ctrl-C once all that it accepted is answered.",
+    )
+    _add_bundle(parser)
+    option = parser.add_argument
+    option("--host", metavar="ADDRESS", help="where to listen (default: 127.0.0.1)")
+    option("--port", metavar="N", type=_port, help="the port; 0 takes a free one (default: 8000)")
+    option("--workers", metavar="N", type=_count, help="processes, each with its own model")
+    option("--threads", metavar="N", type=_count, help="threads of each model (default: the cores)")
+    option(
+        "--token",
+        metavar="SECRET",
+        help="what clients must bring; better in the environment, as METIER_TOKEN",
+    )
+    option("--max-rows", metavar="N", type=_count, help="rows in one request (default: 256)")
+    option("--max-body", metavar="MB", type=_amount, help="size of one request (default: 16)")
+    option("--queue", metavar="N", type=_count, help="rows that may wait (default: 1024)")
+    option(
+        "--latency",
+        metavar="MS",
+        type=_amount,
+        help="answer small requests within this until saturated: batches are cut so (default: 100)",
+    )
+    option("--timeout", metavar="SECONDS", type=_amount, help="give up after this (default: 30)")
+
+
 def _add_bundle(parser: Any) -> None:
     about = "a run folder or its specialist/"
     parser.add_argument("bundle", metavar="BUNDLE", type=Path, help=about)
@@ -287,3 +319,19 @@ def _count(text: str) -> int:
     if not text.isdecimal() or int(text) == 0:
         raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 1")
     return int(text)
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or int(text) > 65535:
+        raise argparse.ArgumentTypeError(f"{text!r} is no port from 0 to 65535")
+    return int(text)
+
+
+def _amount(text: str) -> float:
+    try:
+        amount = float(text)
+    except ValueError:
+        amount = 0.0
+    if not 0 < amount < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is no number above 0")
+    return amount

@@ -16,6 +16,7 @@ import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from metier.arguments import parse
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
     from metier.types import Finding
 
 Command = Callable[[argparse.Namespace], None]
+
+SERVING = ("fastapi", "uvicorn", "python_multipart", "prometheus_client")
+"""What `metier serve` needs beside the core."""
 
 
 def main(argv: Sequence[str] | None = None, commands: Mapping[str, Command] | None = None) -> int:
@@ -145,6 +149,15 @@ def _load(args: argparse.Namespace) -> None:
     print(load(args.bundle, **_given(args)).digest)
 
 
+def _serve(args: argparse.Namespace) -> None:
+    if missing := next((name for name in SERVING if find_spec(name) is None), None):
+        raise MissingExtraError(missing, "serve", "metier serve")
+    from metier.serving.launch import serve
+    from metier.serving.options import read_options
+
+    serve(read_options(args.bundle, _given(args), os.environ))
+
+
 def _sources(args: argparse.Namespace) -> None:
     from metier import api
 
@@ -182,6 +195,7 @@ COMMANDS: dict[str, Command] = {
     "evaluate": _evaluate,
     "compare": _compare,
     "load": _load,
+    "serve": _serve,
     "sources": _sources,
     "strategies": _strategies,
     "doctor": _doctor,

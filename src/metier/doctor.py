@@ -48,6 +48,10 @@ NEEDED: tuple[tuple[str, str, str], ...] = (
     ("pandas", "frames", "pandas data frames as input"),
     ("pyarrow", "frames", "pandas and datasets as input"),
     ("datasets", "frames", "Hugging Face datasets as input"),
+    ("fastapi", "serve", "metier serve"),
+    ("uvicorn", "serve", "metier serve"),
+    ("python-multipart", "serve", "metier serve"),
+    ("prometheus-client", "serve", "metier serve"),
     ("setfit", "bench", "comparing with setfit"),
     ("flaml", "bench", "comparing with FLAML"),
 )

@@ -1,0 +1,168 @@
+"""The routes of the server."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+from fastapi import FastAPI, Request, Response
+from fastapi.openapi.utils import get_openapi
+from fastapi.responses import HTMLResponse, JSONResponse
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp
+
+from metier.runtime.session import Predictions
+from metier.serving import schema
+from metier.serving.front import Front
+from metier.serving.limits import Refused
+from metier.serving.metrics import CONTENT_TYPE
+from metier.serving.page import render_page
+from metier.serving.service import Service, describe
+
+ANYTHING: schema.Schema = {"type": "object"}
+
+
+def create_app(service: Service) -> ASGIApp:
+    """Return the application; the service starts and closes with it."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        service.start()
+        yield
+        service.close()
+
+    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, lifespan=lifespan)
+    _add_predict(app, service)
+    _add_reading(app, service)
+    contract = _contract(app, service)
+    app.add_api_route("/openapi.json", lambda: JSONResponse(contract), include_in_schema=False)
+    app.add_exception_handler(Refused, _refuse)
+    app.add_exception_handler(HTTPException, _of_the_router)
+    app.add_exception_handler(Exception, _own_fault)
+    routes = frozenset({*contract["paths"], "/openapi.json"})
+    return Front(app, service, routes)
+
+
+def _add_predict(app: FastAPI, service: Service) -> None:
+    decision = service.bundle.manifest.decision
+
+    async def predict(request: Request) -> Response:
+        """Answer rows, in their order; one that cannot be read has a reason instead."""
+        headers = request.headers
+        waits = headers.get("expect", "").lower() == "100-continue"
+        length = headers.get("content-length")
+        async with service.bodies.reading(request.receive, length, waits) as body:
+            asked = service.reader.read(body, headers.get("content-type", ""))
+            found = await service.batcher.ask(asked.columns, asked.count)
+        return Response(write_answer(found, asked.warnings), media_type="application/json")
+
+    app.add_api_route(
+        "/predict",
+        predict,
+        methods=["POST"],
+        responses={
+            **schema.success(schema.predictions(decision)),
+            **schema.responses(*_barred(service, 400, 408, 413, 415, 422, 503, 504)),
+        },
+        openapi_extra={
+            "requestBody": schema.request_body(service.reader.wanted, service.limits.rows)
+        },
+    )
+
+
+def _add_reading(app: FastAPI, service: Service) -> None:
+    page = render_page()
+
+    async def health() -> Response:
+        """Say whether requests are welcome: for load balancers and containers."""
+        if service.draining:
+            return JSONResponse({"status": "shutting down"}, 503, {"Retry-After": "1"})
+        return JSONResponse({"status": "ok"})
+
+    async def metadata() -> Response:
+        """Say what the bundle predicts, from what, and what it was made with."""
+        return JSONResponse(describe(service))
+
+    async def metrics() -> Response:
+        """Give all counters in the text format of Prometheus."""
+        service.metrics.tell_waiting(service.batcher.waiting)
+        return Response(service.metrics.render(), media_type=CONTENT_TYPE)
+
+    async def playground() -> Response:
+        """Give the page on which a person can try the bundle."""
+        return HTMLResponse(page.html, headers={"content-security-policy": page.policy})
+
+    text = {"type": "string"}
+    barred = schema.responses(*_barred(service))
+    for path, answer, kind, refusals in (
+        ("/health", health, "application/json", schema.responses(503)),
+        ("/metadata", metadata, "application/json", barred),
+        ("/metrics", metrics, "text/plain", barred),
+        ("/", playground, "text/html", {}),
+    ):
+        given = ANYTHING if kind == "application/json" else text
+        app.add_api_route(path, answer, responses={**schema.success(given, kind), **refusals})
+
+
+def _barred(service: Service, *statuses: int) -> tuple[int, ...]:
+    """The refusals of a route behind the door."""
+    return tuple(sorted({*statuses, 401})) if service.door.locked else statuses
+
+
+def _contract(app: FastAPI, service: Service) -> dict[str, Any]:
+    from metier import __version__
+
+    contract = get_openapi(title="metier", version=__version__, routes=app.routes)
+    for path in contract["paths"].values():
+        for operation in path.values():
+            # FastAPI lists a body of its own making for errors that it would find; ours are told.
+            for content in operation["responses"].get("200", {}).get("content", {}).values():
+                content.setdefault("schema", {})
+    if service.door.locked:
+        bearer = {"type": "http", "scheme": "bearer"}
+        contract.setdefault("components", {})["securitySchemes"] = {"token": bearer}
+        for path, operations in contract["paths"].items():
+            for operation in operations.values():
+                operation["security"] = [] if path in ("/", "/health") else [{"token": []}]
+    return contract
+
+
+def write_answer(found: Predictions, warnings: Sequence[str]) -> bytes:
+    """Return predictions as JSON."""
+    shares = None if found.probabilities is None else found.probabilities.tolist()
+    rows = []
+    for row, answer in enumerate(found.answers):
+        known = shares is not None and row not in found.reasons
+        rows.append(
+            {
+                "prediction": answer,
+                "probabilities": dict(zip(found.labels, shares[row], strict=True))
+                if known and shares is not None
+                else None,
+                "reason": found.reasons.get(row),
+            }
+        )
+    content = {"predictions": rows, "warnings": list(warnings)}
+    return json.dumps(content, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
+
+
+async def _refuse(request: Request, error: Exception) -> Response:
+    assert isinstance(error, Refused)
+    headers = {}
+    if error.retry_after is not None:
+        headers["Retry-After"] = str(math.ceil(error.retry_after))
+    if error.status in (400, 408, 413):
+        headers["Connection"] = "close"
+    return JSONResponse({"error": error.told}, error.status, headers)
+
+
+async def _of_the_router(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    return JSONResponse({"error": error.detail.lower()}, error.status_code, error.headers)
+
+
+async def _own_fault(request: Request, error: Exception) -> Response:
+    return JSONResponse({"error": "a fault of the server, which has written it down"}, 500)

@@ -1,0 +1,233 @@
+"""Requests of many clients in one batch, within a latency that is kept until saturation.
+
+One thread runs the model, the event loop stays free. Whatever has come while a batch ran makes the
+next one, so batches grow with the load and a lone request never waits for company. A batch takes at
+most half of the latency: a request waits for the end of one and runs in the next. Large requests
+are cut into several batches, so that they do not hold up small ones.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from metier.runtime.session import Predictions
+from metier.serving.limits import Limits, Refused
+
+Columns = Mapping[str, Sequence[Any]]
+Predict = Callable[[dict[str, list[Any]]], Predictions]
+SMOOTHING = 0.2
+"""Weight of the newest batch in the pace."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What is told of a batch that ran: its rows, its requests, its seconds, what came out."""
+
+    rows: int
+    requests: int
+    seconds: float
+    predictions: Predictions
+
+
+@dataclass(eq=False)
+class _Job:
+    """One request on its way. `taken` rows have gone into batches so far."""
+
+    columns: Columns
+    count: int
+    deadline: float
+    loop: asyncio.AbstractEventLoop
+    answer: asyncio.Future[Predictions]
+    taken: int = 0
+    parts: list[Predictions] = field(default_factory=list)
+
+    @property
+    def left(self) -> int:
+        return self.count - self.taken
+
+
+Part = tuple[_Job, int, int]
+
+
+class Batcher:
+    """Puts requests into batches and hands out the answers.
+
+    Args:
+        predict: answers columns; only ever called from the one thread.
+        limits: how many rows may wait, and for how long.
+        watch: told of every batch, in the thread, after its answers are on their way.
+    """
+
+    def __init__(
+        self, predict: Predict, limits: Limits, watch: Callable[[Batch], None] = lambda batch: None
+    ) -> None:
+        self._predict, self._limits, self._watch = predict, limits, watch
+        self._jobs: deque[_Job] = deque()
+        self._changed = threading.Condition()
+        self._closed = False
+        self._pace = 0.0
+        self.waiting = 0
+        self._thread = threading.Thread(target=self._work, name="model", daemon=True)
+
+    def start(self) -> None:
+        """Begin to answer."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """Answer what was accepted, then end the thread."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify()
+        self._thread.join()
+
+    @property
+    def seconds_ahead(self) -> float:
+        """How long the rows that wait will take, at the pace of late."""
+        return self.waiting * self._pace
+
+    async def ask(self, columns: Columns, count: int) -> Predictions:
+        """Return the predictions for `count` rows.
+
+        Raises:
+            Refused: 503 when the queue is full, 504 when there was no answer in time.
+        """
+        loop = asyncio.get_running_loop()
+        deadline = time.monotonic() + self._limits.timeout
+        job = _Job(columns, count, deadline, loop, loop.create_future())
+        self._accept(job)
+        try:
+            async with asyncio.timeout(self._limits.timeout):
+                return await job.answer
+        except TimeoutError:
+            raise Refused(504, "no answer in time: the server is busy; send fewer rows") from None
+
+    def _accept(self, job: _Job) -> None:
+        with self._changed:
+            ahead = self.seconds_ahead
+            if self._closed:
+                raise Refused(503, "the server is shutting down", retry_after=1.0)
+            full = self.waiting + job.count > self._limits.queue
+            if full or ahead > self._limits.timeout:
+                raise Refused(503, "the server is busy: come again", retry_after=max(ahead, 1.0))
+            self._jobs.append(job)
+            self.waiting += job.count
+            self._changed.notify()
+
+    def _work(self) -> None:
+        while parts := self._next():
+            began = time.perf_counter()
+            rows = sum(stop - start for _, start, stop in parts)
+            try:
+                found = self._predict(_together(parts))
+            except Exception as error:  # whatever it is, it belongs to those who asked
+                _tell(parts, error)
+                continue
+            seconds = time.perf_counter() - began
+            self._note(seconds / rows)
+            _tell(parts, found)
+            self._watch(Batch(rows, len(parts), seconds, found))
+
+    def _note(self, pace: float) -> None:
+        self._pace += (pace - self._pace) * (SMOOTHING if self._pace else 1.0)
+
+    def _next(self) -> list[Part]:
+        """Wait for rows and take a batch of them; nothing once all is answered and closed."""
+        with self._changed:
+            while True:
+                self._forget()
+                if self._jobs:
+                    return self._take()
+                if self._closed:
+                    return []
+                self._changed.wait()
+
+    def _forget(self) -> None:
+        """Drop the requests whose client has been told that it took too long, or has left."""
+        now = time.monotonic()
+        gone = [job for job in self._jobs if job.deadline < now or job.answer.done()]
+        for job in gone:
+            self._jobs.remove(job)
+            self.waiting -= job.left
+
+    def _take(self) -> list[Part]:
+        """Every request gets an equal share of the batch; what is left over goes by age."""
+        room = self._room()
+        parts: list[Part] = []
+        share = max(1, room // len(self._jobs))
+        for quota in (share, room):
+            for job in list(self._jobs):
+                size = min(job.left, quota, room)
+                if size > 0:
+                    parts.append((job, job.taken, job.taken + size))
+                    job.taken += size
+                    room -= size
+                    self.waiting -= size
+                if job.left == 0:
+                    self._jobs.remove(job)
+        return parts
+
+    def _room(self) -> int:
+        if not self._pace:
+            return 1
+        return max(1, int(self._limits.latency / 2 / self._pace))
+
+
+def _together(parts: Sequence[Part]) -> dict[str, list[Any]]:
+    names = parts[0][0].columns
+    return {
+        name: [cell for job, start, stop in parts for cell in job.columns[name][start:stop]]
+        for name in names
+    }
+
+
+def _tell(parts: Sequence[Part], found: Predictions | Exception) -> None:
+    """Hand each request its own rows, on the event loop that it waits on."""
+    at = 0
+    for job, start, stop in parts:
+        outcome = found if isinstance(found, Exception) else _cut(found, at, at + stop - start)
+        at += stop - start
+        job.loop.call_soon_threadsafe(_settle, job, outcome)
+
+
+def _settle(job: _Job, outcome: Predictions | Exception) -> None:
+    if job.answer.done():
+        return
+    if isinstance(outcome, Exception):
+        job.answer.set_exception(outcome)
+        return
+    job.parts.append(outcome)
+    if sum(map(len, job.parts)) == job.count:
+        job.answer.set_result(_joined(job.parts))
+
+
+def _cut(found: Predictions, start: int, stop: int) -> Predictions:
+    return Predictions(
+        answers=found.answers[start:stop],
+        probabilities=None if found.probabilities is None else found.probabilities[start:stop],
+        labels=found.labels,
+        reasons={r - start: told for r, told in found.reasons.items() if start <= r < stop},
+    )
+
+
+def _joined(parts: Sequence[Predictions]) -> Predictions:
+    if len(parts) == 1:
+        return parts[0]
+    reasons, at = {}, 0
+    for part in parts:
+        reasons.update({at + row: told for row, told in part.reasons.items()})
+        at += len(part)
+    known = [part.probabilities for part in parts if part.probabilities is not None]
+    return Predictions(
+        answers=[answer for part in parts for answer in part.answers],
+        probabilities=np.concatenate(known) if known else None,
+        labels=parts[0].labels,
+        reasons=reasons,
+    )

@@ -1,0 +1,42 @@
+"""From what was said on the command line to what is served."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from metier.errors import OptionError
+from metier.serving.launch import Serving
+from metier.serving.limits import Limits
+
+TOKEN = "METIER_TOKEN"
+"""The environment variable of the token: a command line can be read by every user of a machine."""
+
+
+def read_options(bundle: Path, given: Mapping[str, Any], environment: Mapping[str, str]) -> Serving:
+    """Return what to serve. Options that were not given have the defaults of `Serving`.
+
+    Raises:
+        OptionError: for an empty token, or limits that do not go together.
+    """
+    plain = {name: given[name] for name in ("host", "port", "workers", "threads") if name in given}
+    token = given.get("token", environment.get(TOKEN))
+    if token is not None and not token.strip():
+        raise OptionError(f"the token is empty: give --token or {TOKEN} a value, or neither")
+    return Serving(bundle, **plain, token=token, limits=_limits(given))
+
+
+def _limits(given: Mapping[str, Any]) -> Limits:
+    found: dict[str, Any] = {}
+    if "max_rows" in given:
+        found["rows"] = given["max_rows"]
+    if "max_body" in given:
+        found["body"] = max(1, int(given["max_body"] * 2**20))
+    if "queue" in given:
+        found["queue"] = given["queue"]
+    if "latency" in given:
+        found["latency"] = given["latency"] / 1000
+    if "timeout" in given:
+        found["timeout"] = given["timeout"]
+    return Limits(**found)

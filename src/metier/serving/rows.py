@@ -1,0 +1,140 @@
+"""From the body of a request to columns; nothing that a client says is taken for a path."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+from metier.runtime.manifest import InputColumn
+from metier.serving.forms import read_form
+from metier.serving.limits import Refused
+
+ALLOWED: dict[str, tuple[type, ...]] = {
+    "text": (str,),
+    "date": (str,),
+    "number": (int, float),
+    "category": (str, int, float, bool),
+}
+"""What a cell of JSON may be, beside null."""
+WORDS = {
+    "text": "a text",
+    "date": "a date as text, such as 2026-03-01",
+    "number": "a number",
+    "category": "a text, a number, true or false",
+}
+FILES, ROWS = "files", "rows"
+"""The fields of a form: the images, and the other columns of each as JSON."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The columns that the model reads, how many rows, and what was missing."""
+
+    columns: dict[str, list[Any]]
+    count: int
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Reader:
+    """Reads the rows of requests for one bundle.
+
+    Args:
+        wanted: the columns that the model reads.
+        most: rows that one request may have.
+    """
+
+    wanted: tuple[InputColumn, ...]
+    most: int
+
+    @property
+    def image(self) -> str | None:
+        """The column of images, if the model reads one."""
+        return next((column.name for column in self.wanted if column.kind == "image"), None)
+
+    def read(self, body: bytes, content_type: str) -> Asked:
+        """Return the columns of a request.
+
+        Raises:
+            Refused: 415 for another kind of body, 422 for one that does not fit the bundle.
+        """
+        kind = content_type.partition(";")[0].strip().lower()
+        if kind == "multipart/form-data" and self.image is not None:
+            return self._from_form(body, content_type)
+        if kind == "application/json" and self.image is not None:
+            raise Refused(415, "images are sent as files: a form with a field `files` for each")
+        if kind == "application/json":
+            return self._from_rows(_rows_of(_json(body)))
+        needed = "multipart/form-data" if self.image is not None else "application/json"
+        raise Refused(415, f"the content type must be {needed}")
+
+    def _from_form(self, body: bytes, content_type: str) -> Asked:
+        assert self.image is not None
+        fields = read_form(body, content_type)
+        images: list[Any] = [content for name, content in fields if name == FILES]
+        texts = [content for name, content in fields if name == ROWS]
+        if unknown := sorted({name for name, _ in fields} - {FILES, ROWS}):
+            raise Refused(422, f"unknown field {unknown[0]!r}: a form has `files` and `rows`")
+        if len(texts) > 1:
+            raise Refused(422, "the field `rows` is there twice: it is one list for all files")
+        given = _rows_of({"rows": _json(texts[0])}) if texts else [{}] * len(images)
+        if len(given) != len(images):
+            raise Refused(422, f"{len(images)} files and {len(given)} rows: give one row a file")
+        found = self._from_rows(given, beside_files=True)
+        return Asked({**found.columns, self.image: images}, found.count, found.warnings)
+
+    def _from_rows(self, rows: Sequence[Mapping[str, Any]], beside_files: bool = False) -> Asked:
+        if len(rows) > self.most:
+            raise Refused(422, f"{len(rows)} rows, and a request may have {self.most}")
+        if not rows:
+            raise Refused(422, "no rows: give at least one")
+        plain = [column for column in self.wanted if column.kind != "image"]
+        for number, row in enumerate(rows):
+            for column in plain:
+                _check(row.get(column.name), column, number)
+            if not beside_files and not any(column.name in row for column in plain):
+                raise Refused(422, f"row {number} has none of the columns: {_names(plain)}")
+        absent = [column for column in plain if not any(column.name in row for row in rows)]
+        told = (f"missing columns read as empty: {_names(absent)}",) if absent else ()
+        columns = {column.name: [_cell(row.get(column.name)) for row in rows] for column in plain}
+        return Asked(columns, len(rows), told)
+
+
+def _json(body: bytes) -> Any:
+    try:
+        return json.loads(body, parse_constant=_no_constant)
+    except (ValueError, RecursionError) as error:
+        told = str(error) if isinstance(error, ValueError) else "nested too deeply"
+        raise Refused(422, f"not JSON: {told}") from None
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no number of JSON")
+
+
+def _rows_of(data: Any) -> list[Mapping[str, Any]]:
+    rows = data.get("rows") if isinstance(data, dict) else None
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        raise Refused(422, 'the rows must be a list of objects: {"rows": [{"column": value}]}')
+    return rows
+
+
+def _check(cell: Any, column: InputColumn, row: int) -> None:
+    if cell is None:
+        return
+    allowed = ALLOWED[column.kind]
+    if not isinstance(cell, allowed) or (isinstance(cell, bool) and bool not in allowed):
+        raise Refused(422, f"row {row}: {column.name!r} must be {WORDS[column.kind]} or null")
+
+
+def _cell(cell: Any) -> Any:
+    """Return the cell; halves of characters, which JSON can spell and no tokenizer reads, go."""
+    if isinstance(cell, str) and not cell.isascii():
+        return cell.encode("utf-8", "replace").decode()
+    return cell
+
+
+def _names(columns: Sequence[InputColumn]) -> str:
+    return ", ".join(repr(column.name) for column in columns)
