@@ -42,6 +42,7 @@ def write_bundle(
     card: str,
     facts: Mapping[str, Any],
     table: Table | None = None,
+    columns: tuple[InputColumn, ...] | None = None,
 ) -> str:
     """Write a specialist to `folder` and its weights to `weights/` beside it; return the digest.
 
@@ -56,6 +57,7 @@ def write_bundle(
         card: the text of the model card.
         facts: JSON that goes into the manifest as it is.
         table: all rows learned from, for the ranges of the columns; the sample when None.
+        columns: the inputs, where they are known from an earlier bundle; told from `table` if not.
 
     Raises:
         ParityError: when the graph does not predict what the model predicts; nothing is written.
@@ -76,7 +78,7 @@ def write_bundle(
             _write(stage / name, content)
         manifest = Manifest(
             decision=decision,
-            columns=_columns(sample if table is None else table),
+            columns=_columns(sample if table is None else table) if columns is None else columns,
             preprocess=model.preprocess.spec(),
             source=_source(specialist),
             lineage=tuple(_plain(step) for step in specialist.lineage),

@@ -72,7 +72,7 @@ def assemble(race: Race, climb: Climb, final: Final, about: About) -> Report:
         labels=task.labels,
         metric=race.metric,
         source=chosen.recipe.source,
-        strategy=chosen.recipe.strategy,
+        strategy=chosen.recipe.called,
         modality=race.table.roles.modality,
         command=about.command,
         leaderboard=_leaderboard(race, climb, chosen),
@@ -203,7 +203,7 @@ def _leaderboard(race: Race, climb: Climb, chosen: Candidate) -> tuple[Entry, ..
         entries.append(
             Entry(
                 name=candidate.name,
-                strategy=candidate.recipe.strategy,
+                strategy=candidate.recipe.called,
                 source=candidate.recipe.source,
                 parameters=candidate.recipe.parameters,
                 value=None if found is None else found.value,

@@ -23,6 +23,7 @@ from typing import Any, Literal
 import numpy as np
 
 from metier.runtime.postprocess import TaskKind
+from metier.search.front import Compression, Limits, Shrunk, Side
 from metier.types import Finding, Modality, Step
 
 State = Literal["chosen", "tried", "baseline", "failed", "cut"]
@@ -130,6 +131,7 @@ class Report:
         label_counts: how many rows a label has, in the training data.
         leaderboard_on: one sentence: which rows the leaderboard was measured on.
         confidence: the coverage that the intervals were made for.
+        compression: what was tried to meet limits of size or latency; None when there were none.
     """
 
     name: str
@@ -169,6 +171,7 @@ class Report:
     label_counts: Mapping[str, int] = field(default_factory=dict)
     leaderboard_on: str = ""
     confidence: float = 0.95
+    compression: Compression | None = None
 
     @property
     def headline(self) -> Finding | None:
@@ -218,7 +221,18 @@ def from_json(data: Mapping[str, Any]) -> Report:
         plain[name] = tuple(_build(kind, each) for each in plain.get(name, ()))
     for name, whole in (("confusion", Confusion), ("scatter", Scatter)):
         plain[name] = None if plain.get(name) is None else _build(whole, plain[name])
+    if plain.get("compression") is not None:
+        plain["compression"] = _compression(plain["compression"])
     return Report(**{name: _frozen(value) for name, value in plain.items()})
+
+
+def _compression(data: Mapping[str, Any]) -> Compression:
+    def side(found: Mapping[str, Any] | None) -> Side | None:
+        return None if found is None else Side(**found)
+
+    tried = tuple(Shrunk(**{**each, "side": side(each["side"])}) for each in data["tried"])
+    rebuilt = {"limits": Limits(**data["limits"]), "parent": Side(**data["parent"])}
+    return Compression(**{**data, **rebuilt, "tried": tried})
 
 
 _PARTS: dict[str, type] = {

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import re
 import shlex
 from dataclasses import replace
-from datetime import datetime
 from functools import partial
 from itertools import groupby
 from typing import Any
@@ -15,7 +12,8 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from metier.report import plots, wording
+from metier.report import compression, plots, wording
+from metier.report.assets import asset, moment, policy
 from metier.report.confusion import confused_pairs, heat_map, per_class
 from metier.report.content import Entry, Report, ranked
 from metier.types import Finding
@@ -79,22 +77,23 @@ def _environment(report: Report) -> Environment:
         "gain_bar": lambda found: _gain_bar(axes[_unit(found)], found),
         "gain_ticks": lambda group: _gain_ticks(axes[_unit(group[0])], group),
         "is_picture": lambda text: bool(_PICTURE.match(text)),
+        **compression.filters(),
     }
     return house
 
 
 def _context(report: Report, examples: bool) -> dict[str, Any]:
     front, behind = _folded(report)
-    script, style = (_asset(name) for name in ("page.js", "page.css"))
+    script, style = (asset(name) for name in ("page.js", "page.css"))
     confusion = report.confusion
     axis = _leaderboard_axis(report)
     return {
         "report": report,
         "examples": examples,
-        "policy": _policy(script),
+        "policy": policy(script),
         "style": style,
         "script": script,
-        "created": _moment(report.created),
+        "created": moment(report.created),
         "light": LIGHTS[report.verdict_level],
         "task": _TASKS[report.task_kind].format(len(report.labels)),
         "contents": _contents(report),
@@ -139,28 +138,6 @@ def _measures(report: Report) -> dict[str, Any]:
     }
 
 
-def _asset(name: str) -> Markup:
-    """Return a file of our own, the only text that goes in unescaped."""
-    loader = PackageLoader("metier.report", "templates")
-    return Markup(loader.get_source(Environment(autoescape=True), name)[0].strip())
-
-
-def _policy(script: str) -> str:
-    """Return a content security policy: our own script by its hash, pictures only from the page."""
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    return (
-        "default-src 'none'; img-src data:; style-src 'unsafe-inline'; "
-        f"script-src 'sha256-{digest}'"
-    )
-
-
-def _moment(created: str) -> str:
-    try:
-        return f"{datetime.fromisoformat(created):%d %B %Y, %H:%M}".lstrip("0")
-    except ValueError:
-        return created
-
-
 def _contents(report: Report) -> list[tuple[str, str]]:
     """Return the anchors and names of the sections that this report has."""
     sections = (
@@ -173,6 +150,7 @@ def _contents(report: Report) -> list[tuple[str, str]]:
         ("calibration", "Prediction and truth", report.scatter),
         ("mistakes", "Worst mistakes", report.mistakes),
         ("data", "Data findings", report.data_findings),
+        ("compression", "Smaller and faster", report.compression),
         ("cost", "Cost", report.cost),
         ("lineage", "Lineage", report.lineage),
         ("use", "Using it", True),

@@ -141,7 +141,7 @@ def _direction(low: float | None, high: float | None) -> str:
 def learning_curve(curve: Curve) -> Markup:
     """Draw training (dashed) and validation (solid) over the steps."""
     panel = Panel(axis_over(curve.steps, 4), axis_over((*curve.train, *curve.valid), 4), HEIGHT)
-    parts = _frame(panel, "step", curve.measure)
+    parts = frame(panel, "step", curve.measure)
     for cls, series in (("train", curve.train), ("valid", curve.valid)):
         points = [
             panel.at(x, y) for x, y in zip(curve.steps, series, strict=False) if math.isfinite(y)
@@ -170,7 +170,7 @@ def reliability_diagram(bins: Sequence[Bin]) -> Markup:
     """
     unit = Axis(0.0, 1.0, (0.0, 0.25, 0.5, 0.75, 1.0))
     panel = Panel(unit, unit, SQUARE)
-    parts = _frame(panel, "confidence", "share right")
+    parts = frame(panel, "confidence", "share right")
     (x0, y0), (x1, y1) = panel.at(0, 0), panel.at(1, 1)
     parts.append(tag("line", cls="ideal", x1=x0, y1=y0, x2=x1, y2=y1))
     most = max((each.n for each in bins), default=1)
@@ -204,7 +204,7 @@ def scatter_plot(scatter: Scatter) -> Markup:
     """Draw predictions against the truth; on the line they agree. At most 1,500 points."""
     both = axis_over((*scatter.truth, *scatter.prediction), 4)
     panel = Panel(both, both, SQUARE)
-    parts = _frame(panel, "truth", "prediction")
+    parts = frame(panel, "truth", "prediction")
     (x0, y0), (x1, y1) = panel.at(both.low, both.low), panel.at(both.high, both.high)
     parts.append(tag("line", cls="ideal", x1=x0, y1=y0, x2=x1, y2=y1))
     stride = max(1, math.ceil(len(scatter.truth) / MOST_POINTS))
@@ -215,7 +215,8 @@ def scatter_plot(scatter: Scatter) -> Markup:
     return picture(WIDTH, SQUARE, parts, spoken)
 
 
-def _frame(panel: Panel, below: str, beside: str) -> list[Markup]:
+def frame(panel: Panel, below: str, beside: str) -> list[Markup]:
+    """Draw the grid of a panel, its ticks, and what its two axes are called."""
     across, up = panel.across, panel.up
     parts: list[Markup] = []
     for tick in up.ticks:

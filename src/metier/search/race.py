@@ -25,7 +25,7 @@ from metier.evidence.metrics import find as find_metric
 from metier.evidence.metrics import measure
 from metier.runtime.postprocess import Decision
 from metier.search.ladder import NOTHING
-from metier.search.recipe import Recipe
+from metier.search.recipe import Recipe, notes_of
 from metier.search.records import Candidate, FoldResult, Records
 from metier.search.sampling import thin
 from metier.types import (
@@ -204,7 +204,7 @@ class Race:
             seconds=ended - began,
             scoring=ended - fitted[0],
             parameters=0 if made.model is None else made.model.parameters,
-            notes=made.lineage[-1].notes if made.lineage else {},
+            notes=notes_of(made),
         )
         return self.records.write(candidate, fold, result)
 

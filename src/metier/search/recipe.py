@@ -10,41 +10,86 @@ from typing import Any
 
 from metier.errors import OptionError, suggest
 from metier.registry import find
-from metier.types import Strategy
+from metier.strategies.chain import Chain
+from metier.types import Specialist, Strategy
 
 
 @dataclass(frozen=True)
-class Recipe:
-    """One way of making a specialist."""
+class Then:
+    """A strategy that goes on from what the one before it made."""
 
     strategy: str
-    source: str
     parameters: Mapping[str, Any] = field(default_factory=dict)
 
     def build(self) -> Strategy:
         """Return the strategy. Raises OptionError for a parameter it does not have."""
-        kind = find("strategies", self.strategy)
-        known = [f.name for f in dataclasses.fields(kind)]
-        for name in self.parameters:
-            if name not in known:
-                raise OptionError(
-                    f"{self.strategy} has no parameter {name!r}{suggest(name, known)}"
-                )
-        built: Strategy = kind(**self.parameters)
-        return built
+        return _built(self.strategy, self.parameters)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One way of making a specialist: a strategy on a source, and what follows it."""
+
+    strategy: str
+    source: str
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    then: tuple[Then, ...] = ()
+
+    @property
+    def called(self) -> str:
+        """The strategies by name, first to last."""
+        return " > ".join([self.strategy, *(step.strategy for step in self.then)])
+
+    def build(self) -> Strategy:
+        """Return the strategy, or the chain of them.
+
+        Raises OptionError for a parameter that one does not have, and ChainError for a chain that
+        cannot be.
+        """
+        first = _built(self.strategy, self.parameters)
+        return Chain((first, *(step.build() for step in self.then))) if self.then else first
+
+    def followed_by(self, steps: Sequence[Then]) -> Recipe:
+        """Return the recipe with further strategies after it."""
+        return dataclasses.replace(self, then=(*self.then, *steps))
 
     def to_json(self) -> dict[str, Any]:
         """Return the recipe as plain JSON."""
-        return {
+        found: dict[str, Any] = {
             "strategy": self.strategy,
             "source": self.source,
             "parameters": dict(self.parameters),
         }
+        if self.then:
+            steps = [{"strategy": t.strategy, "parameters": dict(t.parameters)} for t in self.then]
+            found["then"] = steps
+        return found
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Recipe:
         """Build a recipe from `to_json()`."""
-        return cls(data["strategy"], data["source"], dict(data["parameters"]))
+        then = tuple(Then(t["strategy"], dict(t["parameters"])) for t in data.get("then", ()))
+        return cls(data["strategy"], data["source"], dict(data["parameters"]), then)
+
+
+def _built(name: str, parameters: Mapping[str, Any]) -> Strategy:
+    kind = find("strategies", name)
+    known = [f.name for f in dataclasses.fields(kind)]
+    for given in parameters:
+        if given not in known:
+            raise OptionError(f"{name} has no parameter {given!r}{suggest(given, known)}")
+    built: Strategy = kind(**parameters)
+    return built
+
+
+STEPS = "steps"
+"""Where the notes of a chain's fit keep those of its steps, first to last."""
+
+
+def notes_of(made: Specialist) -> Mapping[str, Any]:
+    """Return what a fit found out, as `settle` takes it: of one strategy, or of each in a chain."""
+    notes = [step.notes for step in made.lineage]
+    return {STEPS: notes, **notes[0]} if len(notes) > 1 else next(iter(notes), {})
 
 
 def settle(recipe: Recipe, notes: Sequence[Mapping[str, Any]]) -> Recipe:
@@ -53,8 +98,18 @@ def settle(recipe: Recipe, notes: Sequence[Mapping[str, Any]]) -> Recipe:
     A strategy that finds something out while it fits says so with a method
     `settled(notes) -> parameters`.
     """
-    strategy: Any = recipe.build()
+    by_step = [list(each.get(STEPS, [each])) for each in notes]
+    settled = _settled(recipe.strategy, recipe.parameters, [own[0] for own in by_step])
+    then = tuple(
+        Then(t.strategy, _settled(t.strategy, t.parameters, [own[k] for own in by_step]))
+        for k, t in enumerate(recipe.then, start=1)
+    )
+    return dataclasses.replace(recipe, parameters=settled, then=then)
+
+
+def _settled(
+    name: str, parameters: Mapping[str, Any], notes: Sequence[Mapping[str, Any]]
+) -> Mapping[str, Any]:
+    strategy: Any = _built(name, parameters)
     settled = getattr(strategy, "settled", None)
-    if settled is None or not notes:
-        return recipe
-    return dataclasses.replace(recipe, parameters={**recipe.parameters, **settled(notes)})
+    return parameters if settled is None or not notes else {**parameters, **settled(notes)}

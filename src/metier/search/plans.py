@@ -1,0 +1,97 @@
+"""Chains that make a finished specialist smaller, those that lose least first."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from metier.errors import OptionError
+from metier.registry import find
+from metier.search.recipe import Then
+from metier.strategies.chain import Chain
+from metier.types import Form, Modality, Strategy
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Strategies that are applied to a finished specialist, one after the other."""
+
+    steps: tuple[Then, ...]
+
+    @property
+    def name(self) -> str:
+        """The strategies with the parameters that are not their defaults."""
+        return " > ".join(_called(step) for step in self.steps)
+
+    def build(self) -> Strategy:
+        """Return the plan as one strategy. Raises ChainError for what cannot be."""
+        return Chain(tuple(step.build() for step in self.steps))
+
+
+TRIM = Then("trim")
+DYNAMIC = Then("quantize", {"mode": "dynamic"})
+STATIC = Then("quantize", {"mode": "static"})
+NETS: dict[Modality, tuple[tuple[Then, ...], ...]] = {
+    "text": (
+        (DYNAMIC,),
+        (TRIM, DYNAMIC),
+        (Then("distill", {"blocks": 0.67}), TRIM, DYNAMIC),
+        (Then("prune", {"heads": 0.33, "units": 0.5}), TRIM, DYNAMIC),
+        (Then("distill", {"blocks": 0.5}), TRIM, DYNAMIC),
+        (Then("distill", {"blocks": 0.34}), Then("trim", {"rank": 128}), DYNAMIC),
+    ),
+    "image": (
+        (STATIC,),
+        (DYNAMIC,),
+        (Then("prune", {"channels": 0.25}), STATIC),
+        (Then("prune", {"channels": 0.5}), STATIC),
+    ),
+    "tabular": (),
+}
+"""What is tried on a net. The embedding of a text network is half of its weights, and its blocks
+are the time it takes: so the vocabulary goes before the blocks do."""
+GRAPHS = ((DYNAMIC,), (STATIC,))
+BOOSTERS = ((Then("thin"),),)
+
+
+def plans(form: Form, modality: Modality, asked: Sequence[str] = ()) -> tuple[Plan, ...]:
+    """Return what can be tried on a specialist of a form, cheap and gentle first.
+
+    Args:
+        form: of the finished specialist.
+        modality: of its inputs.
+        asked: names of strategies; only plans made of these are returned, and one that stands on
+            no list is tried alone with its defaults.
+
+    Raises:
+        OptionError: for a strategy that is not known or cannot follow this form.
+    """
+    known = {"net": NETS[modality], "graph": GRAPHS, "booster": BOOSTERS}.get(form, ())
+    found = tuple(Plan(steps) for steps in known)
+    if not asked:
+        return found
+    for name in asked:
+        _check(name, form, modality)
+    chosen = [p for p in found if all(step.strategy in asked for step in p.steps)]
+    listed = {step.strategy for plan in chosen for step in plan.steps}
+    return (*chosen, *(Plan((Then(name),)) for name in asked if name not in listed))
+
+
+def _check(name: str, form: Form, modality: Modality) -> None:
+    strategy = find("strategies", name)
+    if form not in strategy.accepts or modality not in strategy.modalities:
+        raise OptionError(
+            f"--strategy {name}: cannot make this specialist smaller; it works on "
+            f"{' and '.join(strategy.modalities)} and takes {' or '.join(strategy.accepts)}, and "
+            f"this is a {form} for {modality}"
+        )
+
+
+def _called(step: Then) -> str:
+    defaults = find("strategies", step.strategy)()
+    told = ", ".join(
+        f"{key}={value}"
+        for key, value in step.parameters.items()
+        if getattr(defaults, key) != value
+    )
+    return f"{step.strategy}({told})" if told else step.strategy
