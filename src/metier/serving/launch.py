@@ -65,6 +65,10 @@ def serve(asked: Serving) -> int:
         OptionError: when the address cannot be listened on.
     """
     listener = listen(asked.host, asked.port)
+    if asked.workers > 1:
+        from metier.serving.workers import supervise
+
+        return supervise(asked, listener, lambda: announce(asked, listener))
     service = open_worker(asked)
     asyncio.run(run(service, listener, lambda: announce(asked, listener)))
     return 0
@@ -102,8 +106,17 @@ def announce(asked: Serving, listener: socket.socket) -> None:
         print("warning: no --token: whoever reaches this address may ask", file=sys.stderr)
 
 
-async def run(service: Service, listener: socket.socket, ready: Callable[[], None]) -> None:
-    """Answer on a socket until a signal asks to end."""
+async def run(
+    service: Service, listener: socket.socket, ready: Callable[[], None], leash: int | None = None
+) -> None:
+    """Answer on a socket until a signal asks to end.
+
+    Args:
+        service: what answers.
+        listener: a socket that listens.
+        ready: called once connections are taken in.
+        leash: a file descriptor; that its other end was closed asks to end, too.
+    """
     server = uvicorn.Server(
         uvicorn.Config(
             create_app(service),
@@ -121,19 +134,28 @@ async def run(service: Service, listener: socket.socket, ready: Callable[[], Non
     while not server.started and not serving.done():
         await asyncio.sleep(0.01)
     if server.started:
-        loop = asyncio.get_running_loop()
-        ending: list[asyncio.Task[None]] = []
-
-        def end() -> None:
-            if ending:
-                server.force_exit = True
-            else:
-                ending.append(loop.create_task(_drain(server, service)))
-
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, end)
+        _end_when_asked(server, service, leash)
         ready()
     await serving
+
+
+def _end_when_asked(server: uvicorn.Server, service: Service, leash: int | None) -> None:
+    """The first request to end lets all be answered, the second does not wait."""
+    loop = asyncio.get_running_loop()
+    ending: list[asyncio.Task[None]] = []
+
+    def end() -> None:
+        if leash is not None:
+            loop.remove_reader(leash)
+        if ending:
+            server.force_exit = True
+        else:
+            ending.append(loop.create_task(_drain(server, service)))
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, end)
+    if leash is not None:
+        loop.add_reader(leash, end)
 
 
 async def _drain(server: uvicorn.Server, service: Service) -> None:
