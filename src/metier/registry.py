@@ -25,6 +25,8 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "boost": "metier.strategies.boost:Boost",
         "linear": "metier.strategies.linear:Linear",
         "fuse": "metier.strategies.fuse:Fuse",
+        "prune": "metier.strategies.prune:Prune",
+        "distill": "metier.strategies.distill:Distill",
     },
     "tasks": {
         "binary": "metier.tasks.classify:Classify",

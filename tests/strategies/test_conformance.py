@@ -59,6 +59,16 @@ def make(name: str, settings: dict[str, Any]) -> Strategy:
     return strategy
 
 
+def beginning(strategy: Strategy, source: Source, problem: Problem) -> Specialist:
+    """What a strategy begins with: the source, or a probe of it where it takes only what has
+    learned something."""
+    start = Specialist(source, problem.task)
+    if "source" in strategy.accepts:
+        return start
+    probed: Specialist = find("strategies", "probe")()(start, problem, Run(Cache()))
+    return probed
+
+
 def pairs() -> list[tuple[str, str]]:
     return [(n, m) for n in names("strategies") for m in find("strategies", n).modalities]
 
@@ -133,22 +143,22 @@ def test_same_seed_same_scores_and_the_start_is_left_as_it_was(
     strategy = make(name, QUICK)
     source, table = given(name, modality, kind)
     task = build(kind, table)
-    start = Specialist(source, task)
+    start = beginning(strategy, source, Problem(task, table))
     if (name, kind) in REFUSED:
         with pytest.raises(ChainError):
             strategy(start, Problem(task, table), Run(Cache()))
         return
-    before = fingerprint(start)
+    before, lineage = fingerprint(start), start.lineage
     one = strategy(start, Problem(task, table), Run(Cache(), seed=5))
     np.random.default_rng().random()
     two = strategy(start, Problem(task, table), Run(Cache(), seed=5))
-    assert fingerprint(start) == before and start.model is None and start.lineage == ()
+    assert fingerprint(start) == before and start.lineage == lineage
     scores = one.scores(table)
     assert scores.shape == (len(table), task.outputs) and np.isfinite(scores).all()
     assert (scores == two.scores(table)).all()
     assert one.form == strategy.gives
-    (step,) = one.lineage
-    assert step.strategy == name and step.seconds >= 0
+    *earlier, step = one.lineage
+    assert tuple(earlier) == lineage and step.strategy == name and step.seconds >= 0
     assert {f.name for f in fields(strategy)} <= {*step.parameters}
 
 
@@ -192,7 +202,8 @@ def test_saved_moved_and_loaded_it_predicts_the_same(
     kind: Any = next(k for k in ("multilabel", "regression") if (name, k) not in REFUSED)
     source, table = given(name, modality, kind)
     task = build(kind, table)
-    specialist = strategy(Specialist(source, task), Problem(task, table), Run(Cache()))
+    problem = Problem(task, table)
+    specialist = strategy(beginning(strategy, source, problem), problem, Run(Cache()))
     decision = Decision(kind, task.labels)
     folder = tmp_path / "run" / "specialist"
     digest = write_bundle(
@@ -245,7 +256,7 @@ def test_it_survives_awkward_rows(
     table = awkward(table, modality)
     task = build("multiclass", table)
     assert task.outputs == 4
-    start = Specialist(source, task)
+    start = beginning(strategy, source, Problem(task, table))
     for rows in (table, table.take([i for i in range(len(table)) if i != 3]), table.take(range(9))):
         specialist = strategy(start, Problem(task, rows), Run(Cache()))
         scores = specialist.scores(table)
@@ -269,14 +280,11 @@ def test_the_deadline_is_kept(
     kind = "regression" if name == "mean" else "binary"
     strategy = make(name, ENDLESS)
     source, table = given(name, modality, kind, 80)
-    task = build(kind, table)
+    problem = Problem(build(kind, table), table)
+    start = beginning(strategy, source, problem)
     began = time.monotonic()
     try:
-        specialist = strategy(
-            Specialist(source, task),
-            Problem(task, table),
-            Run(Cache(), deadline=began + seconds),
-        )
+        specialist = strategy(start, problem, Run(Cache(), deadline=began + seconds))
         assert np.isfinite(specialist.scores(table)).all()
     except Pruned:
         assert seconds < 0, "there was time enough for something"

@@ -69,6 +69,12 @@ class Backbone(nn.Module):
         return [self.get_submodule(name) for name in self._blocks]
 
     @property
+    def list_of_blocks(self) -> str:
+        """The name in `model` of the list that holds the blocks; empty when it cannot be split."""
+        first = self._blocks[0] if self._blocks else ""
+        return first.removeprefix("model.").rpartition(".")[0]
+
+    @property
     def depth(self) -> int:
         """The boundary at which the feature lies."""
         return len(self._blocks) + 2

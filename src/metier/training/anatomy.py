@@ -1,0 +1,171 @@
+"""Which parts of a network can be cut out: attention heads, feed-forward units, channels.
+
+No architecture is named here. One pass is watched, and what looks like a part from the order and
+the widths of its layers is tried: a part is one when cutting a structure out of it gives what
+silencing that structure gives. What does not hold (a residual sum, a norm over the structures, a
+bias for each head) is left whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from metier.sources.backbone import Backbone
+from metier.training.surgery import SIZES, Part, cut, silenced, twin
+
+
+@dataclass(frozen=True)
+class _Call:
+    """One layer of a pass, with what it was given."""
+
+    name: str
+    module: nn.Module
+    given: Any
+
+
+def find_parts(backbone: Backbone, probe: Mapping[str, Tensor]) -> list[Part]:
+    """Return the parts of a network, lowest first; empty when nothing can be cut out of it.
+
+    Args:
+        backbone: the network.
+        probe: the inputs of a few rows, for the passes that find and try the parts.
+    """
+    calls = _watch(backbone, probe)
+    found = [*_linear_parts(backbone, calls), *_channel_parts(calls)]
+    placed: dict[tuple[str, ...], Part] = {}
+    for part in found:
+        level = backbone.level_of(f"model.{part.taker}.weight")
+        inside = not backbone.blocks or 1 <= level < backbone.depth - 1
+        if inside and level == backbone.level_of(f"model.{part.makers[0]}.weight"):
+            placed.setdefault(part.makers, replace(part, level=level))
+    candidates = sorted(placed.values(), key=lambda part: part.level)
+    if _hold(backbone, candidates, probe):
+        return candidates
+    return [part for part in candidates if _hold(backbone, [part], probe)]
+
+
+def _watch(backbone: Backbone, probe: Mapping[str, Tensor]) -> list[_Call]:
+    """The layers of one pass in their order."""
+    calls: list[_Call] = []
+
+    def noting(name: str) -> Callable[..., None]:
+        def note(module: nn.Module, args: tuple[Any, ...]) -> None:
+            calls.append(_Call(name, module, args[0] if args else None))
+
+        return note
+
+    leaves = [(n, m) for n, m in backbone.model.named_modules() if next(m.children(), None) is None]
+    handles = [module.register_forward_pre_hook(noting(name)) for name, module in leaves]
+    try:
+        with torch.no_grad():
+            backbone.eval()
+            backbone(probe)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return calls
+
+
+def _linear_parts(backbone: Backbone, calls: Sequence[_Call]) -> list[Part]:
+    """Attention and feed-forward parts, from the linear layers in their order."""
+    found: list[Part] = []
+    group: list[_Call] = []
+    for call in calls:
+        if not isinstance(call.module, nn.Linear):
+            continue
+        if group and call.given is group[0].given:
+            group.append(call)
+            continue
+        if any(call.module is other.module for other in group):
+            continue  # queries and keys of the positions, through the same layers
+        found.extend(_part_between(backbone, group, call))
+        group = [call]
+    return found
+
+
+def _part_between(backbone: Backbone, group: Sequence[_Call], taker: _Call) -> list[Part]:
+    """The part between layers that read the same and the layer that reads what they gave."""
+    widths = {_linear(call).out_features for call in group}
+    if len(widths) != 1:
+        return []
+    width, wanted = widths.pop(), _linear(taker).in_features
+    if width % wanted or _linear(group[0]).in_features != _linear(taker).out_features:
+        return []
+    copies = width // wanted
+    makers = tuple(call.name for call in group)
+    if (len(group), copies) in ((3, 1), (1, 3)):
+        size = _head_size(backbone, makers[-1])
+        if not size or wanted % size:
+            return []
+        return [Part("heads", makers, (), taker.name, wanted // size, size, copies)]
+    if len(group) * copies <= 2:
+        return [Part("units", makers, (), taker.name, wanted, 1, copies)]
+    return []
+
+
+def _linear(call: _Call) -> nn.Linear:
+    assert isinstance(call.module, nn.Linear)
+    return call.module
+
+
+def _head_size(backbone: Backbone, maker: str) -> int | None:
+    """The width of a head, as the attention layer says it or as the configuration does."""
+    owner = backbone.model.get_submodule(maker.rpartition(".")[0])
+    config: Any = getattr(backbone.model, "config", None)
+    for place in (owner, config):
+        for name in SIZES:
+            size = getattr(place, name, None)
+            if isinstance(size, int) and size > 0:
+                return size
+    width, heads = (getattr(config, name, None) for name in ("hidden_size", "num_attention_heads"))
+    return width // heads if isinstance(width, int) and isinstance(heads, int) else None
+
+
+def _channel_parts(calls: Sequence[_Call]) -> list[Part]:
+    """Channels between two convolutions, passing only what treats each channel by itself."""
+    found = []
+    for start, call in enumerate(calls):
+        module = call.module
+        if not isinstance(module, nn.Conv2d) or module.groups != 1:
+            continue
+        channels, through = module.out_channels, []
+        for after in calls[start + 1 :]:
+            if _passes(after.module, channels):
+                through.append(after.name)
+            elif isinstance(after.module, nn.Conv2d):
+                if after.module.groups == 1 and after.module.in_channels == channels:
+                    part = Part("channels", (call.name,), tuple(through), after.name, channels)
+                    found.append(part)
+                break
+            elif any(True for _ in after.module.parameters()):
+                break
+    return found
+
+
+def _passes(module: nn.Module, channels: int) -> bool:
+    if isinstance(module, nn.Conv2d):
+        return module.groups == module.in_channels == module.out_channels == channels
+    return isinstance(module, nn.BatchNorm2d) and module.num_features == channels
+
+
+def _hold(backbone: Backbone, parts: Sequence[Part], probe: Mapping[str, Tensor]) -> bool:
+    """Whether cutting one structure out of each part gives what silencing it gives."""
+    if any(part.count < 2 for part in parts):
+        return False
+    wanted, found = twin(backbone), twin(backbone)
+    for part in parts:
+        kept = np.delete(np.arange(part.count), part.count // 2)
+        silenced(wanted.model, part, kept)
+        cut(found.model, part, kept)
+    with torch.no_grad():
+        try:
+            got = found(probe)
+        except (RuntimeError, ValueError, IndexError, TypeError):
+            return False  # something else looks at the structures too
+        return torch.allclose(wanted(probe), got, atol=1e-5, rtol=1e-4)
