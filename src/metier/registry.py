@@ -27,6 +27,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "fuse": "metier.strategies.fuse:Fuse",
         "prune": "metier.strategies.prune:Prune",
         "distill": "metier.strategies.distill:Distill",
+        "quantize": "metier.strategies.quantize:Quantize",
     },
     "tasks": {
         "binary": "metier.tasks.classify:Classify",

@@ -1,0 +1,263 @@
+"""Graphs with 8-bit weights, and with 8-bit arithmetic where it pays.
+
+Three ways, from an exported graph to a smaller one that takes the same inputs:
+
+- `dynamic`: matrix products of 8-bit weights (a scale for each column) and of activations that are
+  rounded as they come; nothing has to be calibrated.
+- `static`: convolutions and matrix products whose activations are rounded to ranges found on
+  calibration rows (Jacob et al., 2018), weights with a scale for each channel.
+- `weights`: only the weights have 8 bits, with a scale for each block of them; the closest to the
+  original, and a little larger.
+
+In all three, tables that rows are looked up in (the embeddings of words and positions) may be held
+as 8-bit rows with a scale each: they are most of a small text model.
+"""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+
+from metier.errors import ChainError
+from metier.runtime.preprocess import Arrays
+
+SMALLEST_TABLE = 64
+"""Rows from which on a table is worth 8 bits."""
+BLOCK = 32
+"""Weights that share a scale in `weights`."""
+QUANTIZED = frozenset(
+    {
+        "DequantizeLinear", "DynamicQuantizeLinear", "DynamicQuantizeMatMul", "MatMulInteger",
+        "MatMulNBits", "QAttention", "QLinearConv", "QLinearMatMul", "QuantizeLinear",
+    }
+)  # fmt: skip
+
+
+def is_quantized(graph: onnx.ModelProto) -> bool:
+    """Tell whether a graph computes with rounded numbers already."""
+    return any(node.op_type in QUANTIZED for node in graph.graph.node)
+
+
+def of_convolutions(graph: onnx.ModelProto) -> bool:
+    """Tell whether a graph is rather one of convolutions than one of matrix products."""
+    kinds = [node.op_type for node in graph.graph.node]
+    return kinds.count("Conv") > kinds.count("MatMul")
+
+
+def dynamic(graph: onnx.ModelProto, *, embedding: bool = True) -> onnx.ModelProto:
+    """Return a graph whose matrix products are 8-bit ones, activations rounded as they come.
+
+    Raises:
+        ChainError: when there is no matrix product with fixed weights.
+    """
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+
+    nodes = _inner(graph, ("MatMul",))
+    _need(nodes, "dynamic", "matrix product", "static")
+    found = _through_files(
+        graph,
+        lambda start, end: quantize_dynamic(
+            start,
+            end,
+            op_types_to_quantize=["MatMul"],
+            nodes_to_quantize=nodes,
+            per_channel=True,
+            weight_type=QuantType.QInt8,
+            extra_options={"DefaultTensorType": TensorProto.FLOAT},
+        ),
+    )
+    return narrow_tables(found) if embedding else found
+
+
+def static(
+    graph: onnx.ModelProto, feeds: Sequence[Arrays], *, embedding: bool = True
+) -> onnx.ModelProto:
+    """Return a graph in 8-bit arithmetic, with the ranges that calibration batches have.
+
+    Args:
+        graph: an exported graph.
+        feeds: batches of named inputs, as `Preprocess.collate` makes them; at least one.
+        embedding: hold tables as 8-bit rows too.
+
+    Raises:
+        ChainError: when there is neither a convolution nor a matrix product with fixed weights.
+    """
+    from onnxruntime.quantization import (
+        CalibrationMethod,
+        QuantFormat,
+        QuantType,
+        quantize_static,
+    )
+
+    nodes = _inner(graph, ("Conv", "MatMul"))
+    _need(nodes, "static", "convolution or matrix product", "weights")
+    found = _through_files(
+        graph,
+        lambda start, end: quantize_static(
+            start,
+            end,
+            _Feeds(feeds),
+            quant_format=QuantFormat.QOperator,
+            per_channel=True,
+            activation_type=QuantType.QUInt8,
+            weight_type=QuantType.QInt8,
+            calibrate_method=CalibrationMethod.MinMax,
+            # Among convolutions everything can stay in 8 bits. Between matrix products lie masks
+            # of infinities and normalisations, which cannot.
+            nodes_to_quantize=None if of_convolutions(graph) else nodes,
+            nodes_to_exclude=_last(graph),
+            extra_options={"DefaultTensorType": TensorProto.FLOAT},
+        ),
+    )
+    return narrow_tables(found) if embedding else found
+
+
+def weights(graph: onnx.ModelProto, *, embedding: bool = True) -> onnx.ModelProto:
+    """Return a graph whose matrices have 8 bits a weight, in blocks that share a scale.
+
+    Raises:
+        ChainError: when there is no matrix product with fixed weights.
+    """
+    from onnxruntime.quantization.matmul_nbits_quantizer import (
+        DefaultWeightOnlyQuantConfig,
+        MatMulNBitsQuantizer,
+    )
+
+    nodes = _inner(graph, ("MatMul",))
+    _need(nodes, "weights", "matrix product", "static")
+    config = DefaultWeightOnlyQuantConfig(
+        block_size=BLOCK, is_symmetric=True, accuracy_level=4, bits=8
+    )
+    with _quiet():
+        quantizer = MatMulNBitsQuantizer(_copy(graph), bits=8, algo_config=config)
+        quantizer.process()
+    found: onnx.ModelProto = quantizer.model.model
+    return narrow_tables(found) if embedding else found
+
+
+def narrow_tables(graph: onnx.ModelProto) -> onnx.ModelProto:
+    """Return a graph whose tables of rows to look up hold 8 bits a number, a scale for each row.
+
+    Rows are widened after they were looked up, so the whole table never is.
+    """
+    found = _copy(graph)
+    tables = {
+        tensor.name: tensor
+        for tensor in found.graph.initializer
+        if tensor.data_type == TensorProto.FLOAT
+        and len(tensor.dims) == 2
+        and tensor.dims[0] >= SMALLEST_TABLE
+    }
+    readers = [node for node in found.graph.node if set(node.input) & tables.keys()]
+    for name, tensor in tables.items():
+        uses = [node for node in readers if name in node.input]
+        if uses and all(_looks_up(node, name) for node in uses):
+            _narrow(found.graph, tensor, uses)
+    return found
+
+
+def _looks_up(node: onnx.NodeProto, table: str) -> bool:
+    axis = next((a.i for a in node.attribute if a.name == "axis"), 0)
+    return node.op_type == "Gather" and node.input[0] == table and axis == 0
+
+
+def _narrow(graph: onnx.GraphProto, tensor: onnx.TensorProto, uses: list[onnx.NodeProto]) -> None:
+    name = tensor.name
+    rows, scales = rounded_rows(numpy_helper.to_array(tensor))
+    graph.initializer.remove(tensor)
+    graph.initializer.append(numpy_helper.from_array(rows, f"{name}.rows"))
+    graph.initializer.append(numpy_helper.from_array(scales, f"{name}.scales"))
+    for node in uses:
+        out, at = node.output[0], list(graph.node).index(node)
+        made = [
+            helper.make_node("Gather", [f"{name}.rows", node.input[1]], [f"{out}.rows"], axis=0),
+            helper.make_node("Cast", [f"{out}.rows"], [f"{out}.wide"], to=TensorProto.FLOAT),
+            helper.make_node("Gather", [f"{name}.scales", node.input[1]], [f"{out}.scale"], axis=0),
+            helper.make_node("Mul", [f"{out}.wide", f"{out}.scale"], [out]),
+        ]
+        graph.node.remove(node)
+        for each in reversed(made):
+            graph.node.insert(at, each)
+
+
+def rounded_rows(table: NDArray[Any]) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
+    """Return a table (n, width) as int8 rows and their scales (n, 1), largest number to 127.
+
+    >>> rows, scales = rounded_rows(np.array([[1.0, -2.0], [0.0, 0.0]]))
+    >>> rows.tolist()
+    [[64, -127], [0, 0]]
+    """
+    largest = np.abs(table).max(axis=1, keepdims=True)
+    scales = np.where(largest > 0, largest / 127.0, 1.0).astype(np.float32)
+    return np.rint(table / scales).astype(np.int8), scales
+
+
+class _Feeds:
+    """Calibration batches as onnxruntime reads them: one after the other, None at the end."""
+
+    def __init__(self, feeds: Sequence[Arrays]) -> None:
+        self._feeds = list(feeds)
+        self.rewind()
+
+    def rewind(self) -> None:
+        self._left = iter(self._feeds)
+
+    def get_next(self) -> Arrays | None:
+        return next(self._left, None)
+
+
+def _inner(graph: onnx.ModelProto, kinds: tuple[str, ...]) -> list[str]:
+    """Names of the nodes of these kinds with fixed weights, but for the one that gives the scores:
+    it is small, and what it rounds away nothing can make good."""
+    fixed = {tensor.name for tensor in graph.graph.initializer}
+    last = set(_last(graph))
+    return [
+        node.name
+        for node in graph.graph.node
+        if node.op_type in kinds and set(node.input) & fixed and node.name not in last
+    ]
+
+
+def _last(graph: onnx.ModelProto) -> list[str]:
+    """Names of the nodes that give the scores."""
+    wanted = {output.name for output in graph.graph.output}
+    return [node.name for node in graph.graph.node if wanted & set(node.output)]
+
+
+def _need(nodes: list[str], mode: str, what: str, other: str) -> None:
+    if not nodes:
+        raise ChainError(f"quantize mode={mode} finds no {what} in the graph: use mode={other}")
+
+
+def _copy(graph: onnx.ModelProto) -> onnx.ModelProto:
+    found = onnx.ModelProto()
+    found.CopyFrom(graph)
+    return found
+
+
+def _through_files(graph: onnx.ModelProto, apply: Callable[[Path, Path], object]) -> Any:
+    with tempfile.TemporaryDirectory() as folder, _quiet():
+        start, end = Path(folder) / "start.onnx", Path(folder) / "end.onnx"
+        onnx.save(graph, start)
+        apply(start, end)
+        return onnx.load(end)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep the advice that the quantiser logs to itself."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        yield
+    finally:
+        logging.disable(before)
