@@ -38,6 +38,11 @@ class Limits:
         """Whether there is a limit of size or latency at all."""
         return self.size is not None or self.latency is not None
 
+    @property
+    def wanted(self) -> Literal["speed", "size"]:
+        """What the gate insists on: a limit of size alone is met by what is no faster."""
+        return "size" if self.size is not None and self.latency is None else "speed"
+
     def excess(self, side: Side) -> float:
         """Return how many times the tightest limit a specialist takes; at most 1 meets all."""
         found = [0.0]
@@ -129,6 +134,17 @@ class Compression:
     verdict: str
 
 
+def limits_of(size: str | int | None, latency: str | float | None, loss: float | None) -> Limits:
+    """Return limits from what a user wrote. Raises OptionError for what is none."""
+    if loss is not None and not 0 <= loss <= 100:
+        raise OptionError(f"loss {loss!r}: expected points from 0 to 100")
+    return Limits(
+        None if size is None else parse_size(size),
+        None if latency is None else parse_latency(latency),
+        MAX_LOSS if loss is None else loss,
+    )
+
+
 def conclude(limits: Limits, parent: Side, tried: Sequence[Shrunk]) -> Compression:
     """Choose among what was tried.
 
@@ -202,7 +218,9 @@ def _nearest(
 def _gain(parent: Side, best: Shrunk) -> str:
     side = _side(best)
     smaller, faster = parent.bytes / side.bytes, parent.latency / side.latency
-    change = f"{best.name}: {side.told()}, {smaller:.1f} times smaller and {faster:.1f} times as fast"
+    change = (
+        f"{best.name}: {side.told()}, {smaller:.1f} times smaller and {faster:.1f} times as fast"
+    )
     if best.loss is None or best.loss_low is None or best.loss_high is None:
         return change
     what = "losing" if best.loss > 0 else "gaining"

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
+from typing import Any
 
 from metier.errors import OptionError
 from metier.registry import find
 from metier.search.recipe import Then
 from metier.strategies.chain import Chain
-from metier.types import Form, Modality, Strategy
+from metier.types import Form, Modality, Strategy, Table
 
 
 @dataclass(frozen=True)
@@ -23,34 +24,39 @@ class Plan:
         """The strategies with the parameters that are not their defaults."""
         return " > ".join(_called(step) for step in self.steps)
 
-    def build(self) -> Strategy:
-        """Return the plan as one strategy. Raises ChainError for what cannot be."""
-        return Chain(tuple(step.build() for step in self.steps))
+    def build(self, unlabeled: Table | None = None) -> Strategy:
+        """Return the plan as one strategy; its steps that can learn from rows without labels get
+        these. Raises ChainError for what cannot be."""
+        steps: list[Any] = [step.build() for step in self.steps]
+        if unlabeled is not None:
+            steps = [_with_rows(step, unlabeled) for step in steps]
+        return Chain(tuple(steps))
 
 
 TRIM = Then("trim")
-DYNAMIC = Then("quantize", {"mode": "dynamic"})
-STATIC = Then("quantize", {"mode": "static"})
+INT8 = Then("quantize")
+WEIGHTS = Then("quantize", {"mode": "weights"})
 NETS: dict[Modality, tuple[tuple[Then, ...], ...]] = {
     "text": (
-        (DYNAMIC,),
-        (TRIM, DYNAMIC),
-        (Then("distill", {"blocks": 0.67}), TRIM, DYNAMIC),
-        (Then("prune", {"heads": 0.33, "units": 0.5}), TRIM, DYNAMIC),
-        (Then("distill", {"blocks": 0.5}), TRIM, DYNAMIC),
-        (Then("distill", {"blocks": 0.34}), Then("trim", {"rank": 128}), DYNAMIC),
+        (INT8,),
+        (TRIM, INT8),
+        (Then("distill", {"blocks": 0.67}), TRIM, INT8),
+        (Then("prune", {"heads": 0.33, "units": 0.5}), TRIM, INT8),
+        (Then("distill"), TRIM, INT8),
+        (Then("distill", {"blocks": 0.34}), Then("trim", {"rank": 128}), INT8),
     ),
     "image": (
-        (STATIC,),
-        (DYNAMIC,),
-        (Then("prune", {"channels": 0.25}), STATIC),
-        (Then("prune", {"channels": 0.5}), STATIC),
+        (INT8,),
+        (WEIGHTS,),
+        (Then("prune"), INT8),
+        (Then("prune", {"channels": 0.5}), INT8),
+        (Then("prune", {"channels": 0.5}), WEIGHTS),
     ),
     "tabular": (),
 }
 """What is tried on a net. The embedding of a text network is half of its weights, and its blocks
 are the time it takes: so the vocabulary goes before the blocks do."""
-GRAPHS = ((DYNAMIC,), (STATIC,))
+GRAPHS = ((INT8,), (WEIGHTS,))
 BOOSTERS = ((Then("thin"),),)
 
 
@@ -72,7 +78,7 @@ def plans(form: Form, modality: Modality, asked: Sequence[str] = ()) -> tuple[Pl
         return found
     for name in asked:
         _check(name, form, modality)
-    chosen = [p for p in found if all(step.strategy in asked for step in p.steps)]
+    chosen = [plan for plan in found if all(step.strategy in asked for step in plan.steps)]
     listed = {step.strategy for plan in chosen for step in plan.steps}
     return (*chosen, *(Plan((Then(name),)) for name in asked if name not in listed))
 
@@ -85,6 +91,11 @@ def _check(name: str, form: Form, modality: Modality) -> None:
             f"{' and '.join(strategy.modalities)} and takes {' or '.join(strategy.accepts)}, and "
             f"this is a {form} for {modality}"
         )
+
+
+def _with_rows(step: Any, unlabeled: Table) -> Any:
+    takes = any(field.name == "unlabeled" for field in fields(step))
+    return replace(step, unlabeled=unlabeled) if takes else step
 
 
 def _called(step: Then) -> str:
