@@ -16,6 +16,7 @@ import numpy as np
 import polars as pl
 
 from metier.deploy.parity import Parity, certify
+from metier.deploy.reference import HeldOut, Onlooker
 from metier.errors import BundleError, ParityError
 from metier.runtime.manifest import GRAPH, InputColumn, Manifest, mark, write_manifest
 from metier.runtime.postprocess import Decision
@@ -43,6 +44,7 @@ def write_bundle(
     facts: Mapping[str, Any],
     table: Table | None = None,
     columns: tuple[InputColumn, ...] | None = None,
+    held_out: HeldOut | None = None,
 ) -> str:
     """Write a specialist to `folder` and its weights to `weights/` beside it; return the digest.
 
@@ -58,6 +60,7 @@ def write_bundle(
         facts: JSON that goes into the manifest as it is.
         table: all rows learned from, for the ranges of the columns; the sample when None.
         columns: the inputs, where they are known from an earlier bundle; told from `table` if not.
+        held_out: scores of rows not learned from; with them the bundle knows what is usual.
 
     Raises:
         ParityError: when the graph does not predict what the model predicts; nothing is written.
@@ -87,8 +90,15 @@ def write_bundle(
             files={name: mark(content) for name, content in sorted(files.items())},
         )
         write_manifest(stage, manifest)
-        parity = _compare(specialist, stage, sample, decision)
-        digest = write_manifest(stage, replace(manifest, parity=parity.to_json()))
+        onlooker = Onlooker()
+        parity = _compare(specialist, stage, sample, decision, onlooker)
+        manifest = replace(manifest, parity=parity.to_json())
+        if held_out is not None:
+            usual = onlooker.conclude(
+                sample if table is None else table, manifest.columns, manifest.preprocess, held_out
+            )
+            manifest = replace(manifest, facts={**manifest.facts, "reference": usual})
+        digest = write_manifest(stage, manifest)
         kept = Path(aside) / WEIGHTS
         kept.mkdir()
         model.save(kept)
@@ -112,9 +122,11 @@ def _graph(model: Model) -> bytes:
     return content
 
 
-def _compare(specialist: Specialist, stage: Path, sample: Table, decision: Decision) -> Parity:
+def _compare(
+    specialist: Specialist, stage: Path, sample: Table, decision: Decision, onlooker: Onlooker
+) -> Parity:
     try:
-        bundle = load(stage)
+        bundle = onlooker.beside(load(stage))
         found = bundle.scored(sample.columns())
     except BundleError as error:
         raise ParityError(f"the exported graph does not run: {error}") from error

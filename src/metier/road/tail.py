@@ -12,6 +12,7 @@ import numpy as np
 
 from metier.cache import fingerprint, write_aside
 from metier.deploy.bundle import write_bundle
+from metier.deploy.reference import HeldOut
 from metier.errors import BundleError, ParityError
 from metier.evidence.cost import measure_cost
 from metier.evidence.metrics import scorecard
@@ -193,6 +194,7 @@ class Tail:
                 "recipe": final.recipe.to_json(),
                 "target": list(self.race.table.roles.target),
             },
+            held_out=HeldOut(final.proof.chosen.scores, final.proof.chosen.decision),
         )
 
     def _write_early(self, made: Specialist, decision: Decision) -> None:

@@ -10,8 +10,8 @@ from typing import Any
 
 import PIL.Image
 
-from metier.runtime.manifest import InputColumn, Manifest
 from metier.runtime.session import Bundle
+from metier.runtime.signals import columns_read
 from metier.serving.auth import Door
 from metier.serving.batching import Batch, Batcher
 from metier.serving.limits import Bodies, Limits
@@ -57,25 +57,10 @@ def open_service(bundle: Bundle, limits: Limits, token: str | None = None) -> Se
         bundle=bundle,
         limits=limits,
         door=Door(token),
-        reader=Reader(columns_read(manifest), limits.rows),
+        reader=Reader(columns_read(manifest.columns, manifest.preprocess), limits.rows),
         bodies=Bodies(limits),
         metrics=Metrics(bundle.digest, __version__, manifest.decision.kind, limits),
     )
-
-
-def columns_read(manifest: Manifest) -> tuple[InputColumn, ...]:
-    """Return the columns that the model looks at, a part of those that the data had."""
-    spec = manifest.preprocess
-    names: set[str] = set()
-    for part in spec.get("parts", (spec,)):
-        names.update(_names(part))
-    return tuple(column for column in manifest.columns if column.name in names)
-
-
-def _names(part: Mapping[str, Any]) -> list[str]:
-    if "column" in part:
-        return [part["column"]]
-    return [each if isinstance(each, str) else each["name"] for each in part["columns"]]
 
 
 def warm_up(bundle: Bundle, reader: Reader) -> None:
