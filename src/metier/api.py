@@ -290,6 +290,16 @@ def compare(a: str | Path, b: str | Path, data: Any) -> Compared:
 
     settle_threads()
     return compare_bundles(a, b, data)
+def export(bundle: str | Path, format: str, out: str | Path | None = None) -> Path:
+    """Write a bundle as "onnx" or "transformers" into a new folder, and return the folder.
+
+    Raises OptionError when the bundle has no such shape, saying why.
+    """
+    from metier.road.export import export_bundle
+
+    return export_bundle(bundle, format, out)
+
+
 
 
 def sources() -> list[dict[str, Any]]:

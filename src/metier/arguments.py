@@ -82,6 +82,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_evaluate(commands)
     _add_compare(commands)
     _add_load(commands)
+    _add_export(commands)
     _add_serve(commands)
     _add_sources(commands)
     _add_strategies(commands)
@@ -304,6 +305,22 @@ def _add_bundle(parser: Any) -> None:
 
 
 def _add_sources(commands: Any) -> None:
+def _add_export(commands: Any) -> None:
+    parser = _add(
+        commands,
+        "export",
+        "write a bundle in the shape that another program wants",
+        "onnx: the graph, what reads its inputs, and ten lines that predict with onnxruntime "
+        "alone. transformers: a folder for transformers.pipeline, where a class of that library "
+        "gives the same answers.",
+    )
+    _add_bundle(parser)
+    parser.add_argument("--format", metavar="F", required=True, help="onnx or transformers")
+    parser.add_argument(
+        "--out", metavar="DIR", type=Path, help="the new folder (default: F beside the bundle)"
+    )
+
+
     _add_json(_add(commands, "sources", "list the pretrained starts"))
 
 

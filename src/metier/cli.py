@@ -161,6 +161,12 @@ def _serve(args: argparse.Namespace) -> None:
 def _sources(args: argparse.Namespace) -> None:
     from metier import api
 
+def _export(args: argparse.Namespace) -> None:
+    from metier import api
+
+    print(api.export(args.bundle, **_given(args)))
+
+
     rows = api.sources()
     _print_rows(rows)
     if "json" in args:
@@ -213,6 +219,7 @@ def _given(args: argparse.Namespace) -> dict[str, Any]:
 
 def _print_json(value: Any) -> None:
     from metier.report.content import to_json
+    "export": _export,
 
     print(json.dumps(to_json(value), ensure_ascii=False))
 
