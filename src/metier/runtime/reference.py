@@ -52,6 +52,13 @@ class Scale:
     low: float | None = None
     high: float | None = None
 
+    @property
+    def harm(self) -> int:
+        """Which way is for the worse: -1 down, 1 up, 0 both, told by the bounds that there are."""
+        return (self.low is None and self.high is not None) - (
+            self.high is None and self.low is not None
+        )
+
     def codes(self, values: Doubles) -> Codes:
         """Return the bin of each value."""
         found = np.searchsorted(self.edges, values, side="left")

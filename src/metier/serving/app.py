@@ -88,8 +88,12 @@ def _add_reading(app: FastAPI, service: Service) -> None:
 
     async def metrics() -> Response:
         """Give all counters in the text format of Prometheus."""
-        service.metrics.tell_waiting(service.batcher.waiting)
-        return Response(service.metrics.render(), media_type=CONTENT_TYPE)
+        return Response(service.count(), media_type=CONTENT_TYPE)
+
+    async def drift() -> Response:
+        """Say whether the last rows look like those of training; null where nobody knows."""
+        found = None if service.monitor is None else service.monitor.report().to_json()
+        return JSONResponse({"drift": found})
 
     async def playground() -> Response:
         """Give the page on which a person can try the bundle."""
@@ -101,6 +105,7 @@ def _add_reading(app: FastAPI, service: Service) -> None:
         ("/health", health, "application/json", schema.responses(503)),
         ("/metadata", metadata, "application/json", barred),
         ("/metrics", metrics, "text/plain", barred),
+        ("/drift", drift, "application/json", barred),
         ("/", playground, "text/html", {}),
     ):
         given = ANYTHING if kind == "application/json" else text

@@ -9,6 +9,7 @@ are cut into several batches, so that they do not hold up small ones.
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 import time
 from collections import deque
@@ -23,6 +24,7 @@ from metier.serving.limits import Limits, Refused
 
 Columns = Mapping[str, Sequence[Any]]
 Predict = Callable[[dict[str, list[Any]]], Predictions]
+LOG = logging.getLogger(__name__)
 SMOOTHING = 0.2
 """Weight of the newest batch in the pace."""
 
@@ -133,7 +135,10 @@ class Batcher:
             seconds = time.perf_counter() - began
             self._note(seconds / rows)
             _tell(parts, found)
-            self._watch(Batch(rows, len(parts), seconds, found))
+            try:
+                self._watch(Batch(rows, len(parts), seconds, found))
+            except Exception:  # clients have their answers; who only watches must not end that
+                LOG.exception("a batch could not be counted")
 
     def _note(self, pace: float) -> None:
         self._pace += (pace - self._pace) * (SMOOTHING if self._pace else 1.0)

@@ -19,6 +19,7 @@ from prometheus_client import (
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from metier.serving.batching import Batch
+from metier.serving.drift import Drift
 from metier.serving.limits import Limits
 
 SHARED = "PROMETHEUS_MULTIPROC_DIR"
@@ -28,6 +29,7 @@ SECONDS = (
     0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0,
 )  # fmt: skip
 ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+LEVELS = {"waiting": 0, "steady": 0, "watch": 1, "alarm": 2}
 MOST_LABELS = 200
 """Labels that are counted by name; the predictions of more would be a burden to store."""
 
@@ -62,6 +64,21 @@ class Metrics:
             "Rows that wait for the model.",
             registry=own,
             multiprocess_mode="livesum",
+        )
+        self._index = Gauge(
+            "metier_drift_index",
+            "Population stability index of a signal over the last rows.",
+            ["signal"],
+            registry=own,
+            multiprocess_mode="liveall",
+        )
+        self._level, self._drift_rows, self._unlike = (
+            Gauge(f"metier_{name}", told, registry=own, multiprocess_mode="liveall")
+            for name, told in (
+                ("drift_level", "0 steady (or too few rows), 1 watch, 2 alarm."),
+                ("drift_rows", "Rows that the drift is told from."),
+                ("unlike_ratio", "Share of the last rows unlike those of training."),
+            )
         )
         bound = Gauge(
             "metier_queue_limit_rows",
@@ -100,6 +117,14 @@ class Metrics:
     def tell_waiting(self, rows: int) -> None:
         """Note how many rows wait."""
         self._waiting.set(rows)
+
+    def tell_drift(self, drift: Drift) -> None:
+        """Note how far the last rows are from those of training."""
+        self._level.set(LEVELS[drift.level])
+        self._drift_rows.set(drift.rows)
+        self._unlike.set(drift.unlike)
+        for shift in drift.shifts:
+            self._index.labels(shift.signal).set(shift.index)
 
     def render(self) -> bytes:
         """Return all metrics as text, those of the other workers added."""

@@ -3,25 +3,43 @@
 from __future__ import annotations
 
 import io
+import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import PurePath, PureWindowsPath
 from typing import Any
 
 import PIL.Image
 
-from metier.runtime.session import Bundle
-from metier.runtime.signals import columns_read
+from metier.errors import BundleError
+from metier.runtime.reference import from_json
+from metier.runtime.session import Bundle, Predictions
+from metier.runtime.signals import (
+    Eye,
+    Signals,
+    Watched,
+    columns_read,
+    joined,
+    of_answers,
+    vocabularies,
+)
 from metier.serving.auth import Door
 from metier.serving.batching import Batch, Batcher
+from metier.serving.drift import Monitor
 from metier.serving.limits import Bodies, Limits
 from metier.serving.metrics import Metrics
 from metier.serving.rows import Reader
 
+LOOK_SECONDS = 5.0
+"""How often the counters learn of the drift while rows come in."""
+
 
 @dataclass
 class Service:
-    """One bundle, ready to answer. `draining` is true once it takes no new connections."""
+    """One bundle, ready to answer. `draining` is true once it takes no new connections.
+
+    `monitor` is None for a bundle that does not know what is usual.
+    """
 
     bundle: Bundle
     limits: Limits
@@ -29,11 +47,18 @@ class Service:
     reader: Reader
     bodies: Bodies
     metrics: Metrics
+    monitor: Monitor | None
     batcher: Batcher = field(init=False)
     draining: bool = False
 
     def __post_init__(self) -> None:
-        self.batcher = Batcher(self.bundle.predict, self.limits, self._watch)
+        self._seen: list[Signals] = []
+        self._looked = 0.0
+        if self.monitor is not None:
+            eye = Eye(self.reader.wanted, self.bundle.manifest.preprocess)
+            watched = Watched(self.bundle.preprocess, eye, self._seen.append)
+            self.bundle = replace(self.bundle, preprocess=watched)
+        self.batcher = Batcher(self._predict, self.limits, self._watch)
 
     def start(self) -> None:
         """Let the model run once, so that the first client does not wait for it; then begin."""
@@ -44,12 +69,39 @@ class Service:
         """Answer all that was accepted."""
         self.batcher.close()
 
+    def count(self) -> bytes:
+        """Return the counters as text, brought up to date."""
+        self.metrics.tell_waiting(self.batcher.waiting)
+        self._tell_drift()
+        return self.metrics.render()
+
+    def _predict(self, columns: dict[str, list[Any]]) -> Predictions:
+        self._seen.clear()
+        return self.bundle.predict(columns)
+
     def _watch(self, batch: Batch) -> None:
         self.metrics.count_batch(batch)
+        if self.monitor is None:
+            return
+        found = batch.predictions
+        several = self.bundle.task_kind == "multilabel"
+        answers = of_answers(found.answers, found.probabilities, several)
+        self.monitor.observe(joined(self._seen).and_also(answers))
+        if time.monotonic() - self._looked > LOOK_SECONDS:
+            self._tell_drift()
+
+    def _tell_drift(self) -> None:
+        self._looked = time.monotonic()
+        if self.monitor is not None:
+            self.metrics.tell_drift(self.monitor.report())
 
 
 def open_service(bundle: Bundle, limits: Limits, token: str | None = None) -> Service:
-    """Put a service together; nothing runs yet."""
+    """Put a service together; nothing runs yet.
+
+    Raises:
+        BundleError: when the statistics of the bundle cannot be read.
+    """
     from metier import __version__
 
     manifest = bundle.manifest
@@ -60,7 +112,22 @@ def open_service(bundle: Bundle, limits: Limits, token: str | None = None) -> Se
         reader=Reader(columns_read(manifest.columns, manifest.preprocess), limits.rows),
         bodies=Bodies(limits),
         metrics=Metrics(bundle.digest, __version__, manifest.decision.kind, limits),
+        monitor=_monitor(bundle),
     )
+
+
+def _monitor(bundle: Bundle) -> Monitor | None:
+    manifest = bundle.manifest
+    data = manifest.facts.get("reference")
+    if data is None:
+        return None
+    try:
+        return Monitor(from_json(data, vocabularies(manifest.preprocess)))
+    except (KeyError, TypeError, ValueError) as error:
+        raise BundleError(
+            f"its statistics of training cannot be read ({type(error).__name__}: {error}); "
+            "get the bundle again"
+        ) from None
 
 
 def warm_up(bundle: Bundle, reader: Reader) -> None:
