@@ -27,6 +27,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "fuse": "metier.strategies.fuse:Fuse",
         "prune": "metier.strategies.prune:Prune",
         "distill": "metier.strategies.distill:Distill",
+        "trim": "metier.strategies.trim:Trim",
         "quantize": "metier.strategies.quantize:Quantize",
     },
     "tasks": {

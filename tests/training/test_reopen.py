@@ -15,16 +15,21 @@ from safetensors.torch import load_file, save_file
 import metier
 from metier.cache import Cache
 from metier.deploy.bundle import write_bundle
+from metier.deploy.finished import Finished
 from metier.errors import BundleError
 from metier.runtime.postprocess import Decision
 from metier.sources.tabular import Tabular
 from metier.strategies.boost import Boost
+from metier.strategies.chain import Chain
 from metier.strategies.classical import Classical
 from metier.strategies.finetune import Finetune
 from metier.strategies.fuse import Fuse
 from metier.strategies.linear import Linear
 from metier.strategies.majority import Majority, Mean
 from metier.strategies.probe import Probe
+from metier.strategies.prune import Prune
+from metier.strategies.quantize import Quantize
+from metier.strategies.trim import Trim
 from metier.tasks import build
 from metier.training.reopen import reopen
 from metier.types import Problem, Run, Specialist, Strategy, Table
@@ -73,6 +78,50 @@ def test_a_net_comes_back_and_goes_on(
     again = Finetune(train="all", epochs=1)(found, Problem(found.task, rows), Run(Cache()))
     assert [step.strategy for step in again.lineage] == ["finetune", "finetune"]
     same_as_bundle(bundled(again, rows, tmp_path / "more"), rows)
+
+
+SHARES = {"heads": 0.25, "units": 0.5, "channels": 0.5, "blocks": 0.4}
+
+
+@pytest.mark.parametrize("name", ["bert", "roberta", "vit", "mobilenet"])
+def test_what_was_cut_out_stays_out(
+    name: str, tiny_sources: dict[str, Any], tiny_table: Tables, tmp_path: Path
+) -> None:
+    source = tiny_sources[name]
+    rows = tiny_table(source, 40, "multiclass")
+    chain = Chain((Probe(), Prune(**SHARES, epochs=1)))
+    first = made(chain, source, rows, "multiclass")
+    found = same_as_bundle(bundled(first, rows, tmp_path / "run"), rows)
+    assert found.form == "net"
+    assert found.model is not None and first.model is not None
+    assert found.model.parameters == first.model.parameters
+    again = Finetune(train="all", epochs=1)(found, Problem(found.task, rows), Run(Cache()))
+    same_as_bundle(bundled(again, rows, tmp_path / "more"), rows)
+
+
+@pytest.mark.parametrize("rank", [0, 8])
+def test_a_trimmed_net_comes_back(
+    rank: int, tiny_sources: dict[str, Any], tiny_table: Tables, tmp_path: Path
+) -> None:
+    source = tiny_sources["bert"]
+    rows = tiny_table(source, 40, "multiclass")
+    first = made(Chain((Probe(), Trim(rank=rank))), source, rows, "multiclass")
+    found = same_as_bundle(bundled(first, rows, tmp_path / "run"), rows)
+    assert found.model is not None and first.model is not None
+    assert found.model.parameters == first.model.parameters
+    again = Finetune(train="all", epochs=1)(found, Problem(found.task, rows), Run(Cache()))
+    same_as_bundle(bundled(again, rows, tmp_path / "more"), rows)
+
+
+def test_a_quantised_net_is_its_graph_with_its_origin(
+    tiny_sources: dict[str, Any], tiny_table: Tables, tmp_path: Path
+) -> None:
+    source = tiny_sources["bert"]
+    rows = tiny_table(source, 40, "multiclass")
+    first = made(Chain((Probe(), Quantize())), source, rows, "multiclass")
+    found = same_as_bundle(bundled(first, rows, tmp_path / "run"), rows)
+    assert isinstance(found.model, Finished) and found.model.origin is not None
+    assert found.model.origin.form == "net"
 
 
 @pytest.mark.parametrize("kind", ["binary", "multilabel", "regression"])

@@ -118,7 +118,8 @@ class NetModel:
 
         encoder: Any = self.net.backbone.model
         with quietly():
-            encoder.save_pretrained(folder)
+            # Names as the modules have them: older ones cannot be given to what was cut.
+            encoder.save_pretrained(folder, save_original_format=False)
         head = {k: v.detach().contiguous() for k, v in self.net.head.state_dict().items()}
         save_file(head, folder / "head.safetensors")
         backbone = self.net.backbone

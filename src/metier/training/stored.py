@@ -1,8 +1,9 @@
 """Encoders read back from the folder they were saved to, whatever was cut out of them.
 
-`config.json` says which architecture it is. What was removed since (tokens, heads, feed-forward
-units, channels, whole blocks) and what was factored shows in the shapes of the stored tensors, so
-the architecture is built and then cut to them: no format of our own that could disagree with them.
+`config.json` says which architecture it is, and which of its blocks are left. What was removed
+inside them since (tokens, heads, feed-forward units, channels) and what was factored shows in the
+shapes of the stored tensors, so the architecture is built and then cut to them: no format of our
+own that could disagree with them.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from torch import Tensor, nn
 from metier.errors import BundleError
 from metier.sources.loading import FAULTS, load_encoder, quietly
 from metier.training.factored import Factored
+from metier.training.surgery import drop_listed
 
 WEIGHTS = "model.safetensors"
 Tensors = Mapping[str, Tensor]
@@ -65,6 +67,7 @@ def _architecture(folder: Path) -> nn.Module:
         try:
             config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
             built: Any = AutoModel.from_config(config, trust_remote_code=False)
+            drop_listed(built)
         except FAULTS as error:
             reason = " ".join(str(error).split())[:200] or type(error).__name__
             raise BundleError(
@@ -75,11 +78,7 @@ def _architecture(folder: Path) -> nn.Module:
 
 
 def cut_to(encoder: nn.Module, tensors: Tensors) -> None:
-    """Give the modules of an encoder, in place, the shapes of the tensors of those names.
-
-    Blocks that no tensor belongs to are dropped; what is not among the tensors stays as it is.
-    """
-    _drop_blocks(encoder, tensors)
+    """Give the modules of an encoder, in place, the shapes of the tensors of those names."""
     for name, module in list(encoder.named_modules()):
         if isinstance(module, nn.Embedding) and f"{name}.rows.weight" in tensors:
             many, rank = tensors[f"{name}.rows.weight"].shape
@@ -91,19 +90,6 @@ def cut_to(encoder: nn.Module, tensors: Tensors) -> None:
                 _resize(module, tuple(weight.shape))
     for module in encoder.modules():
         _count_heads(module)
-
-
-def _drop_blocks(encoder: nn.Module, tensors: Tensors) -> None:
-    for name, blocks in list(encoder.named_modules()):
-        if not isinstance(blocks, nn.ModuleList):
-            continue
-        kept = [
-            block
-            for i, block in enumerate(blocks)
-            if not block.state_dict() or any(t.startswith(f"{name}.{i}.") for t in tensors)
-        ]
-        if len(kept) < len(blocks):
-            encoder.set_submodule(name, nn.ModuleList(kept))
 
 
 def _resize(module: nn.Module, shape: tuple[int, ...]) -> None:
@@ -120,7 +106,7 @@ def _resize(module: nn.Module, shape: tuple[int, ...]) -> None:
     elif isinstance(module, nn.modules.batchnorm._BatchNorm):
         (module.num_features,) = shape
     elif isinstance(module, nn.Conv2d):
-        depthwise = module.groups == module.in_channels
+        depthwise = module.groups == module.in_channels > 1
         module.out_channels = shape[0]
         module.groups = shape[0] if depthwise else module.groups
         module.in_channels = shape[1] * module.groups

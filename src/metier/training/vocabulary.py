@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from metier.training.factored import Factored
 from metier.training.net import Net
 
 if TYPE_CHECKING:
@@ -59,6 +60,8 @@ def _token_table(net: Net) -> torch.nn.Embedding | None:
         table = encoder.get_input_embeddings()
     except (AttributeError, NotImplementedError):
         return None
+    if isinstance(table, Factored):
+        table = table.rows
     if not isinstance(table, torch.nn.Embedding) or not table.weight.requires_grad:
         return None
     return table
