@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
@@ -54,10 +55,13 @@ def _add_predict(app: FastAPI, service: Service) -> None:
         headers = request.headers
         waits = headers.get("expect", "").lower() == "100-continue"
         length = headers.get("content-length")
+        began = time.perf_counter()
         async with service.bodies.reading(request.receive, length, waits) as body:
             asked = service.reader.read(body, headers.get("content-type", ""))
             found = await service.batcher.ask(asked.columns, asked.count)
-        return Response(write_answer(found, asked.warnings), media_type="application/json")
+        content = write_answer(found, asked.warnings)
+        spent = {"Server-Timing": f"total;dur={1000 * (time.perf_counter() - began):.1f}"}
+        return Response(content, media_type="application/json", headers=spent)
 
     app.add_api_route(
         "/predict",

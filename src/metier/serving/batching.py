@@ -79,8 +79,9 @@ class Batcher:
         self.waiting = 0
         self._thread = threading.Thread(target=self._work, name="model", daemon=True)
 
-    def start(self) -> None:
-        """Begin to answer."""
+    def start(self, pace: float = 0.0) -> None:
+        """Begin to answer; `pace` is a first guess of the seconds that a row takes."""
+        self._pace = pace
         self._thread.start()
 
     def close(self) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import PIL.Image
 
 from metier.errors import BundleError
+from metier.runtime.manifest import InputColumn
 from metier.runtime.reference import from_json
 from metier.runtime.session import Bundle, Predictions
 from metier.runtime.signals import (
@@ -30,6 +31,8 @@ from metier.serving.limits import Bodies, Limits
 from metier.serving.metrics import Metrics
 from metier.serving.rows import Reader
 
+MOST_VALUES = 100
+"""Categories that are listed; of more, a person would not choose one."""
 LOOK_SECONDS = 5.0
 """How often the counters learn of the drift while rows come in."""
 
@@ -62,8 +65,7 @@ class Service:
 
     def start(self) -> None:
         """Let the model run once, so that the first client does not wait for it; then begin."""
-        warm_up(self.bundle, self.reader)
-        self.batcher.start()
+        self.batcher.start(warm_up(self.bundle, self.reader))
 
     def close(self) -> None:
         """Answer all that was accepted."""
@@ -130,14 +132,17 @@ def _monitor(bundle: Bundle) -> Monitor | None:
         ) from None
 
 
-def warm_up(bundle: Bundle, reader: Reader) -> None:
-    """Predict one empty row of the right shape."""
+def warm_up(bundle: Bundle, reader: Reader) -> float:
+    """Predict an empty row of the right shape, twice; return the seconds of the second time."""
     columns: dict[str, list[Any]] = {column.name: [None] for column in reader.wanted}
     if reader.image is not None:
         blank = io.BytesIO()
         PIL.Image.new("RGB", (64, 64), (127, 127, 127)).save(blank, "PNG")
         columns[reader.image] = [blank.getvalue()]
     bundle.predict(columns)
+    began = time.perf_counter()
+    bundle.predict(columns)
+    return time.perf_counter() - began
 
 
 def describe(service: Service) -> dict[str, Any]:
@@ -146,14 +151,12 @@ def describe(service: Service) -> dict[str, Any]:
 
     manifest = service.bundle.manifest
     proof = manifest.facts.get("proof") or {}
+    known = vocabularies(manifest.preprocess)
     return {
         "task": manifest.decision.kind,
         "target": list(manifest.facts.get("target", ())),
         "labels": list(service.bundle.labels),
-        "columns": [
-            {"name": each.name, "kind": each.kind, "low": each.low, "high": each.high}
-            for each in service.reader.wanted
-        ],
+        "columns": [_column(each, known) for each in service.reader.wanted],
         "digest": service.bundle.digest,
         "source": _last_part(str(manifest.source.get("name", ""))),
         "strategies": [str(step.get("strategy", "")) for step in manifest.lineage],
@@ -164,6 +167,17 @@ def describe(service: Service) -> dict[str, Any]:
             "body": service.limits.body,
             "seconds": service.limits.timeout,
         },
+    }
+
+
+def _column(column: InputColumn, known: Mapping[str, frozenset[str]]) -> dict[str, Any]:
+    values = sorted(known.get(column.name, ()))
+    return {
+        "name": column.name,
+        "kind": column.kind,
+        "low": column.low,
+        "high": column.high,
+        "values": values if len(values) <= MOST_VALUES else [],
     }
 
 
