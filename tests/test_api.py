@@ -9,31 +9,7 @@ import pytest
 
 from metier import api
 from metier.errors import DataError, OptionError
-from metier.road.options import Options
 from metier.types import Finding
-
-
-def test_run_folders_are_named_after_the_data(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    assert api.run_folder("a/tickets.csv", None, resume=False) == Path("runs/tickets")
-    assert api.run_folder("a/tickets/train.csv", None, resume=False) == Path("runs/tickets")
-    assert api.run_folder(pl.DataFrame(), None, resume=False) == Path("runs/run")
-    Path("runs/tickets").mkdir(parents=True)
-    assert api.run_folder("a/tickets.csv", None, resume=False) == Path("runs/tickets-2")
-    assert api.run_folder("a/tickets.csv", None, resume=True) == Path("runs/tickets")
-
-
-def test_the_command_is_told_as_one_could_type_it() -> None:
-    options = Options(
-        target=("a", "b c"), test=pl.DataFrame({"x": [1]}), trials=3, examples=False, sources=("s",)
-    )
-    told = api.command_of(Path("d.csv"), options)
-    assert told.startswith("metier specialize d.csv --target a --target 'b c' --test TEST")
-    assert told.endswith("--trials 3 --source s --no-examples") or "--source s" in told
-    assert "--budget" not in told
-    assert api.command_of("d.csv", Options()) == "metier specialize d.csv"
 
 
 def test_strategies_and_sources_are_listed() -> None:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import os
-import re
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -13,13 +11,14 @@ from pathlib import Path
 from time import monotonic
 from typing import IO, TYPE_CHECKING, Any, Literal
 
-from metier.errors import DataError, MissingExtraError, OptionError, SourceError
+from metier.errors import DataError, MissingExtraError, SourceError
 from metier.report.content import Entry, Report, to_json
 from metier.threads import settle_threads
 
 if TYPE_CHECKING:
     from metier.road.compare import Compared
-    from metier.road.options import Options, Progress
+    from metier.road.compress import Handed
+    from metier.road.options import Progress
     from metier.runtime.session import Predictions
     from metier.search.shortlist import Ranking
     from metier.types import Finding
@@ -112,6 +111,9 @@ def specialize(
     sensitive: Sequence[str] = (),
     prefer: Literal["best", "small"] = "best",
     refit: Literal["all", "none"] = "all",
+    max_size: str | int | None = None,
+    max_latency: str | float | None = None,
+    max_loss: float | None = None,
     sampler: str = "tpe",
     seed: int = 0,
     resume: bool = False,
@@ -141,6 +143,9 @@ def specialize(
         sensitive: columns kept beside the data and never learned from.
         prefer: "small" takes the cheapest candidate that cannot be told from the best.
         refit: "all" fits the chosen recipe again on all rows, the held-out share included.
+        max_size: what the whole bundle may have, as "12MB": the chosen recipe is then made smaller.
+        max_latency: what one row may take on this machine, the median, as "3ms".
+        max_loss: points of the metric that this may cost; 0.5 when None.
         sampler: grid, random, tpe, gp or hyperband.
         seed: where all random numbers come from.
         resume: go on with what lies in `out`; start when nothing does.
@@ -152,6 +157,7 @@ def specialize(
     """
     started = monotonic()
     settle_threads()
+    from metier.road.naming import command_of, run_folder
     from metier.road.options import Options, check_words, parse_effort
     from metier.road.travel import travel
     from metier.search.clock import Clock
@@ -174,6 +180,9 @@ def specialize(
         sampler=sampler,
         seed=seed,
         examples=examples,
+        max_size=max_size,
+        max_latency=max_latency,
+        max_loss=max_loss,
     )
     check_words(options)
     clock = Clock(parse_effort(budget, trials), started)
@@ -281,6 +290,16 @@ def evaluate(bundle: str | Path, data: Any) -> list[Finding]:
     return [*rows.findings, *found, *look(Path(bundle), raw.fingerprint)]
 
 
+def export(bundle: str | Path, format: str, out: str | Path | None = None) -> Path:
+    """Write a bundle as "onnx", "transformers" or "web" into a new folder; return the folder.
+
+    Raises OptionError when the bundle has no such shape, saying why.
+    """
+    from metier.road.export import export_bundle
+
+    return export_bundle(bundle, format, out)
+
+
 def compare(a: str | Path, b: str | Path, data: Any) -> Compared:
     """Compare bundle B, which would replace A, with A on labelled rows that neither learned from.
 
@@ -290,16 +309,59 @@ def compare(a: str | Path, b: str | Path, data: Any) -> Compared:
 
     settle_threads()
     return compare_bundles(a, b, data)
-def export(bundle: str | Path, format: str, out: str | Path | None = None) -> Path:
-    """Write a bundle as "onnx" or "transformers" into a new folder, and return the folder.
 
-    Raises OptionError when the bundle has no such shape, saying why.
+
+def compress(
+    bundle: str | Path,
+    data: Any,
+    *,
+    out: str | Path | None = None,
+    max_size: str | int | None = None,
+    max_latency: str | float | None = None,
+    max_loss: float | None = None,
+    strategies: Sequence[str] = (),
+    unlabeled: Any = None,
+    budget: str | float = "5m",
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> Handed:
+    """Make a finished specialist smaller and faster, under limits that are measured here.
+
+    Args:
+        bundle: a run folder; with its `weights/` nets and boosters can be changed themselves, from
+            a `specialist/` alone only the graph can.
+        data: labelled rows that the specialist did not learn from, in any form of `specialize`.
+        out: the folder of the result; the run folder's name with `-small` when None.
+        max_size: of the whole `specialist/` folder: bytes, or "12MB".
+        max_latency: for one row at a time, the median: seconds, or "3ms".
+        max_loss: points of the deciding metric that may be lost; 0.5 when None.
+        strategies: strategies that chains may be made of; all that fit when empty.
+        unlabeled: further rows without labels, for distilling.
+        budget: wall-clock for everything: seconds, or "90s", "5m", "1h".
+        seed: where all random numbers come from.
+        progress: who watches.
+
+    Raises:
+        InputError: for a bundle, data or limits that cannot be used; nothing is left behind.
     """
-    from metier.road.export import export_bundle
+    started = monotonic()
+    settle_threads()
+    from metier.road.compress import Asked
+    from metier.road.compress import compress as make_smaller
+    from metier.road.naming import run_folder, small_folder
+    from metier.search.clock import Clock, parse_budget
+    from metier.search.front import limits_of
 
-    return export_bundle(bundle, format, out)
-
-
+    limits = limits_of(max_size, max_latency, max_loss)
+    clock = Clock(parse_budget(budget), started)
+    folder = run_folder(Path(bundle), out or small_folder(Path(bundle)), resume=False)
+    given = str(data) if isinstance(data, str | Path) else "DATA"
+    limited = {"--max-size": max_size, "--max-latency": max_latency, "--max-loss": max_loss}
+    words = ["metier", "compress", str(bundle), "--data", given]
+    words += [word for k, v in limited.items() if v is not None for word in (k, str(v))]
+    command = shlex.join(words)
+    asked = Asked(Path(bundle), data, limits, tuple(strategies), unlabeled, seed, command)
+    return make_smaller(asked, folder, progress or Silent(), clock)
 
 
 def sources() -> list[dict[str, Any]]:
@@ -345,56 +407,6 @@ def strategies() -> list[dict[str, Any]]:
 
 def _plain(value: Any) -> str:
     return type(value).__name__.lower() if callable(value) else str(value)
-
-
-def run_folder(data: Any, out: str | Path | None, resume: bool) -> Path:
-    """Return the run folder. Raises OptionError when it holds another run."""
-    if out is None:
-        base = Path("runs") / _name_of(data)
-        if resume or not base.exists():
-            return base
-        number = 2
-        while base.with_name(f"{base.name}-{number}").exists():
-            number += 1
-        return base.with_name(f"{base.name}-{number}")
-    folder = Path(out)
-    if folder.exists() and not folder.is_dir():
-        raise OptionError(f"--out {folder}: is a file; give a folder")
-    if folder.exists() and any(folder.iterdir()) and not resume:
-        ours = (folder / "run.toml").exists()
-        what = "holds another run; give another folder, or --resume to go on with it"
-        raise OptionError(f"--out {folder}: " + (what if ours else "is not empty; give another"))
-    parent = next(p for p in (folder, *folder.absolute().parents) if p.exists())
-    if not os.access(parent, os.W_OK):
-        raise OptionError(f"--out {folder}: cannot be written to; give another folder")
-    return folder
-
-
-def command_of(data: Any, options: Options) -> str:
-    """Return the command line that would make this run."""
-    from metier.road.asked import FROM_MEMORY, settings
-    from metier.road.options import Options
-
-    words = ["metier", "specialize", str(data) if isinstance(data, str | Path) else "DATA"]
-    flags = {"sources": "source", "strategies": "strategy"}
-    default = settings(Options())
-    for name, value in settings(options).items():
-        if value == default.get(name):
-            continue
-        if name == "examples":
-            words.append("--no-examples")
-            continue
-        for each in value if isinstance(value, list) else [value]:
-            told = "TEST" if each == FROM_MEMORY else str(each)
-            words += [f"--{flags.get(name, name)}", told]
-    return shlex.join(words)
-
-
-def _name_of(data: Any) -> str:
-    stem = Path(data).resolve().stem if isinstance(data, str | Path) else "run"
-    if stem in {"train", "data", "dataset"} and isinstance(data, str | Path):
-        stem = Path(data).resolve().parent.name or stem
-    return re.sub(r"[^\w.-]+", "-", stem).strip("-.") or "run"
 
 
 def _rows_of(

@@ -76,13 +76,14 @@ def build_parser() -> argparse.ArgumentParser:
         dest="command", metavar="COMMAND", required=True, parser_class=_Parser
     )
     _add_specialize(commands)
+    _add_compress(commands)
     _add_check(commands)
     _add_rank(commands)
     _add_predict(commands)
     _add_evaluate(commands)
     _add_compare(commands)
-    _add_load(commands)
     _add_export(commands)
+    _add_load(commands)
     _add_serve(commands)
     _add_sources(commands)
     _add_strategies(commands)
@@ -180,6 +181,7 @@ def _add_specialize(commands: Any) -> None:
         choices=("all", "none"),
         help="refit the chosen recipe on all rows, the held-out ones too (default: all)",
     )
+    _add_limits(parser)
     option("--sampler", metavar="NAME", help="grid, random, tpe, gp or hyperband (default: tpe)")
     option("--seed", metavar="N", type=int, help="where random numbers start (default: 0)")
     option("--config", metavar="FILE", type=Path, help="a TOML file of options; this line wins")
@@ -190,6 +192,51 @@ def _add_specialize(commands: Any) -> None:
         dest="examples",
         help="leave rows of the data out of the report",
     )
+    _add_json(parser)
+
+
+def _add_limits(parser: argparse.ArgumentParser) -> None:
+    option = parser.add_argument
+    option("--max-size", metavar="SIZE", help="the whole bundle may have this size, such as 12MB")
+    option("--max-latency", metavar="TIME", help="one row may take this long here, such as 3ms")
+    option(
+        "--max-loss",
+        metavar="POINTS",
+        type=float,
+        help="points of the metric that making it smaller may cost (default: 0.5)",
+    )
+
+
+def _add_compress(commands: Any) -> None:
+    parser = _add(
+        commands,
+        "compress",
+        "make a finished specialist smaller and faster, under limits that are measured",
+        "Tries chains of distilling, pruning, trimming and quantising, measures each beside the "
+        "specialist on this machine, rejects what is slower or worse, and hands over the best "
+        "within the limits. Exits with 3 when nothing meets them.",
+    )
+    parser.add_argument("bundle", metavar="BUNDLE", type=Path, help="a run folder")
+    option = parser.add_argument
+    option(
+        "--data",
+        metavar="VALID",
+        type=Path,
+        required=True,
+        help="labelled rows that the specialist did not learn from",
+    )
+    option("--out", metavar="DIR", type=Path, help="the result (default: the run's name + -small)")
+    _add_limits(parser)
+    option(
+        "--strategy",
+        metavar="T",
+        action="append",
+        dest="strategies",
+        help="try chains of these strategies only (repeat for several)",
+    )
+    option("--unlabeled", metavar="FILE", type=Path, help="more rows, without labels, to distil on")
+    option("--budget", metavar="TIME", help="wall-clock time for everything (default: 5m)")
+    option("--seed", metavar="N", type=int, help="where random numbers start (default: 0)")
     _add_json(parser)
 
 
@@ -258,6 +305,22 @@ def _add_compare(commands: Any) -> None:
     _add_json(parser)
 
 
+def _add_export(commands: Any) -> None:
+    parser = _add(
+        commands,
+        "export",
+        "write a bundle in the shape that another program wants",
+        "onnx: the graph, what reads its inputs, and ten lines that predict with onnxruntime "
+        "alone. transformers: a folder for transformers.pipeline, where a class of that library "
+        "gives the same answers. web: static files whose page answers in the browser.",
+    )
+    _add_bundle(parser)
+    parser.add_argument("--format", metavar="F", required=True, help="onnx, transformers or web")
+    parser.add_argument(
+        "--out", metavar="DIR", type=Path, help="the new folder (default: F beside the bundle)"
+    )
+
+
 def _add_load(commands: Any) -> None:
     parser = _add(
         commands,
@@ -305,22 +368,6 @@ def _add_bundle(parser: Any) -> None:
 
 
 def _add_sources(commands: Any) -> None:
-def _add_export(commands: Any) -> None:
-    parser = _add(
-        commands,
-        "export",
-        "write a bundle in the shape that another program wants",
-        "onnx: the graph, what reads its inputs, and ten lines that predict with onnxruntime "
-        "alone. transformers: a folder for transformers.pipeline, where a class of that library "
-        "gives the same answers.",
-    )
-    _add_bundle(parser)
-    parser.add_argument("--format", metavar="F", required=True, help="onnx or transformers")
-    parser.add_argument(
-        "--out", metavar="DIR", type=Path, help="the new folder (default: F beside the bundle)"
-    )
-
-
     _add_json(_add(commands, "sources", "list the pretrained starts"))
 
 

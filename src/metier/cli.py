@@ -28,7 +28,10 @@ if TYPE_CHECKING:
     from metier.report.terminal import Progress
     from metier.types import Finding
 
-Command = Callable[[argparse.Namespace], None]
+Command = Callable[[argparse.Namespace], int | None]
+"""Runs a command; what it returns is the exit code, 0 for None."""
+NOT_MET = 3
+"""The exit code when nothing meets the limits that were given."""
 
 SERVING = ("fastapi", "uvicorn", "python_multipart", "prometheus_client")
 """What `metier serve` needs beside the core."""
@@ -39,7 +42,7 @@ def main(argv: Sequence[str] | None = None, commands: Mapping[str, Command] | No
     words = list(sys.argv[1:] if argv is None else argv)
     try:
         args = parse(words)
-        (commands or COMMANDS)[args.command](args)
+        code = (commands or COMMANDS)[args.command](args)
         sys.stdout.flush()
     except (InputError, MissingExtraError) as error:
         return _refuse(str(error), 2)
@@ -54,7 +57,7 @@ def main(argv: Sequence[str] | None = None, commands: Mapping[str, Command] | No
         return 0
     except OSError as error:
         return _refuse(*_of_the_system(error))
-    return 0
+    return code or 0
 
 
 def _refuse(message: str, code: int) -> int:
@@ -71,7 +74,7 @@ def _of_the_system(error: OSError) -> tuple[str, int]:
     return f"{where}{(error.strerror or str(error)).lower()}", 1
 
 
-def _specialize(args: argparse.Namespace) -> None:
+def _specialize(args: argparse.Namespace) -> int:
     from metier import api
     from metier.report.terminal import print_summary
 
@@ -81,6 +84,21 @@ def _specialize(args: argparse.Namespace) -> None:
     print_summary(result.report, _console(), paths)
     if "json" in args:
         _print_json(result.to_json())
+    tried = result.report.compression
+    return 0 if tried is None or tried.met else NOT_MET
+
+
+def _compress(args: argparse.Namespace) -> int:
+    from metier import api
+    from metier.report.terminal import print_compression
+
+    with _progress() as progress:
+        found = api.compress(args.bundle, args.data, progress=progress, **_given(args))
+    paths = {"report": str(found.page), "bundle": str(found.bundle)}
+    print_compression(found.compression, _console(), paths)
+    if "json" in args:
+        _print_json(found.to_json())
+    return 0 if found.compression.met else NOT_MET
 
 
 def _check(args: argparse.Namespace) -> None:
@@ -143,6 +161,12 @@ def _compare(args: argparse.Namespace) -> None:
         _print_json(found)
 
 
+def _export(args: argparse.Namespace) -> None:
+    from metier import api
+
+    print(api.export(args.bundle, **_given(args)))
+
+
 def _load(args: argparse.Namespace) -> None:
     from metier.runtime.session import load
 
@@ -160,12 +184,6 @@ def _serve(args: argparse.Namespace) -> None:
 
 def _sources(args: argparse.Namespace) -> None:
     from metier import api
-
-def _export(args: argparse.Namespace) -> None:
-    from metier import api
-
-    print(api.export(args.bundle, **_given(args)))
-
 
     rows = api.sources()
     _print_rows(rows)
@@ -195,11 +213,13 @@ def _doctor(args: argparse.Namespace) -> None:
 
 COMMANDS: dict[str, Command] = {
     "specialize": _specialize,
+    "compress": _compress,
     "check": _check,
     "rank": _rank,
     "predict": _predict,
     "evaluate": _evaluate,
     "compare": _compare,
+    "export": _export,
     "load": _load,
     "serve": _serve,
     "sources": _sources,
@@ -219,7 +239,6 @@ def _given(args: argparse.Namespace) -> dict[str, Any]:
 
 def _print_json(value: Any) -> None:
     from metier.report.content import to_json
-    "export": _export,
 
     print(json.dumps(to_json(value), ensure_ascii=False))
 

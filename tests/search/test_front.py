@@ -19,7 +19,7 @@ from metier.search.front import (
     parse_size,
 )
 
-PARENT = Side(90_000_000, 0.010, 0.012, 500.0, None, 0.90, 0.88, 0.92, 1000)
+PARENT = Side(90_000_000, 0.010, 0.012, 0.015, 500.0, None, 0.90, 0.88, 0.92, 1000)
 
 
 def tried(

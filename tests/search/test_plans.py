@@ -43,7 +43,7 @@ def test_a_recipe_can_go_on() -> None:
 def test_each_step_of_a_chain_is_settled_by_its_own_notes() -> None:
     recipe = Recipe("finetune", "embedded").followed_by([Then("distill"), Then("quantize")])
     first, second = ({"epochs": 2.0}, {"epochs": 5.0})
-    frozen = settle(recipe, [{"steps": [first, second, {}], **first}])
+    frozen = settle(recipe, [{"chain": [first, second, {}], **first}])
     assert frozen.parameters["epochs"] == 2.0
     assert frozen.then[0].parameters["epochs"] == 5.0
     assert frozen.then[1] == Then("quantize")

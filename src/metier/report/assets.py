@@ -26,6 +26,7 @@ def policy(script: str) -> str:
 
 
 def moment(created: str) -> str:
+    """Return a moment of ISO 8601 as people write it."""
     try:
         return f"{datetime.fromisoformat(created):%d %B %Y, %H:%M}".lstrip("0")
     except ValueError:

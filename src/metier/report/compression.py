@@ -90,7 +90,7 @@ def _lines(found: Compression) -> list[dict[str, Any]]:
         "state": "chosen" if found.chosen == "" else "baseline",
         "side": found.parent,
         "front": "" in best,
-        "loss": None,
+        "loss": "",
         "reason": "",
     }
     others = [
@@ -99,7 +99,7 @@ def _lines(found: Compression) -> list[dict[str, Any]]:
             "state": "chosen" if each.name == found.chosen else each.state,
             "side": each.side,
             "front": each.name in best,
-            "loss": _loss(each),
+            "loss": loss_told(each),
             "reason": each.reason,
         }
         for each in found.tried
@@ -107,9 +107,10 @@ def _lines(found: Compression) -> list[dict[str, Any]]:
     return [parent, *others]
 
 
-def _loss(each: Shrunk) -> str | None:
+def loss_told(each: Shrunk) -> str:
+    """Return the points gained against the specialist as it was, with their interval."""
     if each.loss is None:
-        return None
+        return ""
     told = f"{-each.loss:+.2f}"
     if each.loss_low is None or each.loss_high is None:
         return told
@@ -198,6 +199,3 @@ def _mark(panel: Panel, each: Shrunk, value: Callable[[Side], float], chosen: st
     parts.append(tag("circle", cls="dot", body=note, cx=x, cy=y, r=4.5))
     state = "chosen" if each.name == chosen else each.state
     return tag("g", cls=state, body=Markup("").join(parts))
-
-
-

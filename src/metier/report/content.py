@@ -222,11 +222,13 @@ def from_json(data: Mapping[str, Any]) -> Report:
     for name, whole in (("confusion", Confusion), ("scatter", Scatter)):
         plain[name] = None if plain.get(name) is None else _build(whole, plain[name])
     if plain.get("compression") is not None:
-        plain["compression"] = _compression(plain["compression"])
+        plain["compression"] = compression_from_json(plain["compression"])
     return Report(**{name: _frozen(value) for name, value in plain.items()})
 
 
-def _compression(data: Mapping[str, Any]) -> Compression:
+def compression_from_json(data: Mapping[str, Any]) -> Compression:
+    """Build what was tried to meet limits again from its `to_json`."""
+
     def side(found: Mapping[str, Any] | None) -> Side | None:
         return None if found is None else Side(**found)
 

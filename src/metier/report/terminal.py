@@ -8,9 +8,12 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from metier.evidence.words import sentence
 from metier.report import wording
+from metier.report.compression import loss_told
 from metier.report.content import Entry, Report, ranked
 from metier.report.progress import Progress as Progress
+from metier.search.front import Compression, Side, megabytes, milliseconds
 
 MOST = 12
 """Candidates that are listed; baselines and the chosen one always are."""
@@ -31,12 +34,55 @@ def print_summary(report: Report, console: Console, paths: Mapping[str, str] | N
     """
     if report.leaderboard:
         _print_leaderboard(report, console)
+    if report.compression is not None:
+        console.print()
+        _print_tried(report.compression, console)
+        _print_told(report.compression, console)
     verdict = Text(report.verdict, style=COLOURS[report.verdict_level])
     console.print(Text.assemble("\n", verdict), soft_wrap=not console.is_terminal)
     for basis in (report.proof_on, *report.notes):
         if basis:
             console.print(Text(basis, style="dim"), soft_wrap=not console.is_terminal)
-    found = {**(paths or {}), **({"digest": report.digest} if report.digest else {})}
+    _print_paths({**(paths or {}), **({"digest": report.digest} if report.digest else {})}, console)
+
+
+def print_compression(
+    found: Compression, console: Console, paths: Mapping[str, str] | None = None
+) -> None:
+    """Print what was tried to make a specialist smaller, the verdict, and where things lie."""
+    _print_tried(found, console)
+    _print_told(found, console)
+    _print_paths(paths or {}, console)
+
+
+def _print_told(found: Compression, console: Console) -> None:
+    colour = COLOURS["bad" if not found.met else "good" if found.chosen else "neutral"]
+    verdict = Text(sentence(found.verdict), style=colour)
+    console.print(Text.assemble("\n", verdict), soft_wrap=not console.is_terminal)
+
+
+def _print_tried(found: Compression, console: Console) -> None:
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    table.add_column("chain", overflow="fold")
+    for heading in ("folder", "one row", "rows/s", "points gained"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("", overflow="fold")
+    table.add_row("as it was", *_figures(found.parent), "", "chosen" if not found.chosen else "")
+    for each in found.tried:
+        chosen = bool(found.chosen) and each.name == found.chosen
+        told = "chosen" if chosen else f"{each.state}: {each.reason}" if each.reason else each.state
+        style = "bold" if chosen else "" if each.state == "accepted" else "dim"
+        table.add_row(each.name, *_figures(each.side), loss_told(each), told, style=style)
+    console.print(table)
+
+
+def _figures(side: Side | None) -> tuple[str, str, str]:
+    if side is None:
+        return "", "", ""
+    return megabytes(side.bytes), milliseconds(side.latency), wording.number(side.throughput)
+
+
+def _print_paths(found: Mapping[str, str], console: Console) -> None:
     if found:
         console.print()
     width = max((len(name) for name in found), default=0)

@@ -25,7 +25,7 @@ def export_bundle(path: str | Path, format: str, out: str | Path | None = None) 
 
     Args:
         path: a run folder or its `specialist/`.
-        format: "onnx" or "transformers".
+        format: "onnx", "transformers" or "web".
         out: the new folder; `FORMAT` beside the bundle when None.
 
     Raises:
@@ -103,5 +103,14 @@ def _why_no_net(bundle: Bundle, folder: Path) -> str:
     return "the graph of this bundle is not the network that its weights/ hold"
 
 
+def _web(bundle: Bundle, folder: Path, stage: Path) -> None:
+    """A page that answers in the browser."""
+    from metier.deploy.web import write_web
+
+    whole = folder.resolve()
+    name = whole.parent.name if whole.name == "specialist" else whole.name
+    write_web(bundle, folder, stage, name=name)
+
+
 Write = Callable[[Bundle, Path, Path], Any]
-FORMATS: Mapping[str, Write] = {"onnx": _onnx, "transformers": _transformers}
+FORMATS: Mapping[str, Write] = {"onnx": _onnx, "transformers": _transformers, "web": _web}

@@ -9,6 +9,7 @@ from typing import Any, Literal, Protocol, get_args
 from metier.errors import OptionError, suggest
 from metier.runtime.postprocess import TaskKind
 from metier.search.clock import parse_budget
+from metier.search.front import Limits, limits_of
 
 
 class Progress(Protocol):
@@ -42,6 +43,14 @@ class Options:
     sampler: str = "tpe"
     seed: int = 0
     examples: bool = True
+    max_size: str | int | None = None
+    max_latency: str | float | None = None
+    max_loss: float | None = None
+
+    @property
+    def limits(self) -> Limits:
+        """What the user's device allows. Raises OptionError for what is no limit."""
+        return limits_of(self.max_size, self.max_latency, self.max_loss)
 
 
 def parse_effort(budget: str | float, trials: int | None) -> float | None:
@@ -56,6 +65,11 @@ def check_words(options: Options) -> None:
     from metier.search.samplers import check_sampler
 
     check_sampler(options.sampler)
+    limits = options.limits
+    if options.max_loss is not None and not limits.given:
+        raise OptionError(
+            "--max-loss: says what a limit may cost; give --max-size or --max-latency"
+        )
     for name, value, known in (
         ("prefer", options.prefer, ("best", "small")),
         ("refit", options.refit, ("all", "none")),

@@ -26,6 +26,7 @@ from metier.search.choice import Climb
 from metier.search.climb import CONSTANT
 from metier.search.clock import Clock
 from metier.search.finals import Final, decide
+from metier.search.front import Compression
 from metier.search.ladder import NOTHING
 from metier.search.race import Race
 from metier.search.recipe import Recipe
@@ -98,6 +99,7 @@ class Told:
     findings: Sequence[Finding]
     notes: Sequence[str]
     examples: bool
+    compression: Compression | None = None
 
 
 class Tail:
@@ -168,7 +170,9 @@ class Tail:
         report = assemble(self.race, climb, final, about)
         digest = self._write_final(report, final)
         seconds = sum(candidate.seconds for candidate in climb.candidates)
-        report = replace(report, digest=digest, cost=tuple(self._cost(final.specialist, seconds)))
+        cost = tuple(self._cost(final.specialist, seconds))
+        compression = told.compression and _as_delivered(told.compression, cost)
+        report = replace(report, digest=digest, cost=cost, compression=compression)
         claims = [*report.proof, *report.comparisons, *report.data_findings, *report.cost]
         lines = "".join(f"{json.dumps(to_json(claim))}\n" for claim in claims)
         write_aside(self.folder / "findings.jsonl", lines.encode())
@@ -237,6 +241,20 @@ class Tail:
             most = max(int(share * PARITY_ROWS), FEWEST_PARITY_ROWS)
         rows = np.linspace(0, len(self.race.table) - 1, min(most, len(self.race.table)))
         return self.race.table.take(np.unique(rows.astype(int)))
+
+
+def _as_delivered(found: Compression, cost: Sequence[Finding]) -> Compression:
+    """Check the limits once more, on the bundle that was refitted on all rows."""
+    named = {each.name: each.value or 0.0 for each in cost}
+    side = replace(
+        found.parent,
+        bytes=int(named.get("size", 0.0)),
+        latency=named.get("latency", 0.0),
+    )
+    if not found.met or found.limits.excess(side) <= 1:
+        return found
+    told = f"the bundle as it was fitted in the end has {side.told()}, and {found.limits.told()} "
+    return replace(found, met=False, verdict=f"{told}was asked for ({found.verdict})")
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from metier.errors import BundleError, DataError, ParityError
 from metier.report.content import Report
 from metier.road.asked import check_same, claimed, settings, versions
 from metier.road.intake import Plan, plan, read_data
+from metier.road.limits import Fitting, fit_limits, reserve_for
 from metier.road.looks import count_look
 from metier.road.options import Options, Progress
 from metier.road.pace import checked, keep_shown, look, show, shown_before
@@ -93,15 +94,24 @@ def _walk(
     stage("fitting the baselines")
     fits = finals(race, data.test, options.refit)
     share = FOR_A_BASELINE if any(not rung.baseline for rung in ladder) else 1.0
-    limits = Limits(clock, tail.reserve, fits, options.trials, share)
+    kept = reserve_for(options.limits, clock.budget)
+    limits = Limits(clock, lambda: tail.reserve() + kept, fits, options.trials, share)
     climbed = _climb(race, ladder, tail, limits, options, progress)
     if _only_baselines(planned.ladder, climbed):
         notes.append("the budget was too small for more than a baseline: give a larger --budget")
         progress.warn(notes[-1])
 
+    compression = None
+    if options.limits.given:
+        stage("making it smaller")
+        fitting = Fitting(race, options.limits, clock, tail.reserve, fits, planned.costs, folder)
+        climbed, compression = fit_limits(fitting, climbed, lambda name: progress.trial(name, {}))
+
     stage("fitting the chosen recipe and proving it")
     wish = Wish(data.test, options.refit, planned.costs, clock, tail.reserve())
-    told = Told(command, settings(options), versions(), findings, notes, options.examples)
+    told = Told(
+        command, settings(options), versions(), findings, notes, options.examples, compression
+    )
     return _deliver(race, climbed, wish, tail, told, data.proof, progress)
 
 

@@ -82,14 +82,14 @@ def _built(name: str, parameters: Mapping[str, Any]) -> Strategy:
     return built
 
 
-STEPS = "steps"
+CHAIN = "chain"
 """Where the notes of a chain's fit keep those of its steps, first to last."""
 
 
 def notes_of(made: Specialist) -> Mapping[str, Any]:
     """Return what a fit found out, as `settle` takes it: of one strategy, or of each in a chain."""
     notes = [step.notes for step in made.lineage]
-    return {STEPS: notes, **notes[0]} if len(notes) > 1 else next(iter(notes), {})
+    return {CHAIN: notes, **notes[0]} if len(notes) > 1 else next(iter(notes), {})
 
 
 def settle(recipe: Recipe, notes: Sequence[Mapping[str, Any]]) -> Recipe:
@@ -98,7 +98,7 @@ def settle(recipe: Recipe, notes: Sequence[Mapping[str, Any]]) -> Recipe:
     A strategy that finds something out while it fits says so with a method
     `settled(notes) -> parameters`.
     """
-    by_step = [list(each.get(STEPS, [each])) for each in notes]
+    by_step = [list(each.get(CHAIN, [each])) for each in notes]
     settled = _settled(recipe.strategy, recipe.parameters, [own[0] for own in by_step])
     then = tuple(
         Then(t.strategy, _settled(t.strategy, t.parameters, [own[k] for own in by_step]))

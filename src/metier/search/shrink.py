@@ -1,0 +1,262 @@
+"""Making a finished specialist smaller and faster under limits that are measured.
+
+Chains of compressing strategies are tried, gentle ones first. Each result is written as a bundle,
+measured on this machine in turns with its parent, and compared with it on rows that neither
+learned from (`metier.evidence.gate`). What is slower, or worse beyond what may be lost, is
+rejected, and the reason is kept.
+"""
+
+from __future__ import annotations
+
+import errno
+import shutil
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from metier.cache import Cache
+from metier.deploy.bundle import write_bundle
+from metier.errors import Pruned
+from metier.evidence.gate import Cost, Gate, PairCost, judge, measure_pair
+from metier.evidence.metrics import interval
+from metier.runtime.manifest import InputColumn
+from metier.runtime.postprocess import Decision
+from metier.search.clock import Clock
+from metier.search.front import Limits, Shrunk, Side
+from metier.search.plans import Plan
+from metier.search.race import told
+from metier.types import Floats, Problem, Run, Specialist, Table, Task
+
+FOR_MEASURING = 5.0
+"""Seconds of a trial that are kept for writing and measuring its bundle."""
+COST_ROWS = 64
+PARITY_ROWS = 64
+
+
+@dataclass(frozen=True)
+class Bout:
+    """One place where parent and children meet.
+
+    Args:
+        parent: the specialist that is to become smaller.
+        problem: what children may learn from.
+        held: rows that none of them learned from.
+        judging: (n,) which of the held rows judge; the others are only scored.
+    """
+
+    parent: Specialist
+    problem: Problem
+    held: Table
+    judging: NDArray[np.bool_]
+
+
+@dataclass
+class Attempt:
+    """One plan that was tried: what it made in each bout, the scores of all held rows and the
+    seconds that took, and what became of it."""
+
+    plan: Plan
+    made: list[Specialist] = field(default_factory=list)
+    scores: list[Floats] = field(default_factory=list)
+    seconds: list[float] = field(default_factory=list)
+    shrunk: Shrunk | None = None
+
+
+@dataclass(frozen=True)
+class Arena:
+    """Where the plans are tried.
+
+    Args:
+        task: of the specialist.
+        metric: the deciding one.
+        decision: from scores to answers, of parent and children.
+        bouts: at least one; bundles are written and measured for the first.
+        folder: where bundles are written for measuring; emptied at the end.
+        cache: what fits share.
+        clock: the wall-clock.
+        reserve: seconds that must be left when the last plan has been tried.
+        seed: where random numbers come from.
+        device: of networks.
+        columns: the inputs as the parent's bundle knows them.
+        unlabeled: further rows, without labels, for strategies that can learn from them.
+    """
+
+    task: Task
+    metric: str
+    decision: Decision
+    bouts: Sequence[Bout]
+    folder: Path
+    cache: Cache
+    clock: Clock
+    reserve: float
+    seed: int = 0
+    device: str = "cpu"
+    columns: tuple[InputColumn, ...] | None = None
+    unlabeled: Table | None = None
+
+    @property
+    def targets(self) -> NDArray[Any]:
+        """The encoded targets of the rows that judge, bout after bout."""
+        return np.concatenate([self.task.encode(bout.held)[bout.judging] for bout in self.bouts])
+
+    def judged(self, scores: Sequence[Floats]) -> Floats:
+        """Of the scores of all held rows, those of the rows that judge."""
+        own = zip(scores, self.bouts, strict=True)
+        return np.concatenate([each[bout.judging] for each, bout in own])
+
+
+def shrink(
+    arena: Arena,
+    plans: Sequence[Plan],
+    limits: Limits,
+    tell: Callable[[str], None],
+) -> tuple[Side, list[Attempt]]:
+    """Try plans until the time is over; return the parent's figures and every attempt.
+
+    `tell` hears the name of each plan before it is tried. What an attempt made is kept, so that
+    any of them can be handed over. Raises ParityError or BundleError when not even the parent can
+    be written.
+    """
+    ring = _Ring(arena, limits)
+    try:
+        for number, plan in enumerate(plans):
+            seconds = (arena.clock.left - arena.reserve) / (len(plans) - number)
+            ring.attempts.append(Attempt(plan))
+            if seconds < FOR_MEASURING:
+                skipped = Shrunk(plan.name, "skipped", "no time was left to try it")
+                ring.attempts[-1].shrunk = skipped
+                continue
+            tell(plan.name)
+            ring.attempt(ring.attempts[-1], seconds)
+        return ring.side(), ring.attempts
+    finally:
+        shutil.rmtree(arena.folder, ignore_errors=True)
+
+
+class _Ring:
+    """The parent, written and scored once, and those that have met it."""
+
+    def __init__(self, arena: Arena, limits: Limits) -> None:
+        self.arena, self.limits = arena, limits
+        self.attempts: list[Attempt] = []
+        self.parent = [b.parent.scores(b.held, arena.cache) for b in arena.bouts]
+        self.home = arena.folder / "parent" / "specialist"
+        self.seen: list[Cost] = []
+        _write(arena, arena.bouts[0].parent, self.home)
+
+    def attempt(self, attempt: Attempt, seconds: float) -> None:
+        """Fit a plan in every bout, write and measure its bundle, and let the gate decide."""
+        began = time.monotonic()
+        name = attempt.plan.name
+        try:
+            fit_plan(self.arena, attempt, seconds - FOR_MEASURING)
+            place = self.arena.folder / f"plan-{len(self.attempts)}" / "specialist"
+            _write(self.arena, attempt.made[0], place)
+            cost = measure_pair(self.home, place, _columns(self.arena))
+        except Exception as error:
+            # A strategy may be anybody's code, as in the race; only a full disk ends the run.
+            if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            reason, spent = told(error), time.monotonic() - began
+            attempt.made.clear()
+            attempt.shrunk = Shrunk(name, "failed", reason, seconds=spent)
+            return
+        shutil.rmtree(place.parent)
+        self.seen.append(cost.parent)
+        gate = self._judge(attempt, cost)
+        found = _side_of(self.arena, cost.child, self.arena.judged(attempt.scores))
+        attempt.shrunk = Shrunk(
+            name,
+            "accepted" if gate.accepted else "rejected",
+            gate.reason,
+            found,
+            gate.loss,
+            gate.low,
+            gate.high,
+            meets=self.limits.excess(found) <= 1,
+            seconds=time.monotonic() - began,
+        )
+
+    def side(self) -> Side:
+        """Return the parent's figures, the median of all the times that it was measured."""
+        if not self.seen:
+            self.seen.append(measure_pair(self.home, self.home, _columns(self.arena)).parent)
+        middle = sorted(self.seen, key=lambda cost: cost.latency)[len(self.seen) // 2]
+        return _side_of(self.arena, middle, self.arena.judged(self.parent))
+
+    def _judge(self, attempt: Attempt, cost: PairCost) -> Gate:
+        return judge(
+            cost,
+            metric=self.arena.metric,
+            targets=self.arena.targets,
+            parent=self.arena.judged(self.parent),
+            child=self.arena.judged(attempt.scores),
+            decision=self.arena.decision,
+            max_loss=self.limits.loss,
+            wanted=self.limits.wanted,
+            seed=self.arena.seed,
+        )
+
+
+def fit_plan(arena: Arena, attempt: Attempt, seconds: float | None = None) -> None:
+    """Apply a plan in every bout, within so many seconds, and score the held rows.
+
+    Raises what a strategy raises.
+    """
+    for position, bout in enumerate(arena.bouts):
+        began = time.monotonic()
+        deadline = None
+        if seconds is not None:
+            spent = sum(attempt.seconds)
+            deadline = arena.clock.deadline((seconds - spent) / (len(arena.bouts) - position))
+        run = Run(cache=arena.cache, seed=arena.seed, device=arena.device, deadline=deadline)
+        made = attempt.plan.build(arena.unlabeled)(bout.parent, bout.problem, run)
+        scores = np.asarray(made.scores(bout.held, arena.cache))
+        if not np.isfinite(scores).all():
+            raise Pruned("its scores are not all numbers")
+        attempt.made.append(made)
+        attempt.scores.append(scores)
+        attempt.seconds.append(time.monotonic() - began)
+
+
+def _write(arena: Arena, made: Specialist, folder: Path) -> None:
+    """Write a bundle for measuring."""
+    write_bundle(
+        made,
+        folder,
+        decision=arena.decision,
+        sample=_spread(arena.bouts[0].held, PARITY_ROWS),
+        card="Written for measuring.\n",
+        facts={},
+        columns=arena.columns,
+    )
+
+
+def _columns(arena: Arena) -> Mapping[str, Sequence[Any]]:
+    return _spread(arena.bouts[0].held, COST_ROWS).columns()
+
+
+def _spread(table: Table, most: int) -> Table:
+    rows = np.linspace(0, len(table) - 1, min(most, len(table)))
+    return table.take(np.unique(rows.astype(int)))
+
+
+def _side_of(arena: Arena, cost: Cost, scores: Floats) -> Side:
+    found = interval(arena.metric, arena.targets, scores, arena.decision, seed=arena.seed)
+    return Side(
+        bytes=cost.bytes,
+        latency=cost.latency,
+        p95=cost.p95,
+        latency_one=cost.latency_one,
+        throughput=cost.throughput,
+        memory=cost.memory,
+        value=float("nan") if found.value is None else found.value,
+        low=found.low,
+        high=found.high,
+        n=len(scores),
+    )
