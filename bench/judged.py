@@ -61,6 +61,34 @@ def sections(folder: Path) -> list[str]:
     return [*parts, *_tables(judged), *_failures([r for r in found if "error" in r])]
 
 
+def brief(folder: Path) -> list[str]:
+    """Return one table of all sets: metier, the best peer, and the gap between the two."""
+    found = [r for r in records.read(quality.CLAIM, folder) if r["limit"] is None]
+    judged = _by_set([r for r in found if "score" in r])
+    rows = []
+    for each in judged:
+        gap = each.gap("metier", each.best_peer, folder) if "metier" in each.cells else None
+        if gap is None:
+            continue
+        plain = f"{each.score('trainer'):.3f}" if "trainer" in each.cells else ""
+        cells = [
+            _set_name(each),
+            f"{each.score('metier'):.3f}",
+            f"{each.score(each.best_peer):.3f}",
+        ]
+        cells += [each.best_peer, plain]
+        rows.append([*cells, f"{gap.points:+.1f} ({gap.low:+.1f} to {gap.high:+.1f})"])
+    heads = [
+        "set (training rows)",
+        "metier",
+        "best peer",
+        "which",
+        "Trainer",
+        "gap in points (95 %)",
+    ]
+    return [table(heads, rows)] if rows else []
+
+
 def _by_set(found: Sequence[Record]) -> list[Judged]:
     judged = []
     for name in SETS:

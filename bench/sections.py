@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
 
-from bench import budget, records, resume, speed, weight
+from bench import budget, compress, records, resume, speed, weight
 from bench.markdown import seconds_text, table
 from bench.records import Record
 
@@ -52,7 +52,9 @@ def _speed_row(own: Sequence[Record], part: str, method: str) -> list[str]:
         "" if part == "head" else f"{tokens:.0f}",
         "" if part == "head" else f"{share:.0%}",
         _ratio(chosen, _chosen(own, "trainer", "all")),
-        "" if method == "trainer" else _ratio(chosen, _chosen(own, "trainer", part.partition("-")[0])),
+        ""
+        if method == "trainer"
+        else _ratio(chosen, _chosen(own, "trainer", part.partition("-")[0])),
     ]
 
 
@@ -66,6 +68,43 @@ def _ratio(ours: Sequence[Record], theirs: Sequence[Record]) -> str:
         r["examples_per_second"] / by_repeat[r["repeat"]] for r in ours if r["repeat"] in by_repeat
     ]
     return f"{median(ratios):.2f}" if ratios else ""
+
+
+def compressions(folder: Path) -> list[str]:
+    """What compressing saved and cost, beside the pipeline, by set."""
+    found = [r for r in records.read(compress.CLAIM, folder) if r["limit"] is None]
+    if not found:
+        return []
+    parts = [
+        "### Smaller and faster",
+        "All timed in turns in one process; ratios are to the `transformers` pipeline in fp32. "
+        "The loss is paired with the specialist in fp32, on the test rows.",
+    ]
+    for name in dict.fromkeys(r["set"] for r in found):
+        own = [r for r in found if r["set"] == name]
+        base = next(r for r in own if r["what"] == "pipeline")
+        heads = [name, "folder, MB", "of pipeline", "one row, ms", "of pipeline", "rows/s"]
+        heads += ["x pipeline", "accuracy", "points lost (95 %)", "chain"]
+        parts.append(table(heads, [_compressed_row(r, base) for r in own]))
+    return parts
+
+
+def _compressed_row(found: Record, base: Record) -> list[str]:
+    lost = ""
+    if "loss" in found and found["what"] != "fp32":
+        lost = f"{found['loss']:+.2f} ({found['low']:+.2f} to {found['high']:+.2f})"
+    return [
+        found["what"],
+        f"{found['bytes'] / 1e6:.1f}",
+        f"{found['bytes'] / base['bytes']:.0%}",
+        f"{found['latency_ms']:.2f}",
+        f"{found['latency_ms'] / base['latency_ms']:.0%}",
+        f"{found['rows_per_second']:.0f}",
+        f"{found['rows_per_second'] / base['rows_per_second']:.1f}",
+        f"{found['accuracy']:.3f}" if "accuracy" in found else "",
+        lost,
+        found.get("chain", "") + ("" if found.get("met", True) else " (limits not met)"),
+    ]
 
 
 def weights(folder: Path) -> list[str]:

@@ -1,7 +1,8 @@
-"""The results as Markdown: printed, written into the README between its markers, or compared.
+"""The results as Markdown: printed, written into the pages between their markers, or compared.
 
-The markers are `<!-- bench:start -->` and `<!-- bench:end -->`. Writing twice changes nothing, and
-`--check` says (exit code 1) whether the README shows what the results say.
+`docs/figures.md` has all tables, the README one. The markers are `<!-- bench:start -->` and
+`<!-- bench:end -->`. Writing twice changes nothing, and `--check` says (exit code 1) whether the
+pages show what the results say.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ from pathlib import Path
 from bench import judged, records, sections
 
 MARKED = re.compile(r"(<!-- bench:(?:start|begin) -->\n)(.*?)(<!-- bench:end -->)", re.DOTALL)
-CLAIMS = ("quality", "speed", "sources", "weight", "budget", "resume")
+CLAIMS = ("quality", "speed", "sources", "weight", "budget", "resume", "compress")
+NOTHING = "Not measured yet: `make bench`."
 TOLD = ("torch", "transformers", "scikit-learn", "lightgbm", "onnxruntime", "setfit", "flaml")
 
 
@@ -25,21 +27,31 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.table", description=__doc__)
     parser.add_argument("--results", type=Path, default=records.RESULTS)
     parser.add_argument("--readme", type=Path, default=records.ROOT / "README.md")
-    parser.add_argument("--write", action="store_true", help="write them into the README")
-    parser.add_argument("--check", action="store_true", help="compare them with the README")
+    parser.add_argument("--figures", type=Path, default=records.ROOT / "docs" / "figures.md")
+    parser.add_argument("--write", action="store_true", help="write them into both pages")
+    parser.add_argument("--check", action="store_true", help="compare them with both pages")
     args = parser.parse_args(argv)
     made = render(args.results)
     if not (args.write or args.check):
         print(made)
         return 0
-    before = args.readme.read_text(encoding="utf-8")
-    after = insert(before, made)
-    if args.check and before != after:
-        print(f"{args.readme.name} is not what the results say: python -m bench.table --write")
+    stale = []
+    for page, own in ((args.figures, made), (args.readme, _brief(args.results))):
+        before = page.read_text(encoding="utf-8")
+        after = insert(before, own)
+        if before != after:
+            stale.append(page.name)
+        if args.write and before != after:
+            page.write_text(after, encoding="utf-8")
+    if args.check and stale:
+        told = " and ".join(stale)
+        print(f"{told}: not what the results say; run python -m bench.table --write")
         return 1
-    if args.write and before != after:
-        args.readme.write_text(after, encoding="utf-8")
     return 0
+
+
+def _brief(folder: Path) -> str:
+    return "\n\n".join(judged.brief(folder)) or NOTHING
 
 
 def render(folder: Path = records.RESULTS) -> str:
@@ -48,12 +60,13 @@ def render(folder: Path = records.RESULTS) -> str:
         *judged.sections(folder),
         *sections.speeds(folder),
         *_of_sources(folder),
+        *sections.compressions(folder),
         *sections.weights(folder),
         *sections.budgets(folder),
         *sections.resumed(folder),
         *_measured_with(folder),
     ]
-    return "\n\n".join(parts) if parts else "Not measured yet: `make bench`."
+    return "\n\n".join(parts) if parts else NOTHING
 
 
 def insert(text: str, made: str) -> str:

@@ -52,7 +52,9 @@ def test_a_sure_difference_is_significant_and_none_is_not() -> None:
 def test_writing_twice_changes_nothing(tmp_path: Path) -> None:
     readme = tmp_path / "README.md"
     readme.write_text(README)
-    words = ["--results", str(tmp_path), "--readme", str(readme)]
+    figures = tmp_path / "figures.md"
+    figures.write_text(README)
+    words = ["--results", str(tmp_path), "--readme", str(readme), "--figures", str(figures)]
     assert table.main([*words, "--check"]) == 1
     assert table.main([*words, "--write"]) == 0
     once = readme.read_text()
