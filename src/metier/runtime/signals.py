@@ -182,10 +182,8 @@ class _Traits:
 def _of_pixels(pixels: NDArray[Any], part: Mapping[str, Any]) -> Sequence[float]:
     """Measure light from 0 to 1, whatever the network normalises it to."""
     mean, std = (np.asarray(part[name], np.float32)[:, None, None] for name in ("mean", "std"))
-    if part["channels"] == "bgr":
-        pixels = pixels[::-1]
     some = (pixels[:, ::STRIDE] * std + mean) / (255 * part["rescale"])
-    red, _, blue = some.mean(axis=(1, 2))
+    red, _, blue = some.mean(axis=(1, 2))[:: -1 if part["channels"] == "bgr" else 1]
     return some.mean(), some.std(), np.abs(np.diff(some, axis=2)).mean(), red - blue
 
 
