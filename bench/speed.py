@@ -1,10 +1,11 @@
 """Claim: metier's loop trains several times faster than the plain Trainer.
 
 Both learn the same rows from the same weights, in batches of 32 padded to their longest, on the
-same threads, in turns (`all-64`: metier's loop alone, in batches of 64). Neither side's set-up counts: reading, tokenising, loading, the first steps,
-the first pass through what is frozen (told apart as `first_pass_seconds`). Rates are of examples
-and of real tokens; the share of the peak counts the products that real tokens need in the blocks
-that learn, against the rate of large matrix products just before and after.
+same threads, in turns (`all-64`: metier's loop alone, in batches of 64). Neither side's set-up
+counts: reading, tokenising, loading, the first steps, the first pass through what is frozen (told
+apart as `first_pass_seconds`). Rates are of examples and of real tokens; the share of the peak
+counts the products that real tokens need in the blocks that learn, against the rate of large
+matrix products just before and after.
 """
 
 from __future__ import annotations
