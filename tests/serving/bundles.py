@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,14 @@ def write_text(folder: Path) -> Path:
     columns = (InputColumn("text", "text"),)
     made.write(folder, made.TERMS, made.terms_graph(), columns)
     return add_reference(folder, {"text": texts(600)})
+
+
+def write_named(folder: Path, name: str) -> Path:
+    """Reads a text column and tells one of two labels, all of that name."""
+    columns = (InputColumn(name, "text"),)
+    terms = replace(made.TERMS, columns=(name,))
+    decision = Decision("binary", (name, f"{name} "))
+    return made.write(folder, terms, made.terms_graph(), columns, decision)
 
 
 def write_table(folder: Path) -> Path:

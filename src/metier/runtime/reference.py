@@ -10,6 +10,7 @@ import base64
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -73,10 +74,11 @@ class Scale:
     @property
     def names(self) -> tuple[str, ...]:
         """What each bin holds."""
+        if not self.edges:
+            return ("any", "missing")
         told = [_number(edge) for edge in self.edges]
-        middle = [f"to {edge}" for edge in told]
-        last = f"above {told[-1]}" if told else "any"
-        return (*middle, last, "missing")
+        middle = [f"{low} to {high}" for low, high in pairwise(told)]
+        return (f"up to {told[0]}", *middle, f"above {told[-1]}", "missing")
 
 
 @dataclass(frozen=True)

@@ -52,10 +52,14 @@ class Shift:
 
 @dataclass(frozen=True)
 class Drift:
-    """The state of the last `rows` rows; `unlike` and `unlike_usual` are shares of rows."""
+    """The state of the last `rows` rows; at least `needed` tell something, at most `window` count.
+
+    `unlike` is the share of rows unlike those of training, `unlike_usual` what would be expected.
+    """
 
     level: Level
     rows: int
+    needed: int
     window: int
     unlike: float
     unlike_usual: float
@@ -102,6 +106,7 @@ class Monitor:
         return Drift(
             level="waiting" if rows < FEWEST else _worst(levels),
             rows=rows,
+            needed=FEWEST,
             window=self._window,
             unlike=unlike,
             unlike_usual=usual,

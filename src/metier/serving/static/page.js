@@ -228,18 +228,21 @@
   }
 
   function showDrift(drift) {
-    $("drift").hidden = drift === null;
-    if (drift === null) return;
+    if (drift === null) {
+      $("says").textContent = "Nobody knows";
+      $("unlike").textContent = "This bundle was written without statistics of its training: make it again to have them.";
+      return;
+    }
     const waiting = drift.level === "waiting";
     $("level").className = `state ${drift.level}`;
     $("says").textContent = LEVELS[drift.level];
     $("unlike").textContent = waiting
-      ? `${drift.rows} rows so far.`
+      ? `${drift.rows} of the ${drift.needed} rows that are needed so far.`
       : `Of the last ${drift.rows} rows, ${percent(drift.unlike)} are unlike any of training; ${percent(drift.unlike_usual)} would be usual.`;
     $("more").hidden = waiting;
     $("signals").replaceChildren(...drift.shifts.map((shift) => {
       const line = make("tr");
-      const change = `${shift.bin}: ${percent(shift.usual)}, now ${percent(shift.recent)}`;
+      const change = `${shift.bin}: was ${percent(shift.usual)}, is ${percent(shift.recent)}`;
       line.append(make("td", "", shift.signal), make("td", `num ${shift.level}`, shift.index.toFixed(2)), make("td", "", change));
       return line;
     }));
@@ -258,6 +261,7 @@
       lines.push("-F files=@photo.jpg");
       if (plain.length) lines.push(`-F rows=${quoted([row])}`);
     }
+    if (sessionStorage.getItem("token")) document.querySelectorAll("#program a").forEach((link) => link.removeAttribute("href"));
     $("curl").textContent = lines.join(" \\\n  ");
   }
 
@@ -270,7 +274,7 @@
       "Version": `metier ${versions.metier}`,
       "Rows in a request": `at most ${limits.rows}`,
     };
-    $("facts").replaceChildren(...Object.entries(facts).map(([name, value]) => {
+    $("facts").replaceChildren(...Object.entries(facts).filter(([, value]) => value).map(([name, value]) => {
       const fact = make("div");
       fact.append(make("dt", "", name), make("dd", "", value));
       return fact;
