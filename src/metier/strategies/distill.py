@@ -22,8 +22,8 @@ from metier.training.surgery import droppable, keep_blocks, operated
 from metier.training.teaching import Lesson, Taught, hear, narrow, widening
 from metier.types import Form, Modality, Problem, Run, Source, Specialist, Step, Table
 
-PROBED = 4
-"""Rows that the passes look at which try a network with fewer blocks."""
+PROBED = 2
+"""Rows of the passes that try a network with fewer blocks."""
 FEWEST_BLOCKS = 1
 
 

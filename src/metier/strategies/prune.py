@@ -9,22 +9,21 @@ from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from metier.errors import ChainError
 from metier.space import Choice, Float, Int, tune
-from metier.training.anatomy import find_parts
-from metier.training.importance import Importance, weigh
+from metier.training.anatomy import cut_out, find_parts
+from metier.training.importance import Importance, Weights, weigh
 from metier.training.learn import Loss, learn, settled_schedule
 from metier.training.loop import Schedule
 from metier.training.net import NetModel
 from metier.training.start import feed_for, fresh_net
-from metier.training.surgery import Kept, cut, droppable, keep_blocks, operated, twin
+from metier.training.surgery import Kept, Part, droppable, keep_blocks, operated
 from metier.training.teaching import Taught, hear
 from metier.types import Form, Modality, Problem, Run, Specialist, Step
 
-PROBED = 4
-"""Rows that the passes look at which find and try what can be cut."""
+PROBED = 2
+"""Rows of the passes that find and try what can be cut."""
 FEWEST_BLOCKS = 1
 
 
@@ -120,20 +119,27 @@ class Prune:
         inside = [
             (part, weight)
             for part, weight in zip(parts, found.parts, strict=True)
-            if not backbone.blocks or part.level - 1 in blocks
+            if part.blocks is None or set(range(part.blocks[0], part.blocks[1] + 1)) <= set(blocks)
         ]
-        smaller, gone = twin(backbone), {"blocks": len(backbone.blocks) - len(blocks)}
+        cuts = self._cuts(inside)
+        smaller = keep_blocks(cut_out(backbone, cuts, probe), blocks, probe)
+        gone = {"blocks": len(backbone.blocks) - len(blocks)}
+        for part, kept in cuts:
+            gone[part.sort] = gone.get(part.sort, 0) + part.count - len(kept)
+        return operated(parent, smaller), gone
+
+    def _cuts(self, weighed: Sequence[tuple[Part, Weights]]) -> list[tuple[Part, Kept]]:
+        """What stays of each part."""
+        found: list[tuple[Part, Kept]] = []
         for sort, share in (
             ("heads", self.heads),
             ("units", self.units),
             ("channels", self.channels),
         ):
-            own = [(part, weight) for part, weight in inside if part.sort == sort]
+            own = [(part, weight) for part, weight in weighed if part.sort == sort]
             kept = _survivors([weight for _, weight in own], share)
-            for (part, _), stay in zip(own, kept, strict=True):
-                cut(smaller.model, part, stay)
-            gone[sort] = sum(p.count - len(k) for (p, _), k in zip(own, kept, strict=True))
-        return operated(parent, keep_blocks(smaller, blocks, probe)), gone
+            found.extend(zip((part for part, _ in own), kept, strict=True))
+        return found
 
     def _blocks_to_keep(self, found: Importance, free: Sequence[int]) -> list[int]:
         """All blocks but the least important ones of those that can go."""
@@ -143,7 +149,7 @@ class Prune:
         return [k for k in range(count) if k not in dropped]
 
 
-def _survivors(weights: Sequence[NDArray[np.float64]], share: float) -> list[Kept]:
+def _survivors(weights: Sequence[Weights], share: float) -> list[Kept]:
     """Which structures of each part stay when a share of all goes, the least important first.
 
     The best of each part always stays.

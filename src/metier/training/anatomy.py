@@ -16,8 +16,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from metier.errors import ChainError
 from metier.sources.backbone import Backbone
-from metier.training.surgery import SIZES, Part, cut, silenced, twin
+from metier.training.surgery import Kept, Part, cut, head_size, silence, twin
 
 
 @dataclass(frozen=True)
@@ -30,24 +31,86 @@ class _Call:
 
 
 def find_parts(backbone: Backbone, probe: Mapping[str, Tensor]) -> list[Part]:
-    """Return the parts of a network, lowest first; empty when nothing can be cut out of it.
+    """Return the parts of a network; empty when nothing can be cut out of it.
 
     Args:
         backbone: the network.
         probe: the inputs of a few rows, for the passes that find and try the parts.
     """
     calls = _watch(backbone, probe)
-    found = [*_linear_parts(backbone, calls), *_channel_parts(calls)]
     placed: dict[tuple[str, ...], Part] = {}
-    for part in found:
-        level = backbone.level_of(f"model.{part.taker}.weight")
-        inside = not backbone.blocks or 1 <= level < backbone.depth - 1
-        if inside and level == backbone.level_of(f"model.{part.makers[0]}.weight"):
-            placed.setdefault(part.makers, replace(part, level=level))
-    candidates = sorted(placed.values(), key=lambda part: part.level)
-    if _hold(backbone, candidates, probe):
-        return candidates
-    return [part for part in candidates if _hold(backbone, [part], probe)]
+    for part in (*_linear_parts(backbone, calls), *_channel_parts(calls)):
+        layers = (*part.makers, *part.through, part.taker)
+        levels = [backbone.level_of(f"model.{name}.weight") for name in layers]
+        if not backbone.blocks:
+            placed.setdefault(part.makers, part)
+        elif min(levels) >= 1 and max(levels) < backbone.depth - 1:
+            spans = (min(levels) - 1, max(levels) - 1)
+            placed.setdefault(part.makers, replace(part, blocks=spans))
+    inside = [part for part in placed.values() if not _reaches(part)]
+    across = [part for part in placed.values() if _reaches(part)]
+    return [
+        *_holding(backbone, inside, probe),
+        *(part for part in across if _hold(backbone, [part], probe)),
+    ]
+
+
+def _reaches(part: Part) -> bool:
+    """Whether a part goes from one block into another, where residual sums may see it."""
+    return part.blocks is not None and part.blocks[0] < part.blocks[1]
+
+
+def _holding(backbone: Backbone, parts: list[Part], probe: Mapping[str, Tensor]) -> list[Part]:
+    """The parts that hold, found by halves: most often all of them do."""
+    if not parts or _hold(backbone, parts, probe):
+        return parts
+    half = len(parts) // 2
+    if not half:
+        return []
+    return [
+        *_holding(backbone, parts[:half], probe),
+        *_holding(backbone, parts[half:], probe),
+    ]
+
+
+def _hold(backbone: Backbone, parts: Sequence[Part], probe: Mapping[str, Tensor]) -> bool:
+    """Whether some structures can be cut out of each part. Which and how many differs from part to
+    part, since two parts of one residual sum could be cut alike."""
+    if any(part.count < 2 for part in parts):
+        return False
+    random = np.random.default_rng(0)
+    kept = []
+    for part in parts:
+        gone = max(1, part.count // int(random.integers(2, 9)))
+        kept.append(np.sort(random.permutation(part.count)[gone:]))
+    try:
+        cut_out(backbone, list(zip(parts, kept, strict=True)), probe)
+    except ChainError:
+        return False
+    return True
+
+
+def cut_out(
+    backbone: Backbone, cuts: Sequence[tuple[Part, Kept]], probe: Mapping[str, Tensor]
+) -> Backbone:
+    """Return a network with the kept structures of these parts; it shares all other tensors.
+
+    Raises:
+        ChainError: when it does not give what the network gives whose other structures are silent.
+    """
+    smaller, silent = twin(backbone), twin(backbone)
+    for part, kept in cuts:
+        cut(smaller.model, part, kept)
+        silence(silent.model, part, kept)
+    with torch.no_grad():
+        try:
+            got, wanted = smaller.eval()(probe), silent.eval()(probe)
+        except (RuntimeError, ValueError, IndexError, TypeError) as error:
+            reason = " ".join(str(error).split())[:100]
+            raise ChainError(f"something else sees what is to be cut out ({reason})") from error
+    if not torch.allclose(got, wanted, atol=1e-5, rtol=1e-4):
+        raise ChainError("something else sees what is to be cut out of this network")
+    return smaller
 
 
 def _watch(backbone: Backbone, probe: Mapping[str, Tensor]) -> list[_Call]:
@@ -100,7 +163,8 @@ def _part_between(backbone: Backbone, group: Sequence[_Call], taker: _Call) -> l
     copies = width // wanted
     makers = tuple(call.name for call in group)
     if (len(group), copies) in ((3, 1), (1, 3)):
-        size = _head_size(backbone, makers[-1])
+        owner = backbone.model.get_submodule(makers[-1].rpartition(".")[0])
+        size = head_size(backbone.model, owner)
         if not size or wanted % size:
             return []
         return [Part("heads", makers, (), taker.name, wanted // size, size, copies)]
@@ -112,19 +176,6 @@ def _part_between(backbone: Backbone, group: Sequence[_Call], taker: _Call) -> l
 def _linear(call: _Call) -> nn.Linear:
     assert isinstance(call.module, nn.Linear)
     return call.module
-
-
-def _head_size(backbone: Backbone, maker: str) -> int | None:
-    """The width of a head, as the attention layer says it or as the configuration does."""
-    owner = backbone.model.get_submodule(maker.rpartition(".")[0])
-    config: Any = getattr(backbone.model, "config", None)
-    for place in (owner, config):
-        for name in SIZES:
-            size = getattr(place, name, None)
-            if isinstance(size, int) and size > 0:
-                return size
-    width, heads = (getattr(config, name, None) for name in ("hidden_size", "num_attention_heads"))
-    return width // heads if isinstance(width, int) and isinstance(heads, int) else None
 
 
 def _channel_parts(calls: Sequence[_Call]) -> list[Part]:
@@ -152,20 +203,3 @@ def _passes(module: nn.Module, channels: int) -> bool:
     if isinstance(module, nn.Conv2d):
         return module.groups == module.in_channels == module.out_channels == channels
     return isinstance(module, nn.BatchNorm2d) and module.num_features == channels
-
-
-def _hold(backbone: Backbone, parts: Sequence[Part], probe: Mapping[str, Tensor]) -> bool:
-    """Whether cutting one structure out of each part gives what silencing it gives."""
-    if any(part.count < 2 for part in parts):
-        return False
-    wanted, found = twin(backbone), twin(backbone)
-    for part in parts:
-        kept = np.delete(np.arange(part.count), part.count // 2)
-        silenced(wanted.model, part, kept)
-        cut(found.model, part, kept)
-    with torch.no_grad():
-        try:
-            got = found(probe)
-        except (RuntimeError, ValueError, IndexError, TypeError):
-            return False  # something else looks at the structures too
-        return torch.allclose(wanted(probe), got, atol=1e-5, rtol=1e-4)

@@ -113,15 +113,16 @@ def _watched(backbone: Backbone, parts: Sequence[Part], sums: _Sums) -> Iterator
 
 def _gate(part: Part, total: Weights) -> Callable[[nn.Module, tuple[Any, ...]], None]:
     def enter(module: nn.Module, args: tuple[Any, ...]) -> None:
-        given: Tensor = args[0]
+        # What a hook holds must not hold the graph that holds the hook.
+        given = args[0].detach()
         last = isinstance(module, nn.Linear)
 
         def add(gradient: Tensor) -> None:
-            change = (given.detach() * gradient).movedim(-1 if last else 1, -1)
+            change = (given * gradient).movedim(-1 if last else 1, -1)
             each = change.reshape(len(change), -1, part.count, part.size).sum((1, 3))
             np.add(total, each.abs().sum(0).double().cpu().numpy(), out=total)
 
-        given.register_hook(add)
+        args[0].register_hook(add)
 
     return enter
 
@@ -130,12 +131,14 @@ def _bypass(k: int, sums: _Sums) -> Callable[..., None]:
     def leave(_: nn.Module, args: Any, kwargs: Mapping[str, Any], output: Any) -> None:
         given: Tensor = args[0] if args else kwargs["hidden_states"]
         gives: Tensor = output[0] if isinstance(output, tuple) else output
+        if given.shape != gives.shape:
+            return
+        difference = (gives - given).detach()
 
         def add(gradient: Tensor) -> None:
-            change = ((gives - given).detach() * gradient).flatten(1).sum(1)
+            change = (difference * gradient).flatten(1).sum(1)
             sums.blocks[k] += float(change.abs().sum())
 
-        if given.shape == gives.shape:
-            gives.register_hook(add)
+        gives.register_hook(add)
 
     return leave

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from metier.errors import BundleError
 from metier.sources.loading import FAULTS, load_encoder, quietly
 from metier.training.factored import Factored
-from metier.training.surgery import drop_listed
+from metier.training.surgery import drop_listed, head_size, recount
 
 WEIGHTS = "model.safetensors"
 Tensors = Mapping[str, Tensor]
@@ -79,6 +79,7 @@ def _architecture(folder: Path) -> nn.Module:
 
 def cut_to(encoder: nn.Module, tensors: Tensors) -> None:
     """Give the modules of an encoder, in place, the shapes of the tensors of those names."""
+    widths = {n: m.out_features for n, m in encoder.named_modules() if isinstance(m, nn.Linear)}
     for name, module in list(encoder.named_modules()):
         if isinstance(module, nn.Embedding) and f"{name}.rows.weight" in tensors:
             many, rank = tensors[f"{name}.rows.weight"].shape
@@ -88,8 +89,8 @@ def cut_to(encoder: nn.Module, tensors: Tensors) -> None:
             weight = tensors.get(f"{name}.weight")
             if weight is not None:
                 _resize(module, tuple(weight.shape))
-    for module in encoder.modules():
-        _count_heads(module)
+    for name, module in encoder.named_modules():
+        _count_heads(encoder, name, module, widths)
 
 
 def _resize(module: nn.Module, shape: tuple[int, ...]) -> None:
@@ -120,11 +121,15 @@ def _resize(module: nn.Module, shape: tuple[int, ...]) -> None:
             setattr(module, name, nn.Parameter(like) if name == "bias" else like)
 
 
-def _count_heads(module: nn.Module) -> None:
-    """Some attention layers keep count of their heads and of the width of them all."""
-    counted: Any = module
-    for name in ("query", "q"):
-        layer = getattr(module, name, None)
-        if isinstance(layer, nn.Linear) and hasattr(module, "all_head_size"):
-            counted.all_head_size = layer.out_features
-            counted.num_attention_heads = layer.out_features // counted.attention_head_size
+def _count_heads(
+    encoder: nn.Module, name: str, owner: nn.Module, widths: Mapping[str, int]
+) -> None:
+    """Correct what an attention layer remembers of its heads when linear layers of it were cut."""
+    size = head_size(encoder, owner)
+    cut = {
+        (widths[f"{name}.{child}"], layer.out_features)
+        for child, layer in owner.named_children()
+        if isinstance(layer, nn.Linear) and widths.get(f"{name}.{child}") != layer.out_features
+    }
+    if size and len(cut) == 1:  # queries, keys and values are of one width
+        recount(owner, *cut.pop(), size)

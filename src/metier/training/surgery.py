@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from metier.errors import ChainError
 from metier.sources.backbone import Backbone
-from metier.sources.loading import quietly
+from metier.sources.loading import FAULTS, quietly
 from metier.training.net import Net, NetModel
 
 Sort = Literal["heads", "units", "channels"]
@@ -40,7 +40,8 @@ class Part:
         count: how many structures there are.
         size: outputs of a maker that one structure has (the width of a head, or 1).
         copies: how many times a maker gives all structures (queries, keys and values in one).
-        level: the boundary of the network above which it lies.
+        blocks: the numbers of the lowest and of the highest block that it lies in; None where the
+            network has no blocks.
     """
 
     sort: Sort
@@ -50,7 +51,7 @@ class Part:
     count: int
     size: int = 1
     copies: int = 1
-    level: int = 0
+    blocks: tuple[int, int] | None = None
 
 
 def cut(model: nn.Module, part: Part, kept: Kept) -> None:
@@ -65,10 +66,11 @@ def cut(model: nn.Module, part: Part, kept: Kept) -> None:
         _keep_outputs(model.get_submodule(name), columns)
     _keep_inputs(model.get_submodule(part.taker), columns)
     if part.sort == "heads":
-        _recount(model.get_submodule(part.makers[-1].rpartition(".")[0]), part, len(kept))
+        owner = model.get_submodule(part.makers[-1].rpartition(".")[0])
+        recount(owner, width, len(columns), part.size)
 
 
-def silenced(model: nn.Module, part: Part, kept: Kept) -> None:
+def silence(model: nn.Module, part: Part, kept: Kept) -> None:
     """Let the taker of a part read zeros for all structures but the kept ones, in place."""
     taker: Any = model.get_submodule(part.taker)
     weight = taker.weight.detach().clone()
@@ -120,16 +122,34 @@ def _select(module: nn.Module, name: str, axis: int, index: Kept) -> None:
     setattr(module, name, new)
 
 
-def _recount(owner: nn.Module, part: Part, heads: int) -> None:
+def recount(owner: nn.Module, before: int, after: int, size: int) -> None:
     """Correct what an attention layer remembers of its heads: their number and their whole width.
-    The width of one head never changes."""
+
+    Args:
+        owner: the layer, in place.
+        before: the width of all heads as it was.
+        after: the width that is left.
+        size: the width of one head, which never changes.
+    """
     told: Any = owner
     for name, value in list(vars(owner).items()):
         if type(value) is int and "head" in name and name not in SIZES:
-            if value == part.count:
-                setattr(told, name, heads)
-            elif value == part.count * part.size:
-                setattr(told, name, heads * part.size)
+            if value == before:
+                setattr(told, name, after)
+            elif value * size == before:
+                setattr(told, name, after // size)
+
+
+def head_size(model: nn.Module, owner: nn.Module) -> int | None:
+    """Return the width of a head, as an attention layer says it or the configuration does."""
+    config: Any = getattr(model, "config", None)
+    for place in (owner, config):
+        for name in SIZES:
+            size = getattr(place, name, None)
+            if isinstance(size, int) and size > 0:
+                return size
+    width, heads = (getattr(config, name, None) for name in ("hidden_size", "num_attention_heads"))
+    return width // heads if isinstance(width, int) and isinstance(heads, int) else None
 
 
 def droppable(backbone: Backbone, probe: Mapping[str, Tensor]) -> list[int]:
@@ -230,8 +250,11 @@ def _can_tell(model: nn.Module, place: str, kept: Sequence[int], blocks: int) ->
     if getattr(config, "num_hidden_layers", None) != blocks:
         return False
     _tell(config, kept)
-    with quietly(), torch.device("meta"):
-        built: Any = type(model)(config)
+    try:
+        with quietly(), torch.device("meta"):
+            built: Any = type(model)(type(config).from_dict(config.to_dict()))
+    except FAULTS:
+        return False  # something else in it counts the blocks too
     wanted = [_names(model.get_submodule(f"{place}.{k}")) for k in kept]
     return wanted == [_names(block) for block in built.get_submodule(place)]
 
