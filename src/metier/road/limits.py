@@ -8,7 +8,7 @@ refitted with it.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -19,14 +19,14 @@ from metier.report.content import compression_from_json, to_json
 from metier.search.choice import Climb, compare
 from metier.search.clock import Clock
 from metier.search.finals import decide
-from metier.search.front import Compression, Limits, conclude
+from metier.search.front import Compression, Limits, Side, conclude
 from metier.search.plans import plans
 from metier.search.race import Race
 from metier.search.recipe import Recipe, notes_of
 from metier.search.records import Candidate, FoldResult
-from metier.search.shrink import Arena, Attempt, Bout, fit_plan, shrink
+from metier.search.shrink import FOR_MEASURING, Arena, Attempt, Bout, fit_plan, shrink
 from metier.search.slots import growth, longest
-from metier.types import Problem
+from metier.types import Finding, Problem
 
 SHARE = 0.35
 """Of a budget, what is kept for meeting the limits."""
@@ -62,10 +62,12 @@ def fit_limits(
 ) -> tuple[Climb, Compression | None]:
     """Return the search with the chosen recipe made smaller, and what was tried for it.
 
-    None when nothing is known that makes such a specialist smaller. `tell` hears what is tried.
+    None when there was no time to try anything. `tell` hears what is tried.
     """
     race, chosen = fitting.race, climb.chosen
     known = _known(fitting.folder)
+    if known is None and not _has_time(fitting, climb):
+        return climb, None
     bouts = _bouts(fitting, climb)
     form = bouts[0].parent.form
     tried = plans(form, race.table.roles.modality)
@@ -85,6 +87,59 @@ def fit_limits(
     if taken is None:
         return climb, found
     return _with(race, climb, _candidate(climb, chosen, taken)), found
+
+
+def as_delivered(
+    found: Compression | None, limits: Limits, cost: Sequence[Finding], proof: Finding | None
+) -> Compression:
+    """Check the limits on the bundle that is handed over, which was refitted on all rows.
+
+    Args:
+        found: what was tried; None when there was no time to try anything.
+        limits: what was asked for.
+        cost: what the bundle costs.
+        proof: the deciding metric as it was proven.
+    """
+    named = {each.name: each for each in cost}
+
+    def measured(name: str) -> float:
+        return (named[name].value or 0.0) if name in named else 0.0
+
+    p95 = named["latency"].details.get("p95", 0.0) if "latency" in named else 0.0
+    side = Side(
+        bytes=int(measured("size")),
+        latency=measured("latency"),
+        p95=p95,
+        latency_one=None,
+        throughput=measured("throughput"),
+        memory=int(measured("peak_memory")) or None,
+        value=float("nan") if proof is None or proof.value is None else proof.value,
+        low=None if proof is None else proof.low,
+        high=None if proof is None else proof.high,
+        n=0 if proof is None or proof.n is None else proof.n,
+    )
+    if found is None:
+        told = conclude(limits, side, ())
+        late = (
+            "" if told.met else " (there was no time to try smaller ones: give a larger --budget)"
+        )
+        return replace(told, verdict=f"{told.verdict}{late}")
+    if not found.met or limits.excess(side) <= 1:
+        return found
+    told_of = f"the bundle as it was fitted in the end takes {side.told()}, and {limits.told()}"
+    return replace(found, met=False, verdict=f"{told_of} was asked for ({found.verdict})")
+
+
+def _has_time(fitting: Fitting, climb: Climb) -> bool:
+    """Whether the parents can be fitted once more, and something tried on them."""
+    parents = sum(climb.chosen.folds[k].seconds for k in climb.folds)
+    left = fitting.clock.left - fitting.reserve() - _last_fits(fitting, climb)
+    return left > parents + 2 * FOR_MEASURING
+
+
+def _last_fits(fitting: Fitting, climb: Climb) -> float:
+    """Seconds that fitting the recipe on all rows takes, what makes it smaller included."""
+    return 2 * fitting.finals * growth(fitting.race, climb.folds) * longest(climb.chosen)
 
 
 def _known(folder: Path) -> Compression | None:
@@ -111,7 +166,6 @@ def _bouts(fitting: Fitting, climb: Climb) -> list[Bout]:
 
 def _arena(fitting: Fitting, climb: Climb, bouts: list[Bout]) -> Arena:
     race = fitting.race
-    fits = fitting.finals * growth(race, climb.folds) * longest(climb.chosen)
     return Arena(
         task=race.task,
         metric=race.metric,
@@ -120,7 +174,7 @@ def _arena(fitting: Fitting, climb: Climb, bouts: list[Bout]) -> Arena:
         folder=fitting.folder / "limits",
         cache=race.cache,
         clock=fitting.clock,
-        reserve=fitting.reserve() + 2 * fits,
+        reserve=fitting.reserve() + _last_fits(fitting, climb),
         seed=race.seed,
         device=race.device,
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +21,13 @@ from metier.report.card import render_card
 from metier.report.content import Report, from_json, to_json
 from metier.report.page import render_page
 from metier.report.snippet import plain_snippet
+from metier.road.limits import as_delivered
 from metier.runtime.postprocess import Decision
 from metier.search.choice import Climb
 from metier.search.climb import CONSTANT
 from metier.search.clock import Clock
 from metier.search.finals import Final, decide
-from metier.search.front import Compression
+from metier.search.front import Compression, Limits
 from metier.search.ladder import NOTHING
 from metier.search.race import Race
 from metier.search.recipe import Recipe
@@ -99,6 +100,7 @@ class Told:
     findings: Sequence[Finding]
     notes: Sequence[str]
     examples: bool
+    limits: Limits = field(default_factory=Limits)
     compression: Compression | None = None
 
 
@@ -171,7 +173,9 @@ class Tail:
         digest = self._write_final(report, final)
         seconds = sum(candidate.seconds for candidate in climb.candidates)
         cost = tuple(self._cost(final.specialist, seconds))
-        compression = told.compression and _as_delivered(told.compression, cost)
+        compression = None
+        if told.limits.given:
+            compression = as_delivered(told.compression, told.limits, cost, report.headline)
         report = replace(report, digest=digest, cost=cost, compression=compression)
         claims = [*report.proof, *report.comparisons, *report.data_findings, *report.cost]
         lines = "".join(f"{json.dumps(to_json(claim))}\n" for claim in claims)
@@ -241,20 +245,6 @@ class Tail:
             most = max(int(share * PARITY_ROWS), FEWEST_PARITY_ROWS)
         rows = np.linspace(0, len(self.race.table) - 1, min(most, len(self.race.table)))
         return self.race.table.take(np.unique(rows.astype(int)))
-
-
-def _as_delivered(found: Compression, cost: Sequence[Finding]) -> Compression:
-    """Check the limits once more, on the bundle that was refitted on all rows."""
-    named = {each.name: each.value or 0.0 for each in cost}
-    side = replace(
-        found.parent,
-        bytes=int(named.get("size", 0.0)),
-        latency=named.get("latency", 0.0),
-    )
-    if not found.met or found.limits.excess(side) <= 1:
-        return found
-    told = f"the bundle as it was fitted in the end has {side.told()}, and {found.limits.told()} "
-    return replace(found, met=False, verdict=f"{told}was asked for ({found.verdict})")
 
 
 @dataclass(frozen=True)

@@ -110,7 +110,14 @@ def _walk(
     stage("fitting the chosen recipe and proving it")
     wish = Wish(data.test, options.refit, planned.costs, clock, tail.reserve())
     told = Told(
-        command, settings(options), versions(), findings, notes, options.examples, compression
+        command,
+        settings(options),
+        versions(),
+        findings,
+        notes,
+        options.examples,
+        options.limits,
+        compression,
     )
     return _deliver(race, climbed, wish, tail, told, data.proof, progress)
 

@@ -70,7 +70,7 @@ class Side:
         bytes: of the whole `specialist/` folder.
         latency: seconds for one row at a time, the median.
         p95: of the same.
-        latency_one: the median with one thread.
+        latency_one: the median with one thread; None where it was not measured.
         throughput: rows a second when they come together.
         memory: most bytes that a fresh process predicting held; None where that cannot be told.
         value: the deciding metric, with its interval.
@@ -80,7 +80,7 @@ class Side:
     bytes: int
     latency: float
     p95: float
-    latency_one: float
+    latency_one: float | None
     throughput: float
     memory: int | None
     value: float
