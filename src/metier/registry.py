@@ -28,6 +28,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "prune": "metier.strategies.prune:Prune",
         "distill": "metier.strategies.distill:Distill",
         "trim": "metier.strategies.trim:Trim",
+        "thin": "metier.strategies.thin:Thin",
         "quantize": "metier.strategies.quantize:Quantize",
     },
     "tasks": {

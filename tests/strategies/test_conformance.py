@@ -40,7 +40,7 @@ REFUSED = {
 QUICK = {"epochs": 1, "trees": 15, "bags": 1}
 """Fields that make a fit short, for the strategies that have them."""
 ENDLESS = {"epochs": 100_000, "trees": 10_000_000, "patience": 0}
-NEEDS = {"lora": "peft", "boost": "lightgbm", "fuse": "lightgbm"}
+NEEDS = {"lora": "peft", "boost": "lightgbm", "fuse": "lightgbm", "thin": "lightgbm"}
 Tables = Callable[..., Table]
 
 
@@ -60,13 +60,14 @@ def make(name: str, settings: dict[str, Any]) -> Strategy:
 
 
 def beginning(strategy: Strategy, source: Source, problem: Problem) -> Specialist:
-    """What a strategy begins with: the source, or a probe of it where it takes only what has
-    learned something."""
+    """What a strategy begins with: the source, or what a quick strategy makes of it where it takes
+    only what has learned something."""
     start = Specialist(source, problem.task)
     if "source" in strategy.accepts:
         return start
-    probed: Specialist = find("strategies", "probe")()(start, problem, Run(Cache()))
-    return probed
+    trees = "boost" if source.modality == "tabular" else "fuse"
+    first = make("probe" if "net" in strategy.accepts else trees, QUICK)
+    return first(start, problem, Run(Cache()))
 
 
 def pairs() -> list[tuple[str, str]]:

@@ -52,7 +52,7 @@ class Trim:
         ChainError: for a net that reads no tokens, or a tokenizer of a kind that cannot be cut.
     """
 
-    gone: float = tune(0.01, Float(0.001, 0.05, log=True))
+    gone: float = tune(0.005, Float(0.001, 0.05, log=True))
     least: int = 1
     rank: int = tune(0, Choice((0, 64, 128)))
     accepts: ClassVar[tuple[Form, ...]] = ("net",)
