@@ -135,8 +135,9 @@ def test_a_bundle_is_not_distinguishable_from_itself(bundles: dict[str, Path]) -
 def test_cost_stands_beside_quality(bundles: dict[str, Path]) -> None:
     found = compare(bundles["blind"], bundles["good"], rows(40, seed=6))
     lines = {line["cost"]: line for line in versus.cost_lines(found)}
-    assert {"Size", "Latency", "Throughput"} <= lines.keys()
-    assert float(lines["Size"]["B / A"]) > 0
+    assert {"size", "one row, one thread", "rows a second, together"} <= lines.keys()
+    assert float(lines["size"]["B / A"]) == pytest.approx(found.cost.bytes, abs=0.01)
+    assert found.cost.latency.low <= found.cost.latency.value <= found.cost.latency.high
 
 
 def test_rows_with_a_missing_column_are_measured_with_a_warning(bundles: dict[str, Path]) -> None:

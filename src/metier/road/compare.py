@@ -14,32 +14,30 @@ from metier.data.read import read
 from metier.errors import OptionError
 from metier.evidence.catalogue import METRICS
 from metier.evidence.compare import Comparison, holm, paired, verdicts
-from metier.evidence.cost import SECONDS, measure_cost
 from metier.evidence.judge import against
 from metier.evidence.metrics import scorecard
+from metier.evidence.pair import PairCost, measure_pair
 from metier.evidence.words import sentence, whole
 from metier.road.differing import WHO, Both, Differing
 from metier.road.labelled import Labelled, read_labelled, target_of
 from metier.road.looks import look
+from metier.runtime.manifest import NAME
 from metier.runtime.postprocess import Decision, TaskKind
 from metier.runtime.session import Bundle, load
 from metier.types import Finding, Floats
 
-COST_ROWS = 64
-COSTS = ("size", "latency", "throughput", "peak_memory")
-"""What is set beside quality."""
-
+SECONDS = 4.0
+"""About how long the two are timed, in turns."""
 Measured = tuple[Finding, ...]
 
 
 @dataclass(frozen=True)
 class Side:
-    """One of the two: where it lies, what it is, what it scores and what it costs."""
+    """One of the two: where it lies, what it is and what it scores."""
 
     path: str
     digest: str
     metrics: Measured
-    cost: Measured
 
 
 @dataclass(frozen=True)
@@ -58,6 +56,7 @@ class Compared:
         counts: how many rows: `same` answers, only `a` right, only `b` right, `neither`.
         rows: the numbers (0-based) of the rows that differ, by who was right.
         differing: the first of them with their inputs, those where one was right first.
+        cost: what the two cost, measured in turns; A is the parent there.
         findings: what was odd about the rows, and how often they were looked at.
     """
 
@@ -71,6 +70,7 @@ class Compared:
     counts: Mapping[str, int]
     rows: Mapping[str, tuple[int, ...]]
     differing: tuple[Differing, ...]
+    cost: PairCost
     findings: Measured
 
 
@@ -84,7 +84,7 @@ def compare_bundles(
         b: the one that would replace it.
         data: labelled rows that neither learned from.
         seed: where the random numbers of the intervals start.
-        seconds: about how long latency and throughput of each may be measured.
+        seconds: about how long the two may be timed.
 
     Raises:
         OptionError: when the two do not answer the same question.
@@ -108,10 +108,8 @@ def compare_bundles(
     }
     numbers = rows[0].numbers
     sides = [
-        Side(str(path), bundle.digest, card, cost)
-        for path, bundle, card, cost in zip(
-            (a, b), bundles, cards, _costs((a, b), rows, seconds), strict=True
-        )
+        Side(str(path), bundle.digest, card)
+        for path, bundle, card in zip((a, b), bundles, cards, strict=True)
     ]
     both = Both(truth, scores, decisions)
     return Compared(
@@ -125,6 +123,7 @@ def compare_bundles(
         counts=both.counts(),
         rows={who: tuple(numbers[both.right == who].tolist()) for who in WHO},
         differing=both.differing(numbers, _inputs(rows)),
+        cost=_cost((Path(a), Path(b)), rows, seconds),
         findings=_odd(rows, raw, (Path(a), Path(b))),
     )
 
@@ -192,26 +191,11 @@ def _scores(rows: Sequence[Labelled], bundles: Sequence[Bundle]) -> tuple[Floats
     return first, second
 
 
-def _costs(
-    paths: Sequence[str | Path], rows: Sequence[Labelled], seconds: float
-) -> tuple[Measured, Measured]:
-    first, second = (
-        tuple(each for each in _cost(Path(path), own, seconds) if each.name in COSTS)
-        for path, own in zip(paths, rows, strict=True)
-    )
-    return first, second
-
-
-def _specialist(path: Path) -> Path:
-    return path / "specialist" if (path / "specialist").is_dir() else path
-
-
-def _cost(path: Path, rows: Labelled, seconds: float) -> list[Finding]:
-    return measure_cost(_specialist(path), _few(rows), seconds=seconds)
-
-
-def _few(rows: Labelled) -> dict[str, Any]:
-    return {name: list(cells[:COST_ROWS]) for name, cells in rows.columns().items()}
+def _cost(paths: Sequence[Path], rows: Sequence[Labelled], seconds: float) -> PairCost:
+    """Time both on the same rows, in turns."""
+    first, second = (own.columns() for own in rows)
+    a, b = (path if (path / NAME).exists() else path / "specialist" for path in paths)
+    return measure_pair(a, b, {**second, **first}, seconds=seconds)
 
 
 def _verdict(found: Comparison, bundles: Sequence[Bundle]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from metier.evidence.catalogue import METRICS
+from metier.evidence.pair import Ratio
 from metier.evidence.words import number, points
 from metier.report import wording
 from metier.road.compare import Compared
@@ -32,18 +33,33 @@ def metric_lines(found: Compared) -> list[Line]:
 
 
 def cost_lines(found: Compared) -> list[Line]:
-    """What both cost, measure by measure, and how many times as much B costs."""
-    first, second = ({each.name: each for each in side.cost} for side in (found.a, found.b))
-    return [
-        {
-            "cost": wording.title(name),
-            "A": wording.value_of(first[name]),
-            "B": wording.value_of(second[name]),
-            "B / A": _times(first[name].value, second[name].value),
-        }
-        for name in first
-        if name in second
-    ]
+    """What both cost, measured in turns, and how many times as much B costs."""
+    cost, (a, b) = found.cost, (found.cost.parent, found.cost.child)
+    one = _time(a.latency_one, a.p95_one), _time(b.latency_one, b.p95_one)
+    lines = [_cost("size", wording.size(a.bytes), wording.size(b.bytes), f"{cost.bytes:.2f}")]
+    if cost.threads > 1:
+        every = _time(a.latency, a.p95), _time(b.latency, b.p95)
+        lines.append(_cost(f"one row, {cost.threads} threads", *every, _ratio(cost.latency)))
+    lines.append(_cost("one row, one thread", *one, _ratio(cost.latency_one)))
+    many = wording.number(a.throughput), wording.number(b.throughput)
+    faster = Ratio(1 / cost.time.value, 1 / cost.time.high, 1 / cost.time.low)
+    lines.append(_cost("rows a second, together", *many, _ratio(faster)))
+    if cost.memory is not None and a.memory is not None and b.memory is not None:
+        sizes = wording.size(a.memory), wording.size(b.memory)
+        lines.append(_cost("peak memory", *sizes, f"{cost.memory:.2f}"))
+    return lines
+
+
+def _cost(name: str, a: str, b: str, ratio: str) -> Line:
+    return {"cost": name, "A": a, "B": b, "B / A": ratio}
+
+
+def _time(median: float, p95: float) -> str:
+    return f"{wording.duration(median)} (95 of 100: {wording.duration(p95)})"
+
+
+def _ratio(found: Ratio) -> str:
+    return f"{found.value:.2f} ({found.low:.2f} to {found.high:.2f})"
 
 
 def row_lines(found: Compared) -> list[Line]:
@@ -94,9 +110,3 @@ def _signed(gain: Finding) -> str:
         return f"{'−' if value < 0 else '+' if value > 0 else ''}{size}"
 
     return f"{told(gain.value)} ({told(gain.low)} to {told(gain.high)})"
-
-
-def _times(first: float | None, second: float | None) -> str:
-    if not first or second is None:
-        return wording.MISSING
-    return f"{second / first:.2f}"
