@@ -92,8 +92,10 @@ def _tell(encoder: nn.Module, places: dict[int, int]) -> None:
 
 def same_scores(one: NetModel, other: NetModel, rows: Table) -> bool:
     """Whether two nets say the same of some rows."""
+    if len(rows) == 0:
+        return True
     wanted, found = one.scores(rows), other.scores(rows)
-    return bool(np.abs(wanted - found).max(initial=0) <= SAME * max(1.0, float(np.ptp(wanted))))
+    return bool(np.abs(wanted - found).max() <= SAME * max(1.0, float(np.ptp(wanted))))
 
 
 def factor_tokens(model: NetModel, rank: int, counts: NDArray[np.int64]) -> NetModel:
@@ -105,7 +107,7 @@ def factor_tokens(model: NetModel, rank: int, counts: NDArray[np.int64]) -> NetM
         counts: (tokens,) how often each token was seen; those seen often are kept most exactly.
 
     Raises:
-        ChainError: when the table is no wider than the rank.
+        ChainError: when the two are no smaller than the table.
     """
     net = branch(model.net, model.net.backbone.depth)
     backbone, encoder = net.backbone, net.backbone.model
@@ -115,8 +117,12 @@ def factor_tokens(model: NetModel, rank: int, counts: NDArray[np.int64]) -> NetM
     with torch.no_grad():
         table = (whole.widen(rows.weight) if isinstance(whole, Factored) else rows.weight).double()
     many, width = table.shape
-    if rank >= rows.embedding_dim:
-        raise ChainError(f"rank {rank}: the token table is {rows.embedding_dim} wide; give less")
+    before = sum(parameter.numel() for parameter in whole.parameters())
+    if rank * (many + width) >= before:
+        raise ChainError(
+            f"rank {rank} saves nothing: the token table of {many} rows has {before:,} numbers and "
+            f"its factors would have {rank * (many + width):,}; give a smaller rank"
+        )
     seen = torch.from_numpy(np.asarray(counts, dtype=np.float64)).to(table.device)
     basis = _directions(table, torch.sqrt(seen + 1.0), rank)
     product = Factored(many, rank, width, rows.padding_idx).to(table.device)
