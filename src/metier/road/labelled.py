@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,10 +12,8 @@ from metier.data.raw import Raw
 from metier.data.table import build_table, row_numbers
 from metier.errors import DataError
 from metier.evidence.catalogue import names
-from metier.registry import find
 from metier.runtime.session import Bundle
-from metier.tasks import known_rows
-from metier.tasks.classify import BINARY_METRICS
+from metier.tasks import known_rows, named
 from metier.types import Finding, Floats, Roles, Rows, Table, Task
 
 
@@ -65,14 +63,9 @@ def target_of(bundle: Bundle) -> tuple[str, ...]:
 
 def task_of(bundle: Bundle) -> Task:
     """Return the task of a bundle, the metric that decided in its run first."""
-    kind = bundle.task_kind
-    build = find("tasks", kind)
-    task: Any = build() if kind == "regression" else build(labels=bundle.labels)
-    usual = BINARY_METRICS if kind == "binary" else task.metrics
     decided = bundle.manifest.facts.get("metric")
-    first = (decided,) if decided in names(kind) else ()
-    told: Task = replace(task, metrics=tuple(dict.fromkeys((*first, *usual))))
-    return told
+    metric = str(decided) if decided in names(bundle.task_kind) else None
+    return named(bundle.task_kind, bundle.labels, metric)
 
 
 def read_labelled(bundle: Bundle, raw: Raw) -> Labelled:
