@@ -28,6 +28,8 @@ from metier.serving.service import Service, open_service
 from tests.serving import bundles
 
 METIER = "import sys; from metier.cli import main; sys.exit(main())"
+BARE = f"import sys; sys.modules.update(dict.fromkeys(['polars', 'torch', 'rich'])); {METIER}"
+"""The command where these libraries cannot be imported."""
 
 
 @dataclass(frozen=True)
@@ -125,11 +127,14 @@ class Command:
 
 @contextlib.contextmanager
 def command(
-    bundle: Path, *words: str, environment: Mapping[str, str] | None = None
+    bundle: Path,
+    *words: str,
+    environment: Mapping[str, str] | None = None,
+    script: str = METIER,
 ) -> Iterator[Command]:
     """Run the command until the block ends, at the latest."""
     process = subprocess.Popen(
-        [sys.executable, "-c", METIER, "serve", str(bundle), "--port", "0", *words],
+        [sys.executable, "-c", script, "serve", str(bundle), "--port", "0", *words],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

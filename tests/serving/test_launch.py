@@ -25,7 +25,7 @@ from metier.cli import main
 from metier.errors import OptionError
 from metier.serving.launch import Serving, listen
 from metier.serving.options import read_options
-from tests.serving.conftest import METIER, ask, command, eventually
+from tests.serving.conftest import BARE, METIER, ask, command, eventually
 
 ROW = {"size": 3.0, "colour": "blue"}
 
@@ -177,21 +177,12 @@ def _alive(pid: int) -> bool:
     return state.rpartition(")")[2].split()[0] != "Z"
 
 
-def test_neither_torch_nor_frames_are_loaded(written: Callable[[str], Path]) -> None:
-    script = (
-        "import sys; from metier.serving import launch, workers; from pathlib import Path\n"
-        "launch.open_worker(launch.Serving(Path(sys.argv[1]))).start()\n"
-        "heavy = {'torch', 'transformers', 'sklearn', 'polars', 'pandas', 'scipy', 'rich'}\n"
-        "print(sorted(heavy & set(sys.modules)))"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", script, str(written("text"))],
-        capture_output=True,
-        text=True,
-        check=True,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-    )
-    assert done.stdout.strip() == "[]"
+@pytest.mark.parametrize("name", ["text", "table", "image"])
+def test_neither_torch_nor_frames_are_needed(written: Callable[[str], Path], name: str) -> None:
+    with command(written(name), script=BARE) as server:
+        assert ask(server.port, "/metadata").status == 200
+        if name == "table":
+            assert ask(server.port, "/predict", {"rows": [ROW]}).status == 200
 
 
 def test_the_token_of_the_environment_counts(written: Callable[[str], Path]) -> None:
