@@ -98,16 +98,19 @@ def cut_out(
     Raises:
         ChainError: when it does not give what the network gives whose other structures are silent.
     """
-    smaller, silent = twin(backbone), twin(backbone)
+    smaller = twin(backbone)
     for part, kept in cuts:
         cut(smaller.model, part, kept)
-        silence(silent.model, part, kept)
     with torch.no_grad():
         try:
-            got, wanted = smaller.eval()(probe), silent.eval()(probe)
+            got = smaller.eval()(probe)
         except (RuntimeError, ValueError, IndexError, TypeError) as error:
             reason = " ".join(str(error).split())[:100]
             raise ChainError(f"something else sees what is to be cut out ({reason})") from error
+        silent = twin(backbone)
+        for part, kept in cuts:
+            silence(silent.model, part, kept)
+        wanted = silent.eval()(probe)
     if not torch.allclose(got, wanted, atol=1e-5, rtol=1e-4):
         raise ChainError("something else sees what is to be cut out of this network")
     return smaller
