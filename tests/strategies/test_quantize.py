@@ -27,6 +27,7 @@ CASES = [
     ("bert", "dynamic"),
     ("bert", "static"),
     ("bert", "weights"),
+    ("bert", "none"),
     ("long", "dynamic"),
     ("roberta", "weights"),
     ("vit", "dynamic"),
@@ -51,12 +52,16 @@ def test_a_quantised_graph_follows_what_it_was_made_from(
     made = Quantize(mode=mode)(start, problem, Run(Cache()))
     assert isinstance(made.model, Finished) and made.form == "graph"
     wanted, found = start.scores(table), made.scores(table)
-    assert found.shape == wanted.shape and not (found == wanted).all()
+    assert found.shape == wanted.shape
     # Random convolutions pass rounding on many times over.
-    share = 0.6 if name == "mobilenet" else 0.15
+    share = 0.9 if name == "mobilenet" else 0.15
     assert np.sqrt(np.mean((found - wanted) ** 2)) < share * wanted.std()
     notes = made.lineage[-1].notes
-    assert notes["mode"] == mode and 0 < notes["bytes"] != notes["bytes_before"]
+    assert (
+        (found != wanted).any()
+        and notes["mode"] == mode
+        and 0 < notes["bytes"] != notes["bytes_before"]
+    )
     assert made.model.parameters == start.model.parameters  # type: ignore[union-attr]
 
 
@@ -77,6 +82,20 @@ def test_finetune_then_quantize_becomes_a_bundle(
     assert bundle.manifest.parity["largest_score_difference"] == 0.0
     np.testing.assert_array_equal(bundle.scores(table.columns()), made.scores(table))
     assert (tmp_path / "weights" / "head.safetensors").exists()
+
+
+def test_joining_alone_rounds_nothing_and_can_be_followed(
+    tiny_sources: dict[str, Any], tiny_table: Tables
+) -> None:
+    source = tiny_sources["bert"]
+    start, problem = trained(source, tiny_table(source, 40, "multiclass"))
+    joined = Quantize(mode="none")(start, problem, Run(Cache()))
+    wanted = start.scores(problem.train)
+    np.testing.assert_allclose(joined.scores(problem.train), wanted, atol=1e-4)
+    after = Quantize(mode="dynamic")(joined, problem, Run(Cache()))
+    at_once = Quantize(mode="dynamic")(start, problem, Run(Cache()))
+    assert isinstance(after.model, Finished) and after.model.origin is start.model
+    np.testing.assert_allclose(after.scores(problem.train), at_once.scores(problem.train), atol=0.2)
 
 
 def test_auto_takes_static_for_convolutions(

@@ -27,6 +27,9 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
+from metier.deploy.calibration import best_ranges
+from metier.deploy.outliers import tamed
+from metier.deploy.rewriting import copy_of
 from metier.errors import ChainError
 from metier.runtime.preprocess import Arrays
 
@@ -53,8 +56,15 @@ def of_convolutions(graph: onnx.ModelProto) -> bool:
     return kinds.count("Conv") > kinds.count("MatMul")
 
 
-def dynamic(graph: onnx.ModelProto, *, embedding: bool = True) -> onnx.ModelProto:
+def dynamic(
+    graph: onnx.ModelProto, feeds: Sequence[Arrays] = (), *, embedding: bool = True
+) -> onnx.ModelProto:
     """Return a graph whose matrix products are 8-bit ones, activations rounded as they come.
+
+    Args:
+        graph: an exported graph.
+        feeds: batches of named inputs that show which channels are outliers (see `outliers`).
+        embedding: hold tables as 8-bit rows too.
 
     Raises:
         ChainError: when there is no matrix product with fixed weights.
@@ -64,7 +74,7 @@ def dynamic(graph: onnx.ModelProto, *, embedding: bool = True) -> onnx.ModelProt
     nodes = _inner(graph, ("MatMul",))
     _need(nodes, "dynamic", "matrix product", "static")
     found = _through_files(
-        graph,
+        tamed(graph, nodes, feeds),
         lambda start, end: quantize_dynamic(
             start,
             end,
@@ -91,33 +101,45 @@ def static(
     Raises:
         ChainError: when there is neither a convolution nor a matrix product with fixed weights.
     """
-    from onnxruntime.quantization import (
-        CalibrationMethod,
-        QuantFormat,
-        QuantType,
-        quantize_static,
-    )
+    from onnxruntime.quantization import CalibrationMethod, QuantizationMode, QuantType
+    from onnxruntime.quantization.calibrate import TensorData, TensorsData
+    from onnxruntime.quantization.onnx_quantizer import ONNXQuantizer
+    from onnxruntime.quantization.registry import QLinearOpsRegistry
 
     nodes = _inner(graph, ("Conv", "MatMul"))
     _need(nodes, "static", "convolution or matrix product", "weights")
-    found = _through_files(
-        graph,
-        lambda start, end: quantize_static(
-            start,
-            end,
-            _Feeds(feeds),
-            quant_format=QuantFormat.QOperator,
-            per_channel=True,
-            activation_type=QuantType.QUInt8,
-            weight_type=QuantType.QInt8,
-            calibrate_method=CalibrationMethod.MinMax,
-            # Among convolutions everything can stay in 8 bits. Between matrix products lie masks
-            # of infinities and normalisations, which cannot.
-            nodes_to_quantize=None if of_convolutions(graph) else nodes,
-            nodes_to_exclude=_last(graph),
-            extra_options={"DefaultTensorType": TensorProto.FLOAT},
-        ),
+    # Among convolutions everything can stay in 8 bits. Between matrix products lie masks of
+    # infinities and normalisations, which cannot.
+    everything = of_convolutions(graph)
+    if not everything:
+        graph = tamed(graph, nodes, feeds)
+    kinds = set(QLinearOpsRegistry) if everything else {"MatMul"}
+    taken = [n for n in graph.graph.node if (n.op_type in kinds if everything else n.name in nodes)]
+    ranges = best_ranges(graph, _floats_of(graph, taken), feeds)
+    measured = TensorsData(
+        CalibrationMethod.MinMax,
+        {
+            name: TensorData(lowest=np.float32(low), highest=np.float32(high))
+            for name, (low, high) in ranges.items()
+        },
     )
+    with _quiet():
+        quantizer = ONNXQuantizer(
+            _with_shapes(graph),
+            True,  # a scale for each channel
+            False,
+            QuantizationMode.QLinearOps,
+            True,
+            QuantType.QInt8,
+            QuantType.QUInt8,
+            measured,
+            None if everything else nodes,
+            _last(graph),
+            sorted(kinds),
+            {"DefaultTensorType": TensorProto.FLOAT},
+        )
+        quantizer.quantize_model()
+    found: onnx.ModelProto = quantizer.model.model
     return narrow_tables(found) if embedding else found
 
 
@@ -138,7 +160,7 @@ def weights(graph: onnx.ModelProto, *, embedding: bool = True) -> onnx.ModelProt
         block_size=BLOCK, is_symmetric=True, accuracy_level=4, bits=8
     )
     with _quiet():
-        quantizer = MatMulNBitsQuantizer(_copy(graph), bits=8, algo_config=config)
+        quantizer = MatMulNBitsQuantizer(copy_of(graph), bits=8, algo_config=config)
         quantizer.process()
     found: onnx.ModelProto = quantizer.model.model
     return narrow_tables(found) if embedding else found
@@ -149,7 +171,7 @@ def narrow_tables(graph: onnx.ModelProto) -> onnx.ModelProto:
 
     Rows are widened after they were looked up, so the whole table never is.
     """
-    found = _copy(graph)
+    found = copy_of(graph)
     tables = {
         tensor.name: tensor
         for tensor in found.graph.initializer
@@ -201,18 +223,24 @@ def rounded_rows(table: NDArray[Any]) -> tuple[NDArray[np.int8], NDArray[np.floa
     return np.rint(table / scales).astype(np.int8), scales
 
 
-class _Feeds:
-    """Calibration batches as onnxruntime reads them: one after the other, None at the end."""
+def _floats_of(graph: onnx.ModelProto, nodes: Sequence[onnx.NodeProto]) -> list[str]:
+    """Names of the values of floats that nodes read or make, weights left out."""
+    types = {
+        value.name: value.type.tensor_type.elem_type
+        for value in (
+            *_with_shapes(graph).graph.value_info,
+            *graph.graph.input,
+            *graph.graph.output,
+        )
+    }
+    fixed = {tensor.name for tensor in graph.graph.initializer}
+    touched = {name for node in nodes for name in (*node.input, *node.output)} - fixed
+    # Behind an operator that is not of the standard no type is known; there are floats there.
+    return sorted(n for n in touched if n and types.get(n, TensorProto.FLOAT) == TensorProto.FLOAT)
 
-    def __init__(self, feeds: Sequence[Arrays]) -> None:
-        self._feeds = list(feeds)
-        self.rewind()
 
-    def rewind(self) -> None:
-        self._left = iter(self._feeds)
-
-    def get_next(self) -> Arrays | None:
-        return next(self._left, None)
+def _with_shapes(graph: onnx.ModelProto) -> onnx.ModelProto:
+    return onnx.shape_inference.infer_shapes(graph)
 
 
 def _inner(graph: onnx.ModelProto, kinds: tuple[str, ...]) -> list[str]:
@@ -236,12 +264,6 @@ def _last(graph: onnx.ModelProto) -> list[str]:
 def _need(nodes: list[str], mode: str, what: str, other: str) -> None:
     if not nodes:
         raise ChainError(f"quantize mode={mode} finds no {what} in the graph: use mode={other}")
-
-
-def _copy(graph: onnx.ModelProto) -> onnx.ModelProto:
-    found = onnx.ModelProto()
-    found.CopyFrom(graph)
-    return found
 
 
 def _through_files(graph: onnx.ModelProto, apply: Callable[[Path, Path], object]) -> Any:

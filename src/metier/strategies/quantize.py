@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar, Literal
 
@@ -11,27 +12,30 @@ import onnx
 
 from metier.deploy import quantization
 from metier.deploy.finished import finished
+from metier.deploy.fusion import fused
 from metier.errors import ChainError, Pruned
 from metier.runtime.preprocess import Arrays, Preprocess
 from metier.space import Choice, tune
-from metier.types import Form, Modality, Problem, Run, Specialist, Step, batches_of
+from metier.types import Form, Modality, Problem, Run, Specialist, Step, Table, batches_of
 
 ROWS_IN_A_BATCH = 8
 
 
 @dataclass(frozen=True)
 class Quantize:
-    """Round weights, and what they are multiplied with, to 8 bits.
+    """Round weights, and what they are multiplied with, to 8 bits; join steps first.
 
     Args:
         mode: "dynamic" rounds activations as they come, "static" to ranges found on calibration
-            rows, "weights" not at all; "auto" takes "static" for networks of convolutions and
-            "dynamic" for all others.
+            rows, "weights" row by row and block by block, the closest; "none" rounds nothing and
+            only joins steps; "auto" takes "static" for networks of convolutions and "dynamic" for
+            all others.
         embedding: hold the tables of words and positions in 8 bits too.
-        rows: calibration rows of "static", taken from the training rows.
+        rows: training rows that show what is rounded: the ranges of "static", and the outliers
+            that are tamed for "dynamic".
     """
 
-    mode: Literal["auto", "dynamic", "static", "weights"] = tune(
+    mode: Literal["auto", "dynamic", "static", "weights", "none"] = tune(
         "auto", Choice(("dynamic", "static", "weights"))
     )
     embedding: bool = tune(True, Choice((True, False)))
@@ -50,14 +54,12 @@ class Quantize:
         graph = model.graph()
         if quantization.is_quantized(graph):
             raise ChainError("quantize takes a graph once: this one has 8-bit numbers already")
+        order = np.random.default_rng(run.seed).permutation(len(problem.train))[: self.rows]
+        rows = problem.train.take(np.sort(order))
+        feeds = batches(model.preprocess, rows)
         mode = self._mode(graph)
-        if mode == "dynamic":
-            made = quantization.dynamic(graph, embedding=self.embedding)
-        elif mode == "weights":
-            made = quantization.weights(graph, embedding=self.embedding)
-        else:
-            feeds = self._feeds(model.preprocess, problem, run.seed)
-            made = quantization.static(graph, feeds, embedding=self.embedding)
+        simple = fused(graph, [*feeds[:1], *longest(model.preprocess, rows)])
+        made = self._rounded(mode, simple, feeds)
         notes = {"mode": mode, "bytes_before": graph.ByteSize(), "bytes": made.ByteSize()}
         step = Step("quantize", asdict(self), time.monotonic() - began, notes)
         return start.then(finished(made, model), step)
@@ -67,13 +69,38 @@ class Quantize:
             return self.mode
         return "static" if quantization.of_convolutions(graph) else "dynamic"
 
-    def _feeds(self, preprocess: Preprocess, problem: Problem, seed: int) -> list[Arrays]:
-        """Batches of like rows, so that padding does not take part in the ranges."""
-        order = np.random.default_rng(seed).permutation(len(problem.train))[: self.rows]
-        encoded = preprocess.encode(problem.train.take(np.sort(order)).columns())
-        examples: list[Any] = [example for example in encoded.examples if example is not None]
-        examples.sort(key=preprocess.cost)
-        return [
-            preprocess.collate(examples[part])
-            for part in batches_of(len(examples), ROWS_IN_A_BATCH)
-        ]
+    def _rounded(
+        self, mode: str, graph: onnx.ModelProto, feeds: Sequence[Arrays]
+    ) -> onnx.ModelProto:
+        if mode == "dynamic":
+            return quantization.dynamic(graph, feeds, embedding=self.embedding)
+        if mode == "weights":
+            return quantization.weights(graph, embedding=self.embedding)
+        if mode == "static":
+            return quantization.static(graph, feeds, embedding=self.embedding)
+        return graph
+
+
+def batches(preprocess: Preprocess, table: Table) -> list[Arrays]:
+    """Return rows as batches of like ones, so that padding takes little part in the ranges."""
+    found = preprocess.encode(table.columns()).examples
+    examples: list[Any] = [example for example in found if example is not None]
+    examples.sort(key=preprocess.cost)
+    return [
+        preprocess.collate(examples[part]) for part in batches_of(len(examples), ROWS_IN_A_BATCH)
+    ]
+
+
+def longest(preprocess: Preprocess, table: Table) -> list[Arrays]:
+    """Return a batch of a text as long as the network reads and a short one; nothing for images.
+
+    What sees only what is near, or before, differs from full attention on long texts first.
+    """
+    if preprocess.kind != "text":
+        return []
+    columns = {
+        name: [" ".join(map(str, values)) * 8, str(values[0])]
+        for name, values in table.columns().items()
+    }
+    examples = [each for each in preprocess.encode(columns).examples if each is not None]
+    return [preprocess.collate(examples)]
