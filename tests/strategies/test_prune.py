@@ -81,7 +81,6 @@ CUTS: list[tuple[str, dict[str, float], dict[str, int]]] = [
     ("bert", {"blocks": 0.34, "heads": 0.25}, {"blocks": 1, "heads": 2}),
     ("vit", {"heads": 0.25, "units": 0.9, "blocks": 0.5}, {"blocks": 2, "heads": 2, "units": 86}),
     ("mobilenet", {"channels": 0.5}, {"channels": 912}),
-    ("mobilenet", {"blocks": 0.25}, {"blocks": 4}),
 ]
 
 
