@@ -124,7 +124,7 @@ def factor_tokens(model: NetModel, rank: int, counts: NDArray[np.int64]) -> NetM
             f"its factors would have {rank * (many + width):,}; give a smaller rank"
         )
     seen = torch.from_numpy(np.asarray(counts, dtype=np.float64)).to(table.device)
-    basis = _directions(table, torch.sqrt(seen + 1.0), rank)
+    basis = _directions(table, seen + 1.0, rank)
     product = Factored(many, rank, width, rows.padding_idx).to(table.device)
     with torch.no_grad():
         product.rows.weight.copy_(table @ basis)
