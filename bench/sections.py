@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
 
-from bench import budget, compress, records, resume, speed, weight
+from bench import budget, compress, records, resume, speed, web, weight
 from bench.markdown import seconds_text, table
 from bench.records import Record
 
@@ -105,6 +105,36 @@ def _compressed_row(found: Record, base: Record) -> list[str]:
         lost,
         found.get("chain", "") + ("" if found.get("met", True) else " (limits not met)"),
     ]
+
+
+def webs(folder: Path) -> list[str]:
+    """What a specialist costs in a browser, by set, beside Python."""
+    found = [r for r in records.read(web.CLAIM, folder) if r["limit"] is None]
+    if not found:
+        return []
+    rows = [
+        [
+            r["set"],
+            r["what"],
+            f"{r['bytes'] / 1e6:.1f}",
+            f"{r['graph_bytes'] / 1e6:.1f}",
+            seconds_text(r["open_seconds"]),
+            f"{r['browser_ms']:.1f}",
+            f"{r['browser_p95_ms']:.1f}",
+            f"{r['python_ms']:.1f}",
+            f"{r['same_answers']:.1%}",
+            f"{r['apart']:.0e}",
+        ]
+        for r in found
+    ]
+    heads = ["set", "graph", "folder, MB", "of it graph", "ready after, s", "one row, ms", "p95"]
+    heads += ["in Python", "same answers", "probabilities apart"]
+    note = (
+        "Static files in headless Chromium, a fresh one each time, from a server on the same "
+        "machine; rows one by one in turns with Python, one thread each. Where activations are "
+        "rounded to 8 bits, a last bit that differs between two processors can move a rounding."
+    )
+    return ["### In the browser", note, table(heads, rows)]
 
 
 def weights(folder: Path) -> list[str]:

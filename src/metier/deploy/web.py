@@ -4,6 +4,10 @@ The page itself (one script with onnxruntime-web and a tokenizer in it, one styl
 WebAssembly) is built from `web/` when the package is built; it lies in `webpage/` beside this file.
 Here the graph, the files that its inputs are read with and one JSON file about both are laid
 beside it. The readers are written again in JavaScript: `PAGE_READS` are those it knows.
+
+Probabilities are those of Python to about six digits. A graph that rounds its activations to 8 bits
+is the exception, here as between any two processors: where a last bit differs, a rounding may fall
+the other way, and a probability moves by some thousandths.
 """
 
 from __future__ import annotations
