@@ -126,10 +126,11 @@ def _count_heads(
 ) -> None:
     """Correct what an attention layer remembers of its heads when linear layers of it were cut."""
     size = head_size(encoder, owner)
-    cut = {
+    layers = [
         (widths[f"{name}.{child}"], layer.out_features)
         for child, layer in owner.named_children()
-        if isinstance(layer, nn.Linear) and widths.get(f"{name}.{child}") != layer.out_features
-    }
+        if isinstance(layer, nn.Linear) and f"{name}.{child}" in widths
+    ]
+    cut = {(before, now) for before, now in layers if before != now}
     if size and len(cut) == 1:  # queries, keys and values are of one width
         recount(owner, *cut.pop(), size)
