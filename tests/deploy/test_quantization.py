@@ -14,6 +14,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from metier.deploy import quantization
 from metier.deploy.calibration import best_ranges
+from metier.deploy.correction import corrected
 from metier.deploy.fusion import fused
 from metier.deploy.outliers import tamed
 from metier.errors import ChainError
@@ -55,9 +56,11 @@ def test_convolutions(tiny_sources: dict[str, Any], tiny_table: Tables) -> None:
     assert kinds.count("QLinearConv") > 10 and "Conv" not in kinds
     # Random weights pass rounding on many times over; a real network is tried below.
     assert off(run(found, feeds), run(graph, feeds)) < 0.8
-    for refused in (quantization.dynamic, quantization.weights):
-        with pytest.raises(ChainError, match="use mode=static"):
-            refused(simple)
+    with pytest.raises(ChainError, match="use mode=static"):
+        quantization.dynamic(simple)
+    narrow = quantization.weights(simple, feeds)
+    assert quantization.is_quantized(narrow) and not quantization.is_quantized(simple)
+    assert off(run(narrow, feeds), run(graph, feeds)) < 0.5
 
 
 def test_a_real_network_of_convolutions_keeps_its_features(
@@ -72,6 +75,34 @@ def test_a_real_network_of_convolutions_keeps_its_features(
     found = quantization.static(fused(graph, feeds[:1]), feeds[:3])
     assert found.ByteSize() < 0.35 * graph.ByteSize()
     assert off(run(found, feeds), run(graph, feeds)) < 0.15
+    simple = fused(graph, feeds[:1])
+    narrow = quantization.weights(simple, feeds[:3])
+    assert narrow.ByteSize() < 0.35 * graph.ByteSize()
+    plain = off(run(quantization.weights(simple), feeds), run(graph, feeds))
+    assert off(run(narrow, feeds), run(graph, feeds)) < min(0.08, 0.6 * plain)
+
+
+def test_biases_give_back_what_rounding_shifts() -> None:
+    random = np.random.default_rng(0)
+    x = [{"x": random.uniform(0.5, 6, size=(20, 4, 6, 6)).astype(np.float32)}]
+    for groups, bias in ((1, True), (4, False)):
+        kernel = random.normal(size=(8, 4 // groups, 3, 3)) * np.geomspace(0.1, 9, 9).reshape(3, 3)
+        weights = {"w": kernel, **({"b": random.normal(size=8)} if bias else {})}
+        graph = helper.make_graph(
+            [helper.make_node("Conv", ["x", *weights], ["scores"], "conv", group=groups)],
+            "convolution",
+            [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["rows", 4, 6, 6])],
+            [helper.make_tensor_value_info("scores", TensorProto.FLOAT, ["rows", 8, 4, 4])],
+            [numpy_helper.from_array(v.astype(np.float32), k) for k, v in weights.items()],
+        )
+        opsets = [helper.make_opsetid("", 18)]
+        whole = helper.make_model(graph, opset_imports=opsets, ir_version=10)
+        wanted = run(whole, x).mean(axis=(0, 2, 3))
+        plain = run(quantization.narrow_filters(whole), x).mean(axis=(0, 2, 3))
+        found = quantization.narrow_filters(corrected(whole, x))
+        onnx.checker.check_model(found)
+        given_back = run(found, x).mean(axis=(0, 2, 3))
+        assert np.abs(given_back - wanted).max() < 0.3 * np.abs(plain - wanted).max()
 
 
 def table_graph(table: np.ndarray) -> onnx.ModelProto:

@@ -33,6 +33,7 @@ CASES = [
     ("vit", "dynamic"),
     ("vit", "static"),
     ("mobilenet", "static"),
+    ("mobilenet", "weights"),
 ]
 
 

@@ -6,8 +6,8 @@ Three ways, from an exported graph to a smaller one that takes the same inputs:
   rounded as they come; nothing has to be calibrated.
 - `static`: convolutions and matrix products whose activations are rounded to ranges found on
   calibration rows (Jacob et al., 2018), weights with a scale for each channel.
-- `weights`: only the weights have 8 bits, with a scale for each block of them; the closest to the
-  original, and a little larger.
+- `weights`: the weights have 8 bits, with a scale for each block of them; the closest to the
+  original, and a little larger. The only way that leaves convolutions their floats.
 
 In all three, tables that rows are looked up in (the embeddings of words and positions) may be held
 as 8-bit rows with a scale each: they are most of a small text model.
@@ -28,8 +28,9 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from metier.deploy.calibration import best_ranges
+from metier.deploy.correction import corrected, rounded_rows
 from metier.deploy.outliers import tamed
-from metier.deploy.rewriting import copy_of
+from metier.deploy.rewriting import copy_of, replace
 from metier.errors import ChainError
 from metier.runtime.preprocess import Arrays
 
@@ -37,17 +38,12 @@ SMALLEST_TABLE = 64
 """Rows from which on a table is worth 8 bits."""
 BLOCK = 32
 """Weights that share a scale in `weights`."""
-QUANTIZED = frozenset(
-    {
-        "DequantizeLinear", "DynamicQuantizeLinear", "DynamicQuantizeMatMul", "MatMulInteger",
-        "MatMulNBits", "QAttention", "QLinearConv", "QLinearMatMul", "QuantizeLinear",
-    }
-)  # fmt: skip
+EIGHT_BITS = (TensorProto.INT8, TensorProto.UINT8)
 
 
 def is_quantized(graph: onnx.ModelProto) -> bool:
-    """Tell whether a graph computes with rounded numbers already."""
-    return any(node.op_type in QUANTIZED for node in graph.graph.node)
+    """Tell whether a graph holds rounded weights already."""
+    return any(tensor.data_type in EIGHT_BITS for tensor in graph.graph.initializer)
 
 
 def of_convolutions(graph: onnx.ModelProto) -> bool:
@@ -111,8 +107,7 @@ def static(
     # Among convolutions everything can stay in 8 bits. Between matrix products lie masks of
     # infinities and normalisations, which cannot.
     everything = of_convolutions(graph)
-    if not everything:
-        graph = tamed(graph, nodes, feeds)
+    graph = corrected(graph, feeds) if everything else tamed(graph, nodes, feeds)
     kinds = set(QLinearOpsRegistry) if everything else {"MatMul"}
     taken = [n for n in graph.graph.node if (n.op_type in kinds if everything else n.name in nodes)]
     ranges = best_ranges(graph, _floats_of(graph, taken), feeds)
@@ -143,27 +138,66 @@ def static(
     return narrow_tables(found) if embedding else found
 
 
-def weights(graph: onnx.ModelProto, *, embedding: bool = True) -> onnx.ModelProto:
-    """Return a graph whose matrices have 8 bits a weight, in blocks that share a scale.
+def weights(
+    graph: onnx.ModelProto, feeds: Sequence[Arrays] = (), *, embedding: bool = True
+) -> onnx.ModelProto:
+    """Return a graph whose weights have 8 bits.
+
+    Matrices are rounded in blocks that share a scale, and multiplied as they are with activations
+    rounded in the same blocks. Filters of convolutions are rounded with a scale for each channel,
+    and widened when the graph is loaded: small on the disk, as fast as floats.
+
+    Args:
+        graph: an exported graph.
+        feeds: batches of named inputs that show what rounding shifts (see `correction`).
+        embedding: hold tables as 8-bit rows too.
 
     Raises:
-        ChainError: when there is no matrix product with fixed weights.
+        ChainError: when there is neither a matrix product nor a convolution with fixed weights.
     """
     from onnxruntime.quantization.matmul_nbits_quantizer import (
         DefaultWeightOnlyQuantConfig,
         MatMulNBitsQuantizer,
     )
 
-    nodes = _inner(graph, ("MatMul",))
-    _need(nodes, "weights", "matrix product", "static")
+    nodes = _inner(graph, ("Conv", "MatMul"))
+    _need(nodes, "weights", "matrix product or convolution", "none")
+    found = narrow_filters(corrected(graph, feeds))
     config = DefaultWeightOnlyQuantConfig(
         block_size=BLOCK, is_symmetric=True, accuracy_level=4, bits=8
     )
-    with _quiet():
-        quantizer = MatMulNBitsQuantizer(copy_of(graph), bits=8, algo_config=config)
-        quantizer.process()
-    found: onnx.ModelProto = quantizer.model.model
+    if _inner(graph, ("MatMul",)):
+        with _quiet():
+            quantizer = MatMulNBitsQuantizer(found, bits=8, algo_config=config)
+            quantizer.process()
+            found = quantizer.model.model
     return narrow_tables(found) if embedding else found
+
+
+def narrow_filters(graph: onnx.ModelProto) -> onnx.ModelProto:
+    """Return a graph whose convolutions hold 8-bit filters, a scale for each output channel.
+
+    They are widened by a cast and a product of fixed values, which onnxruntime computes once, when
+    it loads the graph.
+    """
+    found = copy_of(graph)
+    filters = {n.input[1] for n in found.graph.node if n.op_type == "Conv"}
+    first: list[onnx.NodeProto] = []
+    added: dict[str, NDArray[Any]] = {}
+    for tensor in list(found.graph.initializer):
+        if tensor.name not in filters or tensor.data_type != TensorProto.FLOAT:
+            continue
+        name, kernel = tensor.name, numpy_helper.to_array(tensor)
+        rows, scales = rounded_rows(kernel.reshape(len(kernel), -1))
+        added[f"{name}.rows"] = rows.reshape(kernel.shape)
+        added[f"{name}.scales"] = scales.reshape(-1, *[1] * (kernel.ndim - 1))
+        found.graph.initializer.remove(tensor)
+        first += [
+            helper.make_node("Cast", [f"{name}.rows"], [f"{name}.wide"], to=TensorProto.FLOAT),
+            helper.make_node("Mul", [f"{name}.wide", f"{name}.scales"], [name]),
+        ]
+    replace(found, {}, first, added)
+    return found
 
 
 def narrow_tables(graph: onnx.ModelProto) -> onnx.ModelProto:
@@ -209,18 +243,6 @@ def _narrow(graph: onnx.GraphProto, tensor: onnx.TensorProto, uses: list[onnx.No
         graph.node.remove(node)
         for each in reversed(made):
             graph.node.insert(at, each)
-
-
-def rounded_rows(table: NDArray[Any]) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
-    """Return a table (n, width) as int8 rows and their scales (n, 1), largest number to 127.
-
-    >>> rows, scales = rounded_rows(np.array([[1.0, -2.0], [0.0, 0.0]]))
-    >>> rows.tolist()
-    [[64, -127], [0, 0]]
-    """
-    largest = np.abs(table).max(axis=1, keepdims=True)
-    scales = np.where(largest > 0, largest / 127.0, 1.0).astype(np.float32)
-    return np.rint(table / scales).astype(np.int8), scales
 
 
 def _floats_of(graph: onnx.ModelProto, nodes: Sequence[onnx.NodeProto]) -> list[str]:

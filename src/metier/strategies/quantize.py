@@ -27,12 +27,12 @@ class Quantize:
 
     Args:
         mode: "dynamic" rounds activations as they come, "static" to ranges found on calibration
-            rows, "weights" row by row and block by block, the closest; "none" rounds nothing and
-            only joins steps; "auto" takes "static" for networks of convolutions and "dynamic" for
-            all others.
+            rows, "weights" block by block (those of convolutions not at all), the closest; "none"
+            rounds nothing and only joins steps; "auto" takes "static" for networks of convolutions
+            and "dynamic" for all others.
         embedding: hold the tables of words and positions in 8 bits too.
-        rows: training rows that show what is rounded: the ranges of "static", and the outliers
-            that are tamed for "dynamic".
+        rows: training rows that show what is rounded: the ranges of "static", the outliers that
+            are tamed for "dynamic", the means that convolutions are to keep.
     """
 
     mode: Literal["auto", "dynamic", "static", "weights", "none"] = tune(
@@ -75,7 +75,7 @@ class Quantize:
         if mode == "dynamic":
             return quantization.dynamic(graph, feeds, embedding=self.embedding)
         if mode == "weights":
-            return quantization.weights(graph, embedding=self.embedding)
+            return quantization.weights(graph, feeds, embedding=self.embedding)
         if mode == "static":
             return quantization.static(graph, feeds, embedding=self.embedding)
         return graph
