@@ -24,13 +24,13 @@ function percent(share) {
   return `${(100 * share).toFixed(share > 0.9995 || share < 0.0005 ? 2 : 1)} %`;
 }
 
-const figure = (value) => value.toLocaleString("en", { maximumSignificantDigits: 6 });
+const figure = (value, digits = 6) => value.toLocaleString("en", { maximumSignificantDigits: digits });
 const time = (ms) => (ms < 10 ? `${ms.toFixed(1)} ms` : `${Math.round(ms).toLocaleString("en")} ms`);
 
 /** What a column was in training, to show beside its field. */
 function hint({ kind, low, high }) {
   if (low === null || high === null || low === undefined) return "";
-  const told = kind === "date" ? [low, high].map((day) => String(day).slice(0, 10)) : [low, high].map(figure);
+  const told = kind === "date" ? [low, high].map((day) => String(day).slice(0, 10)) : [low, high].map((end) => figure(end, 3));
   return `${told[0]} to ${told[1]}`;
 }
 
