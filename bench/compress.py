@@ -1,10 +1,11 @@
 """Claim: a compressed specialist costs a quarter of the `transformers` pipeline, for half a point.
 
 One specialist a set, fine-tuned by metier; what `metier compress` makes of it under several wishes,
-on rows held out of its training; and the `transformers` pipeline in fp32: of the very same network
-for images, of the same encoder with as many labels for texts (no class of `transformers` pools by
-the mean before its head, so that pipeline is timed and weighed, not scored). All are timed in turns
-in one process. Losses are paired, on the test rows, which nothing else looks at.
+judged on rows held out of its training and recovering on those that it learned from; and the
+`transformers` pipeline in fp32: of the very same network for images, of the same encoder with as
+many labels for texts (no class of `transformers` pools by the mean before its head, so that
+pipeline is timed and weighed, not scored). All are timed in turns in one process. Losses are
+paired, on the test rows, which nothing else looks at.
 """
 
 from __future__ import annotations
@@ -103,7 +104,8 @@ def _compress(
     run: Path, valid: Path, out: Path, words: Sequence[str], args: argparse.Namespace
 ) -> dict[str, Any]:
     """Compress, and tell what was taken; limits that are not met are told, not hidden."""
-    common = ["compress", str(run), "--data", str(valid), "--out", str(out)]
+    train = valid.with_name("train.csv")
+    common = ["compress", str(run), "--data", str(valid), "--train", str(train), "--out", str(out)]
     answered = _run([*common, *words, "--budget", args.budget, "--json"], args, (0, 3))
     found = json.loads(answered.strip().splitlines()[-1])
     return {"chain": found["chosen"], "met": found["met"]}

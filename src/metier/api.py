@@ -320,6 +320,7 @@ def compress(
     max_latency: str | float | None = None,
     max_loss: float | None = None,
     strategies: Sequence[str] = (),
+    train: Any = None,
     unlabeled: Any = None,
     budget: str | float = "5m",
     seed: int = 0,
@@ -336,6 +337,8 @@ def compress(
         max_latency: for one row at a time, the median: seconds, or "3ms".
         max_loss: points of the deciding metric that may be lost; 0.5 when None.
         strategies: strategies that chains may be made of; all that fit when empty.
+        train: labelled rows to learn from, such as those the specialist learned from; `data` then
+            only judges. Without, half of `data` is learned from.
         unlabeled: further rows without labels, for distilling.
         budget: wall-clock for everything: seconds, or "90s", "5m", "1h".
         seed: where all random numbers come from.
@@ -360,7 +363,8 @@ def compress(
     words = ["metier", "compress", str(bundle), "--data", given]
     words += [word for k, v in limited.items() if v is not None for word in (k, str(v))]
     command = shlex.join(words)
-    asked = Asked(Path(bundle), data, limits, tuple(strategies), unlabeled, seed, command)
+    tried = tuple(strategies)
+    asked = Asked(Path(bundle), data, limits, tried, train, unlabeled, seed, command)
     return make_smaller(asked, folder, progress or Silent(), clock)
 
 

@@ -234,6 +234,12 @@ def _add_compress(commands: Any) -> None:
         dest="strategies",
         help="try chains of these strategies only (repeat for several)",
     )
+    option(
+        "--train",
+        metavar="FILE",
+        type=Path,
+        help="labelled rows to learn from, such as the specialist's own; VALID then only judges",
+    )
     option("--unlabeled", metavar="FILE", type=Path, help="more rows, without labels, to distil on")
     option("--budget", metavar="TIME", help="wall-clock time for everything (default: 5m)")
     option("--seed", metavar="N", type=int, help="where random numbers start (default: 0)")

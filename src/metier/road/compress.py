@@ -39,6 +39,8 @@ LEARN, JUDGE, PROVE = 0, 1, 2
 SHARES = (0.5, 0.25, 0.25)
 """Of the rows: to learn from (recovery, distilling, calibrating), for the gate, and for a last look
 at what was taken."""
+WITH_TRAIN = (0.0, 0.6, 0.4)
+"""The same where there are other rows to learn from."""
 FEWEST = 40
 RESERVE = 6.0
 """Seconds kept for writing what is handed over."""
@@ -53,6 +55,7 @@ class Asked:
     data: Any
     limits: Limits
     strategies: Sequence[str]
+    train: Any
     unlabeled: Any
     seed: int
     command: str
@@ -132,11 +135,15 @@ def _compress(
     rows: Labelled,
     tried: Sequence[Plan],
 ) -> Handed:
-    part = _parts(rows, asked.seed)
+    part = _parts(rows, asked)
     table, judging = rows.table, np.flatnonzero(part == JUDGE)
+    learned = rows, table.take(np.flatnonzero(part == LEARN))
+    if asked.train is not None:
+        given = read_labelled(bundle, read(asked.train, what="training data"))
+        learned = given, given.table
     bout = Bout(
         parent,
-        Problem(_task(rows), table.take(np.flatnonzero(part == LEARN))),
+        Problem(_task(learned[0]), learned[1]),
         table.take(judging),
         np.ones(len(judging), dtype=bool),
     )
@@ -175,13 +182,14 @@ def _unlabeled(asked: Asked, like: Table) -> Table | None:
     return found
 
 
-def _parts(rows: Labelled, seed: int) -> NDArray[np.int64]:
+def _parts(rows: Labelled, asked: Asked) -> NDArray[np.int64]:
     """Deal the rows to the parts: evenly by label, by content and seed alone."""
     truth = rows.truth
     strata = truth if truth.ndim == 1 and truth.dtype.kind == "i" else np.zeros(len(rows), int)
-    hashes = hash_rows(rows.table.digests, seed)
+    hashes = hash_rows(rows.table.digests, asked.seed)
+    shares = SHARES if asked.train is None else WITH_TRAIN
     # Equal rows stay together: what was learned from must not judge.
-    return deal(strata, rows.table.digests.view(np.int64), hashes, SHARES)
+    return deal(strata, rows.table.digests.view(np.int64), hashes, shares)
 
 
 def _task(rows: Labelled) -> Any:
@@ -254,8 +262,9 @@ def _hand_over(
             metric=rows.task.metrics[0],
             compression=found,
             rows_used=(
-                f"Of the rows given, {counts[0]} were learned from or calibrated on, {counts[1]} "
-                f"judged every candidate, and {counts[2]} were kept for a last look."
+                f"Of the rows given, {counts[1]} judged every candidate and {counts[2]} were kept "
+                f"for a last look; {'those of --train' if asked.train is not None else counts[0]} "
+                "were learned from or calibrated on."
             ),
             bundle=str(specialist),
             digest=digest,
