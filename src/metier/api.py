@@ -359,9 +359,10 @@ def compress(
     clock = Clock(parse_budget(budget), started)
     folder = run_folder(Path(bundle), out or small_folder(Path(bundle)), resume=False)
     given = str(data) if isinstance(data, str | Path) else "DATA"
-    limited = {"--max-size": max_size, "--max-latency": max_latency, "--max-loss": max_loss}
+    more = {"train": train, "unlabeled": unlabeled, "max-size": max_size}
+    more |= {"max-latency": max_latency, "max-loss": max_loss}
     words = ["metier", "compress", str(bundle), "--data", given]
-    words += [word for k, v in limited.items() if v is not None for word in (k, str(v))]
+    words += [word for k, v in more.items() if v is not None for word in (f"--{k}", str(v))]
     command = shlex.join(words)
     tried = tuple(strategies)
     asked = Asked(Path(bundle), data, limits, tried, train, unlabeled, seed, command)

@@ -19,7 +19,9 @@ from metier.data.read import read
 from metier.data.table import build_table
 from metier.deploy.bundle import write_bundle
 from metier.errors import DataError, OptionError
+from metier.evidence.catalogue import METRICS
 from metier.evidence.compare import paired
+from metier.evidence.gate import measure_loss
 from metier.evidence.words import sentence, whole
 from metier.report.compression import Compressed, render_compressed
 from metier.report.content import to_json
@@ -214,10 +216,13 @@ def _proof(
     metric = rows.task.metrics[0]
     scores = made.scores(table), parent.scores(table)
     found = paired(metric, rows.truth[held], *scores, decision, decision)
+    lost = measure_loss(found)
+    unit = "points" if lost.unit == "points" else "%"
     told = (
         f"On {whole(found.n)} further rows that no choice has used it is {found.verdict} "
         f"{'than' if found.verdict != 'not distinguishable' else 'from'} the specialist as it was: "
-        f"{found.difference:+.4f} {metric} ({found.low:+.4f} to {found.high:+.4f}, 95 %)."
+        f"{-lost.value:+.2f} {unit} of {METRICS[metric].title} ({-lost.high:+.2f} to "
+        f"{-lost.low:+.2f}, 95 %)."
     )
     return {
         "metric": metric,
