@@ -49,6 +49,11 @@ class Comparison:
     level: float = 0.95
 
     @property
+    def error(self) -> float:
+        """The standard error of the difference, as its interval tells it."""
+        return (self.high - self.low) / (2.0 * -float(ndtri((1.0 - self.level) / 2.0)))
+
+    @property
     def error_gone(self) -> float | None:
         """The share of b's error that a does not make; None where b makes none."""
         best = METRICS[self.metric].best

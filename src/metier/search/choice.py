@@ -18,6 +18,9 @@ STEPS: Mapping[str, int] = {"majority": 0, "mean": 0, "linear": 1, "classical": 
 """How dear a strategy's models are at predict: counts and tables before networks, which are 3."""
 
 
+FREEDOM: Mapping[str, int] = {"lora": 2, "scratch": 4}
+
+
 @dataclass
 class Climb:
     """A search that ended: all candidates in order, the folds they share, and who won.
@@ -46,8 +49,11 @@ def choose(
 ) -> Climb:
     """Choose on the shared selecting rows; name those that cannot be told from the best.
 
-    With "small" the cheapest candidate that is not distinguishable from the best is chosen: the
-    one with the fewest parameters among the simplest kind of model. No clock decides.
+    What trains more of a network has to be better by more than a standard error of the paired
+    difference than what trains less of it (the rule of Breiman et al., 1984): the best of many
+    trials owes part of its lead to chance, and on few rows that part is most of it. With "small"
+    the cheapest candidate that is not distinguishable from the best is chosen: the one with the
+    fewest parameters among the simplest kind of model. No clock decides.
 
     Raises DataError when no candidate has a result.
     """
@@ -56,12 +62,36 @@ def choose(
     if best is None:
         reasons = "; ".join(f"{c.name}: {c.note}" for c in candidates if c.note)
         raise DataError(f"no strategy could be fitted on these data ({reasons or 'nothing tried'})")
+    best = _plainest(race, candidates, best, rows, folds)
     ties = _ties(race, candidates, best, rows, folds)
     chosen = best
     if prefer == "small" and ties:
         chosen = min([c for c in candidates if c.name in ties or c is best], key=size)
         ties = _ties(race, candidates, chosen, rows, folds)
     return Climb(candidates, folds, rows, chosen, ties)
+
+
+def _plainest(
+    race: Race, candidates: Sequence[Candidate], best: Candidate, rows: Rows, folds: tuple[int, ...]
+) -> Candidate:
+    """Return the candidate that trains least among those within a standard error of the best."""
+    if best.state == "baseline":
+        return best
+    others = [c for c in ranked(race, candidates, rows, folds) if c.state == "tried"]
+    for level in sorted({freedom(c) for c in others if freedom(c) < freedom(best)}):
+        other = next(c for c in others if freedom(c) == level)
+        behind = compare(race, best, other, rows)
+        if behind.difference <= behind.error:
+            return other
+    return best
+
+
+def freedom(candidate: Candidate) -> int:
+    """Return how much of a network a candidate trains; 0 for what trains none of it."""
+    recipe = candidate.recipe
+    if recipe.strategy == "finetune":
+        return {"head": 0, "top": 1}.get(str(recipe.parameters.get("train")), 3)
+    return FREEDOM.get(recipe.strategy, 0)
 
 
 def ranked(
