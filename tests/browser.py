@@ -187,6 +187,11 @@ def _away(number: int) -> int:
 class _Quiet(http.server.SimpleHTTPRequestHandler):
     def log_message(self, format: str, *args: Any) -> None: ...
 
+    def end_headers(self) -> None:
+        # A file that was written again within a second has the time it had before.
+        self.send_header("Cache-Control", "no-store")
+        super().end_headers()
+
 
 @contextlib.contextmanager
 def served(folder: Path) -> Iterator[str]:
