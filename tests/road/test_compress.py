@@ -143,6 +143,7 @@ def test_a_run_fits_its_limits_and_proves_what_it_hands_over(valid: Path, tmp_pa
     assert found.report.compression.chosen == ""
     whole = size_of(found.bundle)
     limit = int(0.8 * whole)
+    assert found.report.compression.tried == ()
     smaller = specialize(valid, target="target", out=tmp_path / "s", max_size=limit, **asked)
     told = smaller.report.compression
     assert told is not None and told.met, told
