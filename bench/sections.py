@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
 
-from bench import budget, compress, records, resume, speed, web, weight
+from bench import budget, compress, records, resume, serve, speed, web, weight
 from bench.markdown import seconds_text, table
 from bench.records import Record
 
@@ -135,6 +135,38 @@ def webs(folder: Path) -> list[str]:
         "rounded to 8 bits, a last bit that differs between two processors can move a rounding."
     )
     return ["### In the browser", note, table(heads, rows)]
+
+
+def servers(folder: Path) -> list[str]:
+    """What the server and a plain one answer by load, in one sitting."""
+    found = [r for r in records.read(serve.CLAIM, folder) if r["limit"] is None]
+    if not found:
+        return []
+    rows = []
+    for method in dict.fromkeys(r["method"] for r in found):
+        own = [r for r in found if r["method"] == method]
+        loads = dict.fromkeys((r.get("share"), r.get("clients")) for r in own)
+        for share, clients in loads:
+            some = [r for r in own if (r.get("share"), r.get("clients")) == (share, clients)]
+            load = f"{share:.0%} of offline" if share is not None else f"{clients} clients at once"
+            facts = [median(r.get(f, 0.0) for r in some) for f in ("p50_ms", "p99_ms")]
+            rows.append(
+                [
+                    "metier serve" if method == "metier" else "FastAPI + transformers",
+                    load,
+                    f"{median(r['rows_per_second'] for r in some):.0f}",
+                    f"{median(r['of_offline'] for r in some):.0%}",
+                    *(f"{fact:.0f}" for fact in facts),
+                    str(sum(r["refused"] for r in some)),
+                    str(sum(r["failed"] for r in some)),
+                ]
+            )
+    heads = ["server", "load", "rows/s", "of offline", "p50, ms", "p99, ms", "refused", "failed"]
+    note = (
+        "One row a request; the client shares the cores. Offline is the same bundle answering in "
+        f"batches; `metier serve` was told to keep {serve.LATENCY_MS} ms."
+    )
+    return ["### Serving", note, table(heads, rows)]
 
 
 def weights(folder: Path) -> list[str]:

@@ -17,7 +17,7 @@ from pathlib import Path
 from bench import judged, records, sections
 
 MARKED = re.compile(r"(<!-- bench:(?:start|begin) -->\n)(.*?)(<!-- bench:end -->)", re.DOTALL)
-CLAIMS = ("quality", "speed", "sources", "weight", "budget", "resume", "compress", "web")
+CLAIMS = ("quality", "speed", "sources", "weight", "budget", "resume", "compress", "web", "serve")
 NOTHING = "Not measured yet: `make bench`."
 TOLD = ("torch", "transformers", "scikit-learn", "lightgbm", "onnxruntime", "setfit", "flaml")
 
@@ -62,6 +62,7 @@ def render(folder: Path = records.RESULTS) -> str:
         *_of_sources(folder),
         *sections.compressions(folder),
         *sections.webs(folder),
+        *sections.servers(folder),
         *sections.weights(folder),
         *sections.budgets(folder),
         *sections.resumed(folder),
