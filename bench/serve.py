@@ -20,8 +20,7 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from bench import client, machine, processes, records, sets
-from bench.peers import trainer as plain
+from bench import client, machine, made, processes, records, sets
 from bench.sets import TEXT
 
 CLAIM = "serve"
@@ -52,8 +51,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         scratch = Path(name)
         rows = sets.load(args.set, sets.find_data(args.data), limit=args.limit)
         texts = rows.test[TEXT].to_list()[: args.texts]
-        bundle = args.bundle or _make_bundle(rows, scratch, args.threads)
-        directory = _make_directory(rows, scratch / "directory")
+        bundle = args.bundle or made.make_bundle(rows, scratch, args.threads)
+        directory = made.make_directory(rows, scratch / "directory")
         held = scratch / "texts.json"
         held.write_text(json.dumps(texts), encoding="utf-8")
         for repeat in range(args.repeats):
@@ -147,26 +146,6 @@ def _wait(process: subprocess.Popen[bytes], port: int, folder: Path) -> None:
             return
         time.sleep(0.1)
     raise SystemExit(f"the server did not start: {(folder / 'said').read_text()[-2000:]}")
-
-
-def _make_bundle(rows: sets.Rows, scratch: Path, threads: int) -> Path:
-    """Make a specialist whose bundle holds the encoder; how good it is does not matter here."""
-    train, test = sets.write(rows, scratch / "data")
-    words = ["specialize", str(train), "--target", rows.target, "--test", str(test)]
-    words += ["--source", "embedded", "--strategy", "probe", "--trials", "1"]
-    cost = processes.run(processes.metier(*words, "--out", str(scratch / "run")), threads)
-    if cost.code != 0:
-        raise SystemExit(f"making a bundle failed: {cost.said}")
-    return scratch / "run" / "specialist"
-
-
-def _make_directory(rows: sets.Rows, folder: Path) -> Path:
-    """Write the same encoder with as many labels as `transformers` reads it."""
-    plain.be_quiet()
-    model, tokenizer = plain.text_model(len(rows.labels))
-    model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    return folder
 
 
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:

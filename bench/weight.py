@@ -12,8 +12,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench import machine, processes, records, sets
-from bench.peers import trainer as plain
+from bench import machine, made, processes, records, sets
 from bench.sets import TEXT
 
 CLAIM = "weight"
@@ -53,10 +52,10 @@ def _measure(what: str, command: list[str], threads: int) -> records.Record:
 def _commands(scratch: Path, args: argparse.Namespace) -> dict[str, list[str]]:
     """Return what is measured, by name."""
     rows = sets.load("banking77-10", sets.find_data(args.data), limit=args.limit)
-    bundle = args.bundle or _make_bundle(rows, scratch, args.threads)
+    bundle = args.bundle or made.make_bundle(rows, scratch, args.threads)
     question = scratch / "question.csv"
     question.write_text(f"{TEXT}\n{QUESTION}\n", encoding="utf-8")
-    folder = _make_directory(rows, scratch / "directory")
+    folder = made.make_directory(rows, scratch / "directory")
     return {
         "bare python": processes.python("-c", "pass"),
         "import metier": processes.python("-c", IMPORT),
@@ -64,26 +63,6 @@ def _commands(scratch: Path, args: argparse.Namespace) -> dict[str, list[str]]:
         "metier predict": processes.metier("predict", str(bundle), str(question)),
         "transformers pipeline": processes.python("-c", PIPELINE, str(folder), QUESTION),
     }
-
-
-def _make_bundle(rows: sets.Rows, scratch: Path, threads: int) -> Path:
-    """Make a specialist whose bundle holds the encoder; how good it is does not matter here."""
-    train, test = sets.write(rows, scratch / "data")
-    words = ["specialize", str(train), "--target", rows.target, "--test", str(test)]
-    words += ["--source", "embedded", "--strategy", "probe", "--trials", "1"]
-    cost = processes.run(processes.metier(*words, "--out", str(scratch / "run")), threads)
-    if cost.code != 0:
-        raise SystemExit(f"making a bundle failed: {cost.said}")
-    return scratch / "run" / "specialist"
-
-
-def _make_directory(rows: sets.Rows, folder: Path) -> Path:
-    """Write the same encoder with as many labels as `transformers` reads it."""
-    plain.be_quiet()
-    model, tokenizer = plain.text_model(len(rows.labels))
-    model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    return folder
 
 
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:

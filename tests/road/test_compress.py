@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -100,10 +101,10 @@ def test_limits_that_nothing_meets_end_with_three(
     ],
 )
 def test_what_cannot_be_is_refused_and_leaves_nothing(
-    run: Path, valid: Path, tmp_path: Path, asked: dict[str, object], words: str
+    run: Path, valid: Path, tmp_path: Path, asked: dict[str, Any], words: str
 ) -> None:
     with pytest.raises(InputError, match=words):
-        compress(run, valid, out=tmp_path / "small", **asked)  # type: ignore[arg-type]
+        compress(run, valid, out=tmp_path / "small", **asked)
     assert not (tmp_path / "small").exists()
 
 
