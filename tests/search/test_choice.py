@@ -44,6 +44,13 @@ def test_a_lead_within_its_standard_error_does_not_pay_for_training_more(race: R
     assert chosen(race, fitted(race, ALL, 0.802), fitted(race, TOP, 0.80)) == TOP
 
 
+def test_what_was_passed_over_is_named(race: Race) -> None:
+    candidates = [fitted(race, LORA, 0.802), fitted(race, PROBE, 0.80)]
+    found = choose(race, candidates, tuple(range(len(race.split.folds))))
+    assert found.passed == "lora-"
+    assert choose(race, candidates[:1], found.folds).passed == ""
+
+
 def test_a_lead_beyond_noise_does(race: Race) -> None:
     assert chosen(race, fitted(race, LORA, 0.9), fitted(race, PROBE, 0.8)) == LORA
 

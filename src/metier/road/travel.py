@@ -101,6 +101,11 @@ def _walk(
         notes.append("the budget was too small for more than a baseline: give a larger --budget")
         progress.warn(notes[-1])
 
+    if climbed.passed:
+        notes.append(
+            f"{climbed.passed} did better than {climbed.chosen.name} by no more than a standard "
+            "error, and trains more of the network: such a lead is mostly chance"
+        )
     compression = None
     if options.limits.given:
         stage("making it smaller")

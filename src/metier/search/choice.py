@@ -31,6 +31,8 @@ class Climb:
         rows: the rows of these folds that the choice was made on.
         chosen: the winner.
         ties: the candidates that cannot be told from it, by name.
+        passed: the one that did better by no more than a standard error, and trains more; "" when
+            the best was chosen.
     """
 
     candidates: list[Candidate]
@@ -38,6 +40,7 @@ class Climb:
     rows: Rows
     chosen: Candidate
     ties: dict[str, Comparison] = field(default_factory=dict)
+    passed: str = ""
 
     def finished(self) -> list[Candidate]:
         """The candidates with a result on all shared folds."""
@@ -62,13 +65,14 @@ def choose(
     if best is None:
         reasons = "; ".join(f"{c.name}: {c.note}" for c in candidates if c.note)
         raise DataError(f"no strategy could be fitted on these data ({reasons or 'nothing tried'})")
-    best = _plainest(race, candidates, best, rows, folds)
+    ahead, best = best, _plainest(race, candidates, best, rows, folds)
     ties = _ties(race, candidates, best, rows, folds)
     chosen = best
     if prefer == "small" and ties:
         chosen = min([c for c in candidates if c.name in ties or c is best], key=size)
         ties = _ties(race, candidates, chosen, rows, folds)
-    return Climb(candidates, folds, rows, chosen, ties)
+    passed = ahead.name if best is not ahead and chosen is best else ""
+    return Climb(candidates, folds, rows, chosen, ties, passed)
 
 
 def _plainest(
