@@ -74,8 +74,13 @@ class Page:
         return found
 
     def open(self, url: str) -> None:
-        """Go to a page."""
-        self.send("Page.navigate", url=url)
+        """Go to a page, and return once it has taken the place of the one before."""
+        loader = self.send("Page.navigate", url=url).get("loaderId")
+        end = time.monotonic() + PATIENCE
+        while loader and self.send("Page.getFrameTree")["frameTree"]["frame"]["loaderId"] != loader:
+            if time.monotonic() > end:
+                raise TimeoutError(url)
+            time.sleep(0.01)
 
     def run(self, script: str) -> Any:
         """Return the value of an expression; a promise is waited for."""

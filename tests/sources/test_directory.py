@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import socket
+import sys
 from pathlib import Path
 
 import pytest
@@ -161,6 +162,7 @@ def test_tampered_embedded_weights_are_refused(
         stream.seek(-1, os.SEEK_END)
         stream.write(bytes([last ^ 1]))
     monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, package.name, raising=False)
     with pytest.raises(SourceError, match=r"not the published ones.*reinstall"):
         directory.locate(embedded)
 

@@ -9,6 +9,7 @@ are cut into several batches, so that they do not hold up small ones.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import threading
 import time
@@ -200,7 +201,8 @@ def _tell(parts: Sequence[Part], found: Predictions | Exception) -> None:
     for job, start, stop in parts:
         outcome = found if isinstance(found, Exception) else _cut(found, at, at + stop - start)
         at += stop - start
-        job.loop.call_soon_threadsafe(_settle, job, outcome)
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            job.loop.call_soon_threadsafe(_settle, job, outcome)
 
 
 def _settle(job: _Job, outcome: Predictions | Exception) -> None:
