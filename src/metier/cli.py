@@ -33,6 +33,9 @@ Command = Callable[[argparse.Namespace], int | None]
 NOT_MET = 3
 """The exit code when nothing meets the limits that were given."""
 
+EXPLANATION = "explain.html"
+"""The page of `metier explain` when none is named."""
+
 SERVING = ("fastapi", "uvicorn", "python_multipart", "prometheus_client")
 """What `metier serve` needs beside the core."""
 
@@ -161,6 +164,18 @@ def _compare(args: argparse.Namespace) -> None:
         _print_json(found)
 
 
+def _explain(args: argparse.Namespace) -> None:
+    from metier import api
+
+    given = {"out": EXPLANATION, **_given(args)}
+    with _progress() as progress:
+        found = api.explain(args.bundle, args.data, progress=progress, **given)
+    _print_findings(found.findings, "nothing was measured")
+    _console().print(f"\nThe page: {given['out']}", markup=False)
+    if "json" in args:
+        _print_json({"page": str(given["out"]), **found.to_json()})
+
+
 def _export(args: argparse.Namespace) -> None:
     from metier import api
 
@@ -219,6 +234,7 @@ COMMANDS: dict[str, Command] = {
     "predict": _predict,
     "evaluate": _evaluate,
     "compare": _compare,
+    "explain": _explain,
     "export": _export,
     "load": _load,
     "serve": _serve,
