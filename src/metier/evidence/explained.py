@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from metier.deploy.additive import Additive
 from metier.evidence.attribution import Attribution
 from metier.evidence.faithful import Faithfulness, Stability
 from metier.evidence.overall import Overall
@@ -73,6 +74,7 @@ class Explained:
         bundle: where it lies.
         digest: which one it is.
         task: the shape of its answers.
+        labels: its labels; empty for regression.
         method: the method that explains, chosen or asked for.
         asked: what was asked for: a method, or "auto".
         tried: how faithful each method was on the rows that chose, the best first; empty when the
@@ -84,13 +86,15 @@ class Explained:
         overall: what matters over all rows explained.
         nearest: the training rows near to those shown.
         findings: all of this as claims.
-        terms: the curves of a glass box: its own account of what it does; None for other models.
+        glass: the glass box with its curves, which are its own account of what it does; None for
+            other models.
         seconds: how long it took.
     """
 
     bundle: str
     digest: str
     task: TaskKind
+    labels: tuple[str, ...]
     method: str
     asked: str
     tried: tuple[Faithfulness, ...]
@@ -101,7 +105,7 @@ class Explained:
     overall: Overall
     nearest: Nearest
     findings: tuple[Finding, ...]
-    terms: Any = None
+    glass: Additive | None = None
     seconds: float = 0.0
 
     def to_json(self) -> dict[str, Any]:
@@ -110,6 +114,7 @@ class Explained:
             "bundle": self.bundle,
             "digest": self.digest,
             "task": self.task,
+            "labels": list(self.labels),
             "method": self.method,
             "asked": self.asked,
             "tried": list(self.tried),

@@ -23,6 +23,7 @@ from metier.report.attributed import (
 )
 from metier.report.document import Block, Document, Figures, Folded, Grid, Section, Told, Words
 from metier.report.plots import axis_over
+from metier.report.terms import terms_section
 from metier.report.wording import interval, number, shorten
 from metier.types import Finding
 
@@ -84,10 +85,8 @@ def explanation_sections(found: Explained) -> tuple[Section, ...]:
     """Return the sections of the page: rows first, then what matters overall, then how far to
     believe it."""
     sections = [rows_section(found), overall_section(found)]
-    if found.terms is not None:
-        from metier.report.terms import terms_section
-
-        sections.append(terms_section(found.terms))
+    if found.glass is not None:
+        sections.append(terms_section(found.glass, found.labels))
     return (*sections, faith_section(found))
 
 

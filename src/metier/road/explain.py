@@ -22,6 +22,7 @@ from metier.evidence.faithful import (
     ranking,
     stability,
 )
+from metier.evidence.glass import Terms
 from metier.evidence.overall import overall
 from metier.evidence.players import Game
 from metier.report.document import render_document
@@ -34,7 +35,7 @@ from metier.road.options import Progress
 from metier.runtime.session import load
 from metier.search.clock import Clock
 
-METHODS = ("auto", "shap", "lime", "occlusion", "gradients", "trees", "terms")
+METHODS = ("auto", "terms", "shap", "lime", "occlusion", "gradients", "trees")
 SHOWN = 6
 """Rows shown when none are named."""
 CHOOSING, JUDGING = 16, 48
@@ -122,6 +123,7 @@ def explain_bundle(asked: Asked, progress: Progress, clock: Clock) -> Explained:
         bundle=str(asked.bundle),
         digest=games.bundle.digest,
         task=games.bundle.task_kind,
+        labels=games.bundle.labels,
         method=chosen.name,
         asked=asked.method,
         tried=tried,
@@ -132,6 +134,7 @@ def explain_bundle(asked: Asked, progress: Progress, clock: Clock) -> Explained:
         overall=overall(_explained(games, chosen, bench)),
         nearest=find_nearest(games, asked.train, clock),
         findings=(),
+        glass=games.glass,
         seconds=clock.used,
     )
     return replace(found, findings=(*games.findings, *findings_of(found)))
@@ -162,7 +165,9 @@ def explainers_for(
 
 def _could_fit(name: str, games: Games) -> bool:
     """Whether a method is meant for such inputs at all."""
-    return name not in ("trees", "terms") if games.modality != "tabular" else name != "gradients"
+    if games.modality != "tabular":
+        return name not in ("trees", "terms")
+    return name not in (("gradients", "terms") if games.glass is None else ("gradients", "trees"))
 
 
 def _gradients(games: Games, _: int) -> Explainer:
@@ -198,7 +203,12 @@ def _trees(games: Games, _: int) -> Explainer:
 
 
 def _terms(games: Games, _: int) -> Explainer:
-    raise OptionError("--method terms: needs a glass box")
+    if games.glass is None:
+        raise OptionError(
+            "--method terms: is for a glass box (--strategy ebm), and this bundle is none; use "
+            "--method auto"
+        )
+    return Terms(games.glass)
 
 
 MAKERS: Mapping[str, Callable[[Games, int], Explainer]] = {

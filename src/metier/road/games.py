@@ -14,6 +14,7 @@ import polars as pl
 from metier.data.raw import Raw
 from metier.data.read import read
 from metier.data.table import build_table, row_numbers
+from metier.deploy.additive import Additive, read_terms
 from metier.errors import DataError, MetierError, OptionError
 from metier.evidence.pictures import seen_by
 from metier.evidence.players import Game, Target, parts_of
@@ -118,6 +119,11 @@ class Games:
         if decision.kind == "multilabel":
             return Target(decision, int(decision.probabilities(own)[0].argmax()))
         return Target(decision, int(decision.choices(own)[0]))
+
+    @cached_property
+    def glass(self) -> Additive | None:
+        """The curves that the bundle is made of; None for one that is no glass box."""
+        return read_terms(self.bundle.session, self.bundle.preprocess)
 
     @property
     def has_weights(self) -> bool:
