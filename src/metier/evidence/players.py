@@ -231,7 +231,8 @@ class Game:
 
     def _mean(self, masks: Masks, read: Callable[[Floats], Array]) -> Array:
         found = [read(self._scores(masks[i : i + AT_ONCE])) for i in range(0, len(masks), AT_ONCE)]
-        return np.concatenate(found).reshape(len(masks), self.draws).mean(axis=1)
+        each = np.concatenate(found).reshape(len(masks), self.draws)
+        return np.asarray(each.mean(axis=1))
 
     def _scores(self, masks: Masks) -> Floats:
         """Scores of each coalition with each stand-in, (masks * draws, outputs)."""

@@ -184,5 +184,6 @@ def _curves(own: Array, chance: Array, up: Axis, what: str, below: str) -> Marku
         path = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
         parts.append(tag("polyline", cls=f"line {cls}", points=path))
     half = len(own) // 2
-    spoken = f"with half {below}, {what} {number(float(own[half]))}; by chance {number(float(chance[half]))}"
+    ours, theirs = (number(float(series[half])) for series in (own, chance))
+    spoken = f"with half {below}, {what} {ours}; by chance {theirs}"
     return picture(WIDTH, HEIGHT, parts, spoken)
