@@ -30,7 +30,7 @@ Score = Callable[[Columns], Floats]
 
 MOST_WORDS = 64
 """Players of one text; of a longer one neighbouring words go together."""
-REGIONS = 49
+REGIONS = 36
 AT_ONCE = 64
 """Coalitions of pictures that are made at a time, which bounds the memory."""
 _WORD = re.compile(
@@ -91,6 +91,8 @@ class Text:
         )
 
     def cells(self, masks: Masks, draw: int) -> list[Any]:
+        if not self.spans:
+            return [""] * len(masks)
         stops = [start for start, _ in self.spans[1:]] + [len(self.text)]
         pieces = [self.text[start:stop] for (start, _), stop in zip(self.spans, stops, strict=True)]
         return [

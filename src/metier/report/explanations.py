@@ -19,6 +19,7 @@ from metier.report.attributed import (
     picture_pair,
     share_bar,
     size_bar,
+    thumbnail,
     words_shaded,
 )
 from metier.report.document import Block, Document, Figures, Folded, Grid, Section, Told, Words
@@ -337,7 +338,7 @@ def _near(row: int, nearest: Nearest) -> Folded:
             str(each.row),
             each.truth,
             number(each.likeness),
-            *(shorten(each.inputs[n], 160) for n in names),
+            *(_shown(each.inputs[name], name in nearest.pictures) for name in names),
         )
         for each in found
     )
@@ -346,15 +347,21 @@ def _near(row: int, nearest: Nearest) -> Folded:
     return Folded("The nearest training rows", (Grid(caption, head, rows, frozenset({2})),))
 
 
+def _shown(value: str, picture: bool) -> str | Markup:
+    drawn = thumbnail(value) if picture else None
+    return shorten(value, 160) if drawn is None else drawn
+
+
 def overall_section(found: Explained) -> Section:
     """Return what matters over all rows explained, and for each label."""
     overall = found.overall
-    blocks: list[Block] = [
-        Words(
-            f"Taken together over {overall.n} rows of the data. A bar is the mean size of a part's "
-            "share with its 95 % interval, over the rows that have the part."
+    told = f"Taken together over {overall.n} rows of the data."
+    if overall.importances:
+        told += (
+            " A bar is the mean size of a part's share with its 95 % interval, over the rows that "
+            "have the part."
         )
-    ]
+    blocks: list[Block] = [Words(told)]
     labels = list(dict.fromkeys(each.label for each in overall.importances))
     for label in labels:
         own = [each for each in overall.importances if each.label == label]

@@ -10,7 +10,7 @@ from typing import Any
 
 from metier.cache import write_aside
 from metier.errors import MetierError, OptionError, suggest
-from metier.evidence.attribution import Attribution, Explainer, Lime, Occlusion, Shap
+from metier.evidence.attribution import Attribution, Explainer, Lime, Occlusion, Shap, nobody
 from metier.evidence.compare import holm
 from metier.evidence.explained import Explained, RowExplained
 from metier.evidence.faithful import (
@@ -38,7 +38,7 @@ from metier.road.options import Progress
 from metier.runtime.session import load
 from metier.search.clock import Clock
 
-METHODS = ("auto", "terms", "shap", "lime", "occlusion", "gradients", "trees")
+METHODS = ("auto", "terms", "trees", "gradients", "shap", "occlusion", "lime")
 SHOWN = 6
 """Rows shown when none are named."""
 CHOOSING, JUDGING = 16, 48
@@ -77,7 +77,8 @@ class Bench:
         """Explain a row."""
         key = explainer.name, game.row
         if key not in self.made:
-            self.made[key] = explainer(game, self.seed)
+            alone = not len(game)
+            self.made[key] = nobody(game) if alone else explainer(game, self.seed)
         return self.made[key]
 
     def measure(self, explainers: Sequence[Explainer], game: Game) -> None:

@@ -85,6 +85,7 @@ def _among(games: Games, model: Model, table: Table, clock: Clock) -> Nearest:
             )
             for i, own in enumerate(nearest(likeness, NEAR))
         },
+        tuple(name for name, kind in games.table.roles.inputs.items() if kind == "image"),
     )
 
 
