@@ -108,6 +108,7 @@ def _glass(rows: Rows, folder: Path, seed: int, args: argparse.Namespace) -> rec
         "low": round(found.low, 4),
         "high": round(found.high, 4),
         "n": found.n,
+        "strategies": [b.manifest.lineage[-1]["strategy"] for b in bundles.values()],
         "bytes": {n: (run / "specialist" / "model.onnx").stat().st_size for n, run in runs.items()},
         "fit_seconds": {
             name: round(float(bundle.manifest.lineage[-1]["seconds"]), 2)

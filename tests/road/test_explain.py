@@ -177,7 +177,10 @@ def test_a_bundle_alone_is_explained_without_its_weights(
 
 
 def test_the_same_seed_gives_the_same_explanations(runs: dict[str, Path]) -> None:
-    one, same = (explain(runs["binary"], rows(20, 1), method="lime", seed=3) for _ in range(2))
+    data = rows(20, 1)
+    one, same = (
+        explain(runs["binary"], data, method="lime", seed=3, budget="10m") for _ in range(2)
+    )
     for a, b in zip(one.rows, same.rows, strict=True):
         assert (a.attribution.values == b.attribution.values).all()
 
