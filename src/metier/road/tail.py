@@ -22,10 +22,12 @@ from metier.report.content import Report, from_json, to_json
 from metier.report.page import render_page
 from metier.report.snippet import plain_snippet
 from metier.road.limits import as_delivered
+from metier.runtime.doubt import Doubt
 from metier.runtime.postprocess import Decision
 from metier.search.choice import Climb
 from metier.search.climb import CONSTANT
 from metier.search.clock import Clock
+from metier.search.doubt import doubt_of
 from metier.search.finals import Final, decide
 from metier.search.front import Compression, Limits
 from metier.search.ladder import NOTHING
@@ -102,6 +104,7 @@ class Told:
     examples: bool
     limits: Limits = field(default_factory=Limits)
     compression: Compression | None = None
+    coverage: float | None = None
 
 
 class Tail:
@@ -170,7 +173,8 @@ class Tail:
             notes=(*told.notes, *final.notes),
         )
         report = assemble(self.race, climb, final, about)
-        digest = self._write_final(report, final)
+        doubt = doubt_of(self.race, final.candidate, final.decision, told.coverage)
+        digest = self._write_final(report, final, doubt)
         seconds = sum(candidate.seconds for candidate in climb.candidates)
         cost = tuple(self._cost(final.specialist, seconds))
         compression = None
@@ -184,7 +188,7 @@ class Tail:
         write_aside(self.folder / "report.html", page.encode())
         return report
 
-    def _write_final(self, report: Report, final: Final) -> str:
+    def _write_final(self, report: Report, final: Final, doubt: Doubt) -> str:
         model = final.specialist.model
         assert model is not None
         manifest = {"preprocess": model.preprocess.spec(), "decision": final.decision.to_json()}
@@ -203,6 +207,7 @@ class Tail:
                 "target": list(self.race.table.roles.target),
             },
             held_out=HeldOut(final.proof.chosen.scores, final.proof.chosen.decision),
+            doubt=doubt,
         )
 
     def _write_early(self, made: Specialist, decision: Decision) -> None:
