@@ -305,13 +305,16 @@ def evaluate(bundle: str | Path, data: Any) -> list[Finding]:
     from metier.evidence.metrics import scorecard
     from metier.road.labelled import read_labelled
     from metier.road.looks import look
+    from metier.road.sureness import measure_sureness
     from metier.runtime.session import load
 
     loaded, raw = load(bundle), read(data)
     rows = read_labelled(loaded, raw)
     decision = loaded.manifest.decision
     found = scorecard(rows.task, rows.truth, rows.scores(loaded), decision)
-    return [*rows.findings, *found, *look(Path(bundle), raw.fingerprint)]
+    measured = {finding.name for finding in found}
+    sure = [f for f in measure_sureness(loaded, rows).findings if f.name not in measured]
+    return [*rows.findings, *found, *sure, *look(Path(bundle), raw.fingerprint)]
 
 
 def export(bundle: str | Path, format: str, out: str | Path | None = None) -> Path:

@@ -113,12 +113,16 @@ def risk_coverage(
     return Curve(tuple(found), area, min(low, area), max(high, area), best, n)
 
 
-def answered_at(curve: Curve, error: float) -> float:
-    """Return the largest share of rows whose answers have at most so many errors.
+def answered_at(curve: Curve, error: float) -> tuple[float, float, float]:
+    """Return the largest share of rows whose answers have at most so many errors, and its interval:
+    where the interval of the curve crosses that error.
 
     0 when even the surest have more.
     """
-    return max((p.answered for p in curve.points if p.error <= error), default=0.0)
+    told = [max((p.answered for p in curve.points if p.error <= error), default=0.0)]
+    told += [max((p.answered for p in curve.points if p.high <= error), default=0.0)]
+    told += [max((p.answered for p in curve.points if p.low <= error), default=0.0)]
+    return told[0], told[1], told[2]
 
 
 def _sure_and_wrong(

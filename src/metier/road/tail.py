@@ -161,6 +161,7 @@ class Tail:
 
         Raises ParityError or BundleError when the bundle cannot be written; nothing is changed.
         """
+        doubt = doubt_of(self.race, final.candidate, final.decision, told.coverage)
         about = About(
             name=self.folder.name,
             command=self.command,
@@ -171,9 +172,9 @@ class Tail:
             bundle=str(self.bundle),
             looks=looks,
             notes=(*told.notes, *final.notes),
+            doubt=doubt,
         )
         report = assemble(self.race, climb, final, about)
-        doubt = doubt_of(self.race, final.candidate, final.decision, told.coverage)
         digest = self._write_final(report, final, doubt)
         seconds = sum(candidate.seconds for candidate in climb.candidates)
         cost = tuple(self._cost(final.specialist, seconds))
@@ -181,7 +182,8 @@ class Tail:
         if told.limits.given:
             compression = as_delivered(told.compression, told.limits, cost, report.headline)
         report = replace(report, digest=digest, cost=cost, compression=compression)
-        claims = [*report.proof, *report.comparisons, *report.data_findings, *report.cost]
+        sure = () if report.sureness is None else report.sureness.findings
+        claims = [*report.proof, *sure, *report.comparisons, *report.data_findings, *report.cost]
         lines = "".join(f"{json.dumps(to_json(claim))}\n" for claim in claims)
         write_aside(self.folder / "findings.jsonl", lines.encode())
         page = render_page(report, examples=told.examples)
