@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from metier.evidence.bootstrap import wilson
+from metier.evidence.bootstrap import draws, percentiles, wilson
 from metier.evidence.words import number, percent, sentence, whole
 from metier.runtime.conformal import Conformal
 from metier.runtime.postprocess import Decision
@@ -159,8 +159,6 @@ def _band(parts: list[tuple[int, int]], coverage: float, seed: int) -> tuple[flo
 
 def _over_rows(hits: NDArray[Any], there: NDArray[Any], seed: int) -> tuple[float, float]:
     """A bootstrap over rows, whose labels are not independent."""
-    from metier.evidence.bootstrap import draws, percentiles
-
     drawn = [(hits @ w) / np.maximum(there @ w, 1) for w in draws(len(hits), 1000, seed)]
     return percentiles(np.concatenate(drawn), LEVEL, len(hits))
 
@@ -172,8 +170,8 @@ def coverage_finding(found: Covered, kind: str) -> Finding:
     told = (
         f"{what} asked to hold {truth} in {percent(found.asked)} % of cases held it in "
         f"{percent(found.covered)} % (95 % interval {percent(found.low)} to {percent(found.high)}, "
-        f"{whole(found.n)} rows); {percent(found.band_low)} to {percent(found.band_high)} % is what "
-        "chance allows"
+        f"{whole(found.n)} rows); {percent(found.band_low)} to {percent(found.band_high)} % is "
+        "what chance allows"
     )
     if kind == "regression":
         told = f"{told}; they are {number(found.size)} wide"

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.special import betaincinv
 
 from metier.evidence.answers import Array, answers_of
-from metier.evidence.bootstrap import draws, percentiles
+from metier.evidence.bootstrap import draws, percentiles, wilson
 from metier.runtime.postprocess import Decision
 from metier.runtime.selective import Selective, Step, confidence
 
@@ -22,7 +22,7 @@ LEVEL = 0.95
 
 @dataclass(frozen=True)
 class Point:
-    """The surest share of answers: how many of them are wrong, with a bootstrap interval."""
+    """The surest share of answers: how many of them are wrong, with Wilson's interval."""
 
     answered: float
     error: float
@@ -91,23 +91,17 @@ def risk_coverage(
     order = np.argsort(-sure, kind="stable")
     hits, n = wrong[order], len(wrong)
     shares = np.unique(np.linspace(max(1, n / points), n, min(points, n)).astype(int))
-    drawn, areas = [], []
+    sums = np.cumsum(hits)
+    found = [
+        Point(int(k) / n, float(sums[k - 1]) / int(k), *wilson(float(sums[k - 1]), int(k), LEVEL))
+        for k in shares
+    ]
+    areas = []
     for weights in draws(n, resamples, seed):
         own = np.asarray(weights, np.float64)[order]
         given, errors = np.cumsum(own, axis=0), np.cumsum(own * hits[:, None], axis=0)
-        for column in range(own.shape[1]):
-            places = np.searchsorted(given[:, column], shares)
-            places = np.minimum(places, n - 1)
-            drawn.append(errors[places, column] / np.maximum(given[places, column], 1))
         areas.append((own * errors / np.maximum(given, 1)).sum(axis=0) / n)
-    table = np.array(drawn)
-    risks = np.cumsum(hits) / np.arange(1, n + 1)
-    found = []
-    for k, answered in enumerate(shares):
-        low, high = percentiles(table[:, k], LEVEL, n)
-        error = float(risks[answered - 1])
-        found.append(Point(answered / n, error, min(low, error), max(high, error)))
-    area = float(risks.mean())
+    area = float((sums / np.arange(1, n + 1)).mean())
     low, high = percentiles(np.concatenate(areas), LEVEL, n)
     best = float((np.cumsum(np.sort(hits)) / np.arange(1, n + 1)).mean())
     return Curve(tuple(found), area, min(low, area), max(high, area), best, n)

@@ -119,9 +119,10 @@ def _calibration(
 
 def _selective(curve: Curve) -> list[Finding]:
     told = (
-        f"the mean error over all shares of rows answered, surest first, is {percent(curve.area)} "
-        f"% (95 % interval {percent(curve.area_low)} to {percent(curve.area_high)}, {whole(curve.n)} "
-        f"rows); {percent(curve.best)} % if every wrong answer were among the least sure"
+        "answering the surest rows first, the mean error over all shares answered is "
+        f"{percent(curve.area)} % (95 % interval {percent(curve.area_low)} to "
+        f"{percent(curve.area_high)}, {whole(curve.n)} rows); it would be {percent(curve.best)} % "
+        "if all wrong answers were the least sure ones"
     )
     found = [
         Finding(

@@ -20,9 +20,11 @@ from metier.report.plots import (
     reliability_diagram,
 )
 from metier.report.svg import hover, picture, tag
-from metier.report.wording import interval, number
+from metier.report.wording import number
+from metier.types import Finding
 
 UNIT = Axis(0.0, 1.0, (0.0, 0.25, 0.5, 0.75, 1.0))
+ANSWERED = "answered_at_"
 SHOWN = 12
 """Labels that are shown at once."""
 
@@ -31,13 +33,30 @@ def sureness_sections(found: Sureness) -> tuple[Section, ...]:
     """Return what a person should know about how sure the model is; none when nothing was said."""
     if not found.findings:
         return ()
-    blocks: list[Block] = [Words(_opening(found)), Told(found.findings)]
+    told = tuple(each for each in found.findings if not each.name.startswith(ANSWERED))
+    blocks: list[Block] = [Words(_opening(found)), Told(told)]
     drawn = _drawn(found)
     if drawn:
         blocks.append(Figures(drawn))
+    answered = [each for each in found.findings if each.name.startswith(ANSWERED)]
+    if answered:
+        blocks.append(_answered(answered))
     if found.coverages:
         blocks += _coverage(found)
     return (Section("sureness", "How sure it is", tuple(blocks)),)
+
+
+def _answered(found: list[Finding]) -> Grid:
+    rows = tuple(
+        (
+            f"{100 * each.details['error']:g} %",
+            f"{100 * (each.value or 0):.1f} %",
+            _percents(each.low or 0, each.high or 0),
+        )
+        for each in found
+    )
+    head = ("At most so many answers wrong", "Rows that can be answered", "Interval")
+    return Grid("What share can be answered, the surest first", head, rows, frozenset({1, 2}))
 
 
 def _opening(found: Sureness) -> str:
@@ -66,7 +85,7 @@ def _drawn(found: Sureness) -> tuple[tuple[Markup, str], ...]:
     if found.curve is not None:
         words = (
             "Share of wrong answers when only the surest are given: all of them at the right edge. "
-            f"The band is a 95 % interval; the mean height is {number(100 * found.curve.area)} %."
+            f"The band is a 95 % interval; the mean height is {100 * found.curve.area:.1f} %."
         )
         drawn.append((risk_curve(found.curve), words))
     return tuple(drawn)
@@ -131,7 +150,7 @@ def _row(each: Covered, axis: Axis, regression: bool) -> tuple[str | Markup, ...
     cells: list[str | Markup] = [
         f"{100 * each.asked:g} %",
         f"{100 * each.covered:.1f} %",
-        interval(100 * each.low, 100 * each.high),
+        _percents(each.low, each.high),
         bar,
         number(each.size),
     ]
@@ -146,7 +165,7 @@ def _by_label(main: Covered, kind: str) -> Block:
         (
             label.label,
             f"{100 * label.covered:.1f} %",
-            interval(100 * label.low, 100 * label.high),
+            _percents(label.low, label.high),
             f"{label.n:,}",
             _promise(label.own, label.band_low, label.band_high),
         )
@@ -159,7 +178,11 @@ def _by_label(main: Covered, kind: str) -> Block:
     return grid if len(rows) <= SHOWN else Folded(line, (grid,))
 
 
+def _percents(low: float, high: float) -> str:
+    return f"{100 * low:.1f} to {100 * high:.1f}"
+
+
 def _promise(own: bool, low: float, high: float) -> Markup:
     if not own:
         return Markup("no: it had too few rows of its own")
-    return escape(f"yes; {100 * low:.1f} to {100 * high:.1f} %")
+    return escape(f"yes; {_percents(low, high)} %")
