@@ -114,6 +114,7 @@ def specialize(
     max_size: str | int | None = None,
     max_latency: str | float | None = None,
     max_loss: float | None = None,
+    coverage: float | None = None,
     sampler: str = "tpe",
     seed: int = 0,
     resume: bool = False,
@@ -146,6 +147,8 @@ def specialize(
         max_size: what the whole bundle may have, as "12MB": the chosen recipe is then made smaller.
         max_latency: what one row may take on this machine, the median, as "3ms".
         max_loss: points of the metric that this may cost; 0.5 when None.
+        coverage: how often sets of labels, or intervals, have to hold the truth where nothing else
+            is asked at predict; 0.9 when None.
         sampler: grid, random, tpe, gp or hyperband.
         seed: where all random numbers come from.
         resume: go on with what lies in `out`; start when nothing does.
@@ -183,6 +186,7 @@ def specialize(
         max_size=max_size,
         max_latency=max_latency,
         max_loss=max_loss,
+        coverage=coverage,
     )
     check_words(options)
     clock = Clock(parse_effort(budget, trials), started)
@@ -253,18 +257,38 @@ def rank(
 
 
 def predict(
-    bundle: str | Path, data: Any, *, out: str | Path | IO[bytes] | None = None
+    bundle: str | Path,
+    data: Any,
+    *,
+    out: str | Path | IO[bytes] | None = None,
+    abstain: bool = False,
+    coverage: float | None = None,
+    max_error: float | None = None,
 ) -> Predictions:
-    """Answer the rows of a file, folder or frame; write them when `out` is given."""
+    """Answer the rows of a file, folder or frame; write them when `out` is given.
+
+    Args:
+        bundle: a run folder or its `specialist/`.
+        data: rows in any form.
+        out: a .csv or .parquet file, or a binary stream for CSV.
+        abstain: leave answers empty where there is doubt, and say why in the column `reason`.
+        coverage: add sets of labels, or intervals, that hold the truth so often.
+        max_error: abstain where an answer is too unsure for this share of errors.
+
+    Raises:
+        OptionError: for a coverage or error that the bundle cannot promise; nothing is written.
+    """
     from metier.output import check_format, tabulate, write
+    from metier.runtime.doubt import Asked
     from metier.runtime.session import load
 
     target = Path(out) if isinstance(out, str | Path) else out
     if isinstance(target, Path):
         check_format(target)
     loaded = load(bundle)
+    loaded.doubt.check(Asked(abstain, coverage, max_error))
     columns, paths, warnings = _rows_of(data, [c.name for c in loaded.manifest.columns])
-    found = loaded.predict(columns)
+    found = loaded.predict(columns, abstain=abstain, coverage=coverage, max_error=max_error)
     found = replace(found, warnings=(*warnings, *found.warnings))
     if target is not None:
         write(tabulate(found, paths), target)
@@ -281,13 +305,16 @@ def evaluate(bundle: str | Path, data: Any) -> list[Finding]:
     from metier.evidence.metrics import scorecard
     from metier.road.labelled import read_labelled
     from metier.road.looks import look
+    from metier.road.sureness import measure_sureness
     from metier.runtime.session import load
 
     loaded, raw = load(bundle), read(data)
     rows = read_labelled(loaded, raw)
     decision = loaded.manifest.decision
     found = scorecard(rows.task, rows.truth, rows.scores(loaded), decision)
-    return [*rows.findings, *found, *look(Path(bundle), raw.fingerprint)]
+    measured = {finding.name for finding in found}
+    sure = [f for f in measure_sureness(loaded, rows).findings if f.name not in measured]
+    return [*rows.findings, *found, *sure, *look(Path(bundle), raw.fingerprint)]
 
 
 def export(bundle: str | Path, format: str, out: str | Path | None = None) -> Path:

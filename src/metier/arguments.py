@@ -182,6 +182,13 @@ def _add_specialize(commands: Any) -> None:
         help="refit the chosen recipe on all rows, the held-out ones too (default: all)",
     )
     _add_limits(parser)
+    option(
+        "--coverage",
+        metavar="SHARE",
+        type=_number,
+        help="how often sets of labels or intervals have to hold the truth when `metier predict` "
+        "is asked for none (default: 0.9)",
+    )
     option("--sampler", metavar="NAME", help="grid, random, tpe, gp or hyperband (default: tpe)")
     option("--seed", metavar="N", type=int, help="where random numbers start (default: 0)")
     option("--config", metavar="FILE", type=Path, help="a TOML file of options; this line wins")
@@ -285,6 +292,23 @@ def _add_predict(commands: Any) -> None:
     parser.add_argument("data", metavar="DATA", type=Path, help="rows in any format it reads")
     parser.add_argument(
         "--out", metavar="FILE", type=Path, help="a .csv or .parquet file (default: CSV, printed)"
+    )
+    parser.add_argument(
+        "--coverage",
+        metavar="SHARE",
+        type=_number,
+        help="add a `set` of labels, or `low` and `high`, that hold the truth so often: 0.9",
+    )
+    parser.add_argument(
+        "--abstain",
+        action="store_true",
+        help="leave the answer empty where there is doubt, and say why in `reason`",
+    )
+    parser.add_argument(
+        "--max-error",
+        metavar="SHARE",
+        type=_number,
+        help="with --abstain: leave out what is too unsure for this share of errors, such as 0.05",
     )
 
 
@@ -395,6 +419,13 @@ def _port(text: str) -> int:
     if not text.isdecimal() or int(text) > 65535:
         raise argparse.ArgumentTypeError(f"{text!r} is no port from 0 to 65535")
     return int(text)
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number") from None
 
 
 def _amount(text: str) -> float:

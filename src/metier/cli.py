@@ -125,14 +125,18 @@ def _rank(args: argparse.Namespace) -> None:
 def _predict(args: argparse.Namespace) -> None:
     from metier import api
 
-    out = args.out if "out" in args else sys.stdout.buffer
-    found = api.predict(args.bundle, args.data, out=out)
+    found = api.predict(args.bundle, args.data, **{"out": sys.stdout.buffer, **_given(args)})
     for warning in found.warnings:
         print(f"warning: {warning}", file=sys.stderr)
-    if found.reasons:
-        row, reason = next(iter(found.reasons.items()))
-        told = f"{len(found.reasons)} of {len(found)} rows could not be read (row {row}: {reason})"
-        print(f"warning: {told}; see the column `reason`", file=sys.stderr)
+    unread = [row for row in found.reasons if row not in found.withheld]
+    for rows, what in (
+        (unread, "could not be read"),
+        (sorted(found.withheld), "were left without an answer"),
+    ):
+        if rows:
+            told = f"{len(rows)} of {len(found)} rows {what} (row {rows[0]}"
+            told = f"{told}: {found.reasons[rows[0]]}); see the column `reason`"
+            print(f"warning: {told}", file=sys.stderr)
 
 
 def _evaluate(args: argparse.Namespace) -> None:

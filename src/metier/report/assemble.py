@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Literal
 
@@ -14,9 +14,13 @@ from metier.evidence.calibration import reliability
 from metier.evidence.compare import Comparison, paired
 from metier.evidence.judge import against, called, gains, judge
 from metier.evidence.metrics import find, interval, scorecard
+from metier.evidence.sureness import Sureness, sureness_of
 from metier.evidence.words import sentence
 from metier.report.content import Bin, Confusion, Curve, Entry, Level, Report, Scatter
 from metier.report.mistakes import find_mistakes
+from metier.runtime.conformal import luck_of
+from metier.runtime.doubt import Doubt
+from metier.runtime.manifest import InputColumn
 from metier.search.choice import Climb, compare
 from metier.search.finals import Final, Judged
 from metier.search.ladder import NOTHING
@@ -40,6 +44,7 @@ class About:
     bundle: str
     looks: int = 1
     notes: Sequence[str] = ()
+    doubt: Doubt = field(default_factory=Doubt)
 
 
 def assemble(race: Race, climb: Climb, final: Final, about: About) -> Report:
@@ -97,6 +102,7 @@ def assemble(race: Race, climb: Climb, final: Final, about: About) -> Report:
         bundle=about.bundle,
         inputs=dict(race.table.roles.inputs),
         rows=_row_counts(race, final),
+        sureness=_sureness(race, final, about.doubt),
         label_counts=_label_counts(task.labels, race.targets),
     )
 
@@ -280,6 +286,15 @@ def _bins(targets: NDArray[Any], mine: Judged) -> tuple[Bin, ...]:
         Bin(float(b.confidence), float(b.accuracy), int(b.n))
         for b in reliability(targets, mine.scores, mine.decision)
     )
+
+
+def _sureness(race: Race, final: Final, doubt: Doubt) -> Sureness:
+    """How sure the chosen one is on the rows of the proof, whose labels calibrated nothing."""
+    proof, mine = final.proof, final.proof.chosen
+    kinds = race.table.roles.inputs
+    wanted = [InputColumn(name, kind) for name, kind in kinds.items()]
+    luck = luck_of(proof.table.take(proof.rows).columns(), wanted)
+    return sureness_of(proof.targets, mine.scores, mine.decision, doubt, luck, seed=race.seed)
 
 
 def _row_counts(race: Race, final: Final) -> dict[str, int]:

@@ -22,6 +22,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from metier.evidence.sureness import Sureness, sureness_from_json
 from metier.runtime.postprocess import TaskKind
 from metier.search.front import Compression, Limits, Shrunk, Side
 from metier.types import Finding, Modality, Step
@@ -132,6 +133,7 @@ class Report:
         leaderboard_on: one sentence: which rows the leaderboard was measured on.
         confidence: the coverage that the intervals were made for.
         compression: what was tried to meet limits of size or latency; None when there were none.
+        sureness: how sure it is and with what right, on the rows of the proof.
     """
 
     name: str
@@ -172,6 +174,7 @@ class Report:
     leaderboard_on: str = ""
     confidence: float = 0.95
     compression: Compression | None = None
+    sureness: Sureness | None = None
 
     @property
     def headline(self) -> Finding | None:
@@ -223,6 +226,8 @@ def from_json(data: Mapping[str, Any]) -> Report:
         plain[name] = None if plain.get(name) is None else _build(whole, plain[name])
     if plain.get("compression") is not None:
         plain["compression"] = compression_from_json(plain["compression"])
+    if plain.get("sureness") is not None:
+        plain["sureness"] = sureness_from_json(plain["sureness"])
     return Report(**{name: _frozen(value) for name, value in plain.items()})
 
 

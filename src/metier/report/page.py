@@ -16,6 +16,8 @@ from metier.report import compression, plots, wording
 from metier.report.assets import asset, moment, policy
 from metier.report.confusion import confused_pairs, heat_map, per_class
 from metier.report.content import Entry, Report, ranked
+from metier.report.document import Section
+from metier.report.sureness import sureness_sections
 from metier.types import Finding
 
 FRONT = 10
@@ -60,6 +62,7 @@ def _environment(report: Report) -> Environment:
     axes = _gain_axes(report)
     house.filters |= {
         "title": wording.title,
+        "kind": lambda block: type(block).__name__,
         "number": wording.number,
         "duration": wording.duration,
         "size": wording.size,
@@ -109,11 +112,18 @@ def _context(report: Report, examples: bool) -> dict[str, Any]:
         "per_class": per_class(confusion) if confusion else [],
         "scatter": plots.scatter_plot(report.scatter) if report.scatter else None,
         "mistakes": report.mistakes,
+        "sections": _sections(report),
         "data_findings": sorted(report.data_findings, key=lambda found: _WEIGHT[found.level]),
         "bundle_argument": shlex.quote(report.bundle),
         "python_use": _python_use(report),
         **_measures(report),
     }
+
+
+def _sections(report: Report) -> tuple[Section, ...]:
+    if report.sureness is None:
+        return ()
+    return sureness_sections(replace(report.sureness, bins=()))  # drawn under Calibration
 
 
 def _measures(report: Report) -> dict[str, Any]:
@@ -148,6 +158,7 @@ def _contents(report: Report) -> list[tuple[str, str]]:
         ("confusion", "Confusion", report.confusion),
         ("calibration", "Calibration", report.reliability),
         ("calibration", "Prediction and truth", report.scatter),
+        ("sureness", "How sure it is", _sections(report)),
         ("mistakes", "Worst mistakes", report.mistakes),
         ("data", "Data findings", report.data_findings),
         ("compression", "Smaller and faster", report.compression),

@@ -46,6 +46,7 @@ class Options:
     max_size: str | int | None = None
     max_latency: str | float | None = None
     max_loss: float | None = None
+    coverage: float | None = None
 
     @property
     def limits(self) -> Limits:
@@ -69,6 +70,10 @@ def check_words(options: Options) -> None:
     if options.max_loss is not None and not limits.given:
         raise OptionError(
             "--max-loss: says what a limit may cost; give --max-size or --max-latency"
+        )
+    if options.coverage is not None and not 0 < options.coverage < 1:
+        raise OptionError(
+            f"--coverage {options.coverage:g}: is no share between 0 and 1; write for example 0.9"
         )
     for name, value, known in (
         ("prefer", options.prefer, ("best", "small")),

@@ -22,10 +22,12 @@ from metier.report.content import Report, from_json, to_json
 from metier.report.page import render_page
 from metier.report.snippet import plain_snippet
 from metier.road.limits import as_delivered
+from metier.runtime.doubt import Doubt
 from metier.runtime.postprocess import Decision
 from metier.search.choice import Climb
 from metier.search.climb import CONSTANT
 from metier.search.clock import Clock
+from metier.search.doubt import doubt_of
 from metier.search.finals import Final, decide
 from metier.search.front import Compression, Limits
 from metier.search.ladder import NOTHING
@@ -102,6 +104,7 @@ class Told:
     examples: bool
     limits: Limits = field(default_factory=Limits)
     compression: Compression | None = None
+    coverage: float | None = None
 
 
 class Tail:
@@ -158,6 +161,7 @@ class Tail:
 
         Raises ParityError or BundleError when the bundle cannot be written; nothing is changed.
         """
+        doubt = doubt_of(self.race, final.candidate, final.decision, told.coverage)
         about = About(
             name=self.folder.name,
             command=self.command,
@@ -168,23 +172,25 @@ class Tail:
             bundle=str(self.bundle),
             looks=looks,
             notes=(*told.notes, *final.notes),
+            doubt=doubt,
         )
         report = assemble(self.race, climb, final, about)
-        digest = self._write_final(report, final)
+        digest = self._write_final(report, final, doubt)
         seconds = sum(candidate.seconds for candidate in climb.candidates)
         cost = tuple(self._cost(final.specialist, seconds))
         compression = None
         if told.limits.given:
             compression = as_delivered(told.compression, told.limits, cost, report.headline)
         report = replace(report, digest=digest, cost=cost, compression=compression)
-        claims = [*report.proof, *report.comparisons, *report.data_findings, *report.cost]
+        sure = () if report.sureness is None else report.sureness.findings
+        claims = [*report.proof, *sure, *report.comparisons, *report.data_findings, *report.cost]
         lines = "".join(f"{json.dumps(to_json(claim))}\n" for claim in claims)
         write_aside(self.folder / "findings.jsonl", lines.encode())
         page = render_page(report, examples=told.examples)
         write_aside(self.folder / "report.html", page.encode())
         return report
 
-    def _write_final(self, report: Report, final: Final) -> str:
+    def _write_final(self, report: Report, final: Final, doubt: Doubt) -> str:
         model = final.specialist.model
         assert model is not None
         manifest = {"preprocess": model.preprocess.spec(), "decision": final.decision.to_json()}
@@ -203,6 +209,7 @@ class Tail:
                 "target": list(self.race.table.roles.target),
             },
             held_out=HeldOut(final.proof.chosen.scores, final.proof.chosen.decision),
+            doubt=doubt,
         )
 
     def _write_early(self, made: Specialist, decision: Decision) -> None:
