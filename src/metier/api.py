@@ -140,7 +140,8 @@ def specialize(
         cost: what errors cost in a binary task, as "fn=5,fp=1".
         group: column whose equal values stay on one side of every split.
         time: column to split by: earlier rows train, later ones judge.
-        sensitive: columns kept beside the data and never learned from.
+        sensitive: columns by which it is measured who is served worse, and that are never learned
+            from; `age:25,60` cuts a number, which is else cut at its quartiles.
         prefer: "small" takes the cheapest candidate that cannot be told from the best.
         refit: "all" fits the chosen recipe again on all rows, the held-out share included.
         max_size: what the whole bundle may have, as "12MB": the chosen recipe is then made smaller.
@@ -271,23 +272,28 @@ def predict(
     return found
 
 
-def evaluate(bundle: str | Path, data: Any) -> list[Finding]:
+def evaluate(bundle: str | Path, data: Any, *, sensitive: Sequence[str] = ()) -> list[Finding]:
     """Measure a bundle on labelled rows: every metric of its task with its interval.
 
     When these are the rows that its run was proven on, that is one more look at them: it is
     counted, and the finding `looks` says how many there were.
+
+    With `sensitive` columns (`age:25,60` cuts a number), who is served worse follows: groups, how
+    far they lie apart, what gives the group away, and regions that nobody named.
     """
     from metier.data.read import read
     from metier.evidence.metrics import scorecard
+    from metier.road.fairly import serve_whom
     from metier.road.labelled import read_labelled
     from metier.road.looks import look
     from metier.runtime.session import load
 
     loaded, raw = load(bundle), read(data)
     rows = read_labelled(loaded, raw)
-    decision = loaded.manifest.decision
+    served = serve_whom(loaded, rows, raw, sensitive).findings if sensitive else ()
+    decision = loaded.manifest.decision.at(rows.columns())
     found = scorecard(rows.task, rows.truth, rows.scores(loaded), decision)
-    return [*rows.findings, *found, *look(Path(bundle), raw.fingerprint)]
+    return [*rows.findings, *found, *served, *look(Path(bundle), raw.fingerprint)]
 
 
 def export(bundle: str | Path, format: str, out: str | Path | None = None) -> Path:

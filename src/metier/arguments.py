@@ -171,6 +171,7 @@ def _add_specialize(commands: Any) -> None:
     option("--cost", metavar="COSTS", help="what errors cost, such as fn=5,fp=1")
     option("--group", metavar="COL", help="rows with the same value stay on one side of a split")
     option("--time", metavar="COL", help="train on the past, prove on what came later")
+    _add_sensitive(parser)
     option(
         "--prefer",
         choices=("best", "small"),
@@ -292,7 +293,18 @@ def _add_evaluate(commands: Any) -> None:
     parser = _add(commands, "evaluate", "measure a bundle on labelled rows", "With intervals.")
     _add_bundle(parser)
     parser.add_argument("data", metavar="DATA", type=Path, help="labelled rows")
+    _add_sensitive(parser)
     _add_json(parser)
+
+
+def _add_sensitive(parser: Any) -> None:
+    parser.add_argument(
+        "--sensitive",
+        metavar="COL",
+        action="append",
+        help="measure who is served worse by this column, which is never learned from (repeat for "
+        "several; age:25,60 cuts a number, which is else cut at its quartiles)",
+    )
 
 
 def _add_compare(commands: Any) -> None:

@@ -138,7 +138,7 @@ def _predict(args: argparse.Namespace) -> None:
 def _evaluate(args: argparse.Namespace) -> None:
     from metier import api
 
-    found = api.evaluate(args.bundle, args.data)
+    found = api.evaluate(args.bundle, args.data, **_given(args))
     _print_findings(found, "nothing to measure")
     if "json" in args:
         _print_json({"findings": found})

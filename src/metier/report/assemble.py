@@ -14,6 +14,7 @@ from metier.evidence.calibration import reliability
 from metier.evidence.compare import Comparison, paired
 from metier.evidence.judge import called, gains, judge
 from metier.evidence.metrics import find, interval, scorecard
+from metier.evidence.served import Served
 from metier.evidence.words import sentence
 from metier.report.content import Bin, Confusion, Curve, Entry, Level, Report, Scatter
 from metier.report.mistakes import find_mistakes
@@ -40,6 +41,7 @@ class About:
     bundle: str
     looks: int = 1
     notes: Sequence[str] = ()
+    fairness: Served | None = None
 
 
 def assemble(race: Race, climb: Climb, final: Final, about: About) -> Report:
@@ -98,6 +100,7 @@ def assemble(race: Race, climb: Climb, final: Final, about: About) -> Report:
         inputs=dict(race.table.roles.inputs),
         rows=_row_counts(race, final),
         label_counts=_label_counts(task.labels, race.targets),
+        fairness=about.fairness,
     )
 
 

@@ -21,6 +21,7 @@ from metier.report.card import render_card
 from metier.report.content import Report, from_json, to_json
 from metier.report.page import render_page
 from metier.report.snippet import plain_snippet
+from metier.road.fairly import serve_proof
 from metier.road.limits import as_delivered
 from metier.runtime.postprocess import Decision
 from metier.search.choice import Climb
@@ -102,6 +103,7 @@ class Told:
     examples: bool
     limits: Limits = field(default_factory=Limits)
     compression: Compression | None = None
+    sensitive: Sequence[str] = ()
 
 
 class Tail:
@@ -158,6 +160,9 @@ class Tail:
 
         Raises ParityError or BundleError when the bundle cannot be written; nothing is changed.
         """
+        served = None
+        if self.race.table.roles.sensitive:
+            served = serve_proof(self.race, final, told.sensitive)
         about = About(
             name=self.folder.name,
             command=self.command,
@@ -168,6 +173,7 @@ class Tail:
             bundle=str(self.bundle),
             looks=looks,
             notes=(*told.notes, *final.notes),
+            fairness=served,
         )
         report = assemble(self.race, climb, final, about)
         digest = self._write_final(report, final)
@@ -178,6 +184,7 @@ class Tail:
             compression = as_delivered(told.compression, told.limits, cost, report.headline)
         report = replace(report, digest=digest, cost=cost, compression=compression)
         claims = [*report.proof, *report.comparisons, *report.data_findings, *report.cost]
+        claims += [] if served is None else served.findings
         lines = "".join(f"{json.dumps(to_json(claim))}\n" for claim in claims)
         write_aside(self.folder / "findings.jsonl", lines.encode())
         page = render_page(report, examples=told.examples)
@@ -201,9 +208,17 @@ class Tail:
                 "proof": None if headline is None else to_json(headline),
                 "recipe": final.recipe.to_json(),
                 "target": list(self.race.table.roles.target),
+                **self._sensitive(),
             },
             held_out=HeldOut(final.proof.chosen.scores, final.proof.chosen.decision),
         )
+
+    def _sensitive(self) -> dict[str, Any]:
+        """The columns that the run was measured by, and where the groups of numbers begin."""
+        roles = self.race.table.roles
+        if not roles.sensitive:
+            return {}
+        return {"sensitive": {name: list(roles.cuts.get(name, ())) for name in roles.sensitive}}
 
     def _write_early(self, made: Specialist, decision: Decision) -> None:
         card = (

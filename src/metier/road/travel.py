@@ -123,6 +123,7 @@ def _walk(
         options.examples,
         options.limits,
         compression,
+        options.sensitive,
     )
     return _deliver(race, climbed, wish, tail, told, data.proof, progress)
 
