@@ -114,6 +114,9 @@ def specialize(
     max_size: str | int | None = None,
     max_latency: str | float | None = None,
     max_loss: float | None = None,
+    max_disparity: float | None = None,
+    disparity: str | None = None,
+    allow_group_thresholds: bool = False,
     sampler: str = "tpe",
     seed: int = 0,
     resume: bool = False,
@@ -147,6 +150,12 @@ def specialize(
         max_size: what the whole bundle may have, as "12MB": the chosen recipe is then made smaller.
         max_latency: what one row may take on this machine, the median, as "3ms".
         max_loss: points of the metric that this may cost; 0.5 when None.
+        max_disparity: how far groups of a sensitive column may lie apart, 0.05 for 5 points: the
+            chosen recipe is then made fairer, at the least cost.
+        disparity: what that limits: "parity" (answered positive) or "odds" (found where it is
+            true, and in vain where it is not); "odds" when None.
+        allow_group_thresholds: groups may be answered by thresholds of their own; the sensitive
+            columns are then needed to predict.
         sampler: grid, random, tpe, gp or hyperband.
         seed: where all random numbers come from.
         resume: go on with what lies in `out`; start when nothing does.
@@ -184,6 +193,9 @@ def specialize(
         max_size=max_size,
         max_latency=max_latency,
         max_loss=max_loss,
+        max_disparity=max_disparity,
+        disparity=disparity,
+        allow_group_thresholds=allow_group_thresholds,
     )
     check_words(options)
     clock = Clock(parse_effort(budget, trials), started)

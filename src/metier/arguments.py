@@ -183,6 +183,7 @@ def _add_specialize(commands: Any) -> None:
         help="refit the chosen recipe on all rows, the held-out ones too (default: all)",
     )
     _add_limits(parser)
+    _add_fairness(parser)
     option("--sampler", metavar="NAME", help="grid, random, tpe, gp or hyperband (default: tpe)")
     option("--seed", metavar="N", type=int, help="where random numbers start (default: 0)")
     option("--config", metavar="FILE", type=Path, help="a TOML file of options; this line wins")
@@ -205,6 +206,28 @@ def _add_limits(parser: argparse.ArgumentParser) -> None:
         metavar="POINTS",
         type=float,
         help="points of the metric that making it smaller may cost (default: 0.5)",
+    )
+
+
+def _add_fairness(parser: argparse.ArgumentParser) -> None:
+    option = parser.add_argument
+    option(
+        "--max-disparity",
+        metavar="SHARE",
+        type=float,
+        help="groups of a sensitive column may lie this far apart, such as 0.05; exits with 3 when "
+        "nothing keeps to it",
+    )
+    option(
+        "--disparity",
+        choices=("parity", "odds"),
+        help="what that limits: how often groups are answered positive, or how often rightly and "
+        "in vain (default: odds)",
+    )
+    option(
+        "--allow-group-thresholds",
+        action="store_true",
+        help="groups may get thresholds of their own; predicting then needs the sensitive columns",
     )
 
 

@@ -94,7 +94,7 @@ def measure(
     drawn = _drawn(answers, rows, kind, resamples, seed)
     low, high = bootstrap.percentiles(drawn, level, min(len(own) for own in rows))
     low, high = max(0.0, min(low, apart.value)), max(high, apart.value)
-    p = _chance(answers, rows, kind, once, apart.value, resamples, seed)
+    p = _chance(answers, rows, kind, once, resamples, seed)
     found = {**details, **apart.told(answers), "p": p, "level": level, "groups": len(large)}
     return Finding(name, _verdict(column, kind, apart, low, high, n, answers),
                    apart.value, low, high, n, details=found)  # fmt: skip
@@ -214,22 +214,18 @@ def _chance(
     rows: Sequence[NDArray[np.int64]],
     kind: str,
     once: Sequence[Rates],
-    value: float,
     resamples: int,
     seed: int,
 ) -> float:
-    """Return how often a disparity this large comes from groups that do not differ."""
+    """Return how often groups that do not differ lie as far apart, in any rate.
+
+    Each rate counts in the spread that chance gives it, so that one which stands on few rows does
+    not hide another.
+    """
     random = np.random.default_rng((seed, 1))
     values, usable = _stack(once)
     if answers.kind == "regression":
-        pooled = np.concatenate(rows)
-        drawn = [
-            Rates(_rates(answers, mixed, kind, np.ones((len(mixed), 1))).values, each.of)
-            for _ in range(min(resamples, 200))
-            for mixed, each in zip(_dealt(pooled, rows, random), once, strict=True)
-        ]
-        lots = [drawn[i : i + len(rows)] for i in range(0, len(drawn), len(rows))]
-        null = np.array([_largest(*_stack(lot))[0] for lot in lots])
+        null = _shuffled(answers, rows, kind, min(resamples, 200), random)
     else:
         of = np.stack([each.of for each in once])
         hits = np.nan_to_num(values[:, :, 0]) * of
@@ -237,8 +233,32 @@ def _chance(
         counts = random.binomial(
             of[:, :, None].astype(np.int64), shared[None, :, None], (*of.shape, resamples)
         )
-        null = _largest(counts / np.maximum(of[:, :, None], 1.0), usable)
-    return float((1 + (null >= value - 1e-12).sum()) / (1 + len(null)))
+        null = _spread(counts / np.maximum(of[:, :, None], 1.0), usable)
+    judged = usable.sum(axis=0) >= 2
+    null, found = null[judged], _spread(values, usable)[judged, 0]
+    centre = null.mean(axis=1, keepdims=True)
+    unit = np.maximum(null.std(axis=1, keepdims=True), 1e-12)
+    largest = ((null - centre) / unit).max(axis=0)
+    own = float(((found[:, None] - centre) / unit).max())
+    return float((1 + (largest >= own - 1e-9).sum()) / (1 + len(largest)))
+
+
+def _shuffled(
+    answers: Answers,
+    rows: Sequence[NDArray[np.int64]],
+    kind: str,
+    times: int,
+    random: np.random.Generator,
+) -> Array:
+    """Return the spread of each rate when rows are dealt to groups at random, (rates, times)."""
+    pooled, found = np.concatenate(rows), []
+    for _ in range(times):
+        lots = [
+            _rates(answers, mixed, kind, np.ones((len(mixed), 1)))
+            for mixed in _dealt(pooled, rows, random)
+        ]
+        found.append(_spread(*_stack(lots)))
+    return np.concatenate(found, axis=1)
 
 
 def _dealt(

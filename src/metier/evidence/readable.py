@@ -51,9 +51,9 @@ class Feature:
 def read_features(table: Table, sensitive: bool = True) -> tuple[Floats, tuple[Feature, ...]]:
     """Return readable features (n, features) of a table, and what each is called.
 
-    Inputs are read, and with `sensitive` the sensitive columns. Numbers keep their values, with the middle one where they
-    are missing and a feature of their own that says so; dates count days; categories that occur
-    often are 0 or 1.
+    Inputs are read, and with `sensitive` the sensitive columns. Numbers keep their values, with the
+    middle one where they are missing and a feature of their own that says so; dates count days;
+    categories that occur often are 0 or 1.
     """
     parts: list[tuple[Feature, NDArray[Any]]] = []
     for name, kind in table.roles.inputs.items():
@@ -133,7 +133,7 @@ def _of_image(
 
 
 def _light(cell: Any, base: Path | None) -> list[float]:
-    """Brightness, contrast and colourfulness from 0 to 1; width and height in pixels; their ratio."""
+    """Brightness, contrast and colours from 0 to 1; width and height in pixels; their ratio."""
     from metier.runtime.images import open_image
 
     if cell is None:

@@ -206,6 +206,8 @@ def _served(report: Report) -> str:
     found = report.fairness
     opening = f"Measured on {found.n:,} {_text(found.on)}, by {_text(', '.join(found.columns))}."
     lines = [f"- {_text(sentence(line))}" for line in fairness_lines(found)]
+    if report.tradeoff is not None:
+        lines.insert(0, f"- {_text(sentence(report.tradeoff.verdict))}")
     return "\n\n".join(("## Who is served worse", opening, "\n".join(lines)))
 
 

@@ -26,6 +26,7 @@ from metier.evidence.fairness import Group
 from metier.evidence.served import Served
 from metier.runtime.postprocess import TaskKind
 from metier.search.front import Compression, Limits, Shrunk, Side
+from metier.search.tradeoff import Fairness, Point, Tradeoff
 from metier.types import Finding, Modality, Step
 
 State = Literal["chosen", "tried", "baseline", "failed", "cut"]
@@ -134,6 +135,7 @@ class Report:
         leaderboard_on: one sentence: which rows the leaderboard was measured on.
         confidence: the coverage that the intervals were made for.
         compression: what was tried to meet limits of size or latency; None when there were none.
+        tradeoff: what was tried to keep groups together; None when there was no limit.
         fairness: who is served worse on the rows of the proof; None when no column was named.
     """
 
@@ -176,6 +178,7 @@ class Report:
     confidence: float = 0.95
     compression: Compression | None = None
     fairness: Served | None = None
+    tradeoff: Tradeoff | None = None
 
     @property
     def headline(self) -> Finding | None:
@@ -229,6 +232,8 @@ def from_json(data: Mapping[str, Any]) -> Report:
         plain["compression"] = compression_from_json(plain["compression"])
     if plain.get("fairness") is not None:
         plain["fairness"] = served_from_json(plain["fairness"])
+    if plain.get("tradeoff") is not None:
+        plain["tradeoff"] = tradeoff_from_json(plain["tradeoff"])
     return Report(**{name: _frozen(value) for name, value in plain.items()})
 
 
@@ -247,6 +252,17 @@ def served_from_json(data: Mapping[str, Any]) -> Served:
         **{name: tuple(data[name]) for name in ("columns", "notes")},
     }
     return Served(**{**data, **parts})
+
+
+def tradeoff_from_json(data: Mapping[str, Any]) -> Tradeoff:
+    """Build what was tried to keep groups together again from its `to_json`."""
+    proof = None if data.get("proof") is None else _build(Finding, data["proof"])
+    rebuilt = {
+        "asked": Fairness(**data["asked"]),
+        "points": tuple(Point(**each) for each in data["points"]),
+        "proof": proof,
+    }
+    return Tradeoff(**{**data, **rebuilt})
 
 
 def compression_from_json(data: Mapping[str, Any]) -> Compression:

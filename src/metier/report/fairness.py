@@ -58,8 +58,8 @@ def fairness_lines(served: Served) -> tuple[str, ...]:
 
 def _opening(served: Served) -> tuple[Block, ...]:
     what = {
-        "binary": f"“Selected” are the rows answered {served.positive}; “found” is the share of those "
-        "that truly are; “false alarms” the share of those that truly are not.",
+        "binary": f"“Selected” are the rows answered {served.positive}; “found” is the share "
+        "of those that truly are; “false alarms” the share of those that truly are not.",
         "regression": "The error of a group is how far answers lie from the truth, in its unit.",
     }.get(served.kind, "“Right” is the share of rows answered right.")
     claimed = (

@@ -19,6 +19,7 @@ from metier.report.confusion import confused_pairs, heat_map, per_class
 from metier.report.content import Entry, Report, ranked
 from metier.report.document import Section
 from metier.report.fairness import fairness_sections
+from metier.report.tradeoff import tradeoff_section
 from metier.types import Finding
 
 FRONT = 10
@@ -146,7 +147,8 @@ def _measures(report: Report) -> dict[str, Any]:
 
 def _sections(report: Report) -> tuple[Section, ...]:
     """The parts of the page that are made of blocks."""
-    return () if report.fairness is None else fairness_sections(report.fairness)
+    found = () if report.tradeoff is None else (tradeoff_section(report.tradeoff),)
+    return found if report.fairness is None else (*found, *fairness_sections(report.fairness))
 
 
 def _contents(report: Report, sections: Sequence[Section]) -> list[tuple[str, str]]:

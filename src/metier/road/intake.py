@@ -12,7 +12,7 @@ from metier.data.read import read
 from metier.data.roles import infer_roles
 from metier.data.sensitive import split_cuts, with_cuts
 from metier.data.table import build_table
-from metier.errors import DataError, MissingExtraError, SourceError
+from metier.errors import DataError, MissingExtraError, OptionError, SourceError
 from metier.evidence.calibration import cost_matrix
 from metier.evidence.metrics import find as find_metric
 from metier.road.options import Options
@@ -52,10 +52,20 @@ class Plan:
 
 def plan(data: Data, options: Options) -> Plan:
     """Open sources and lay out the ladder. Raises InputError for names that are not known."""
+    _refuse_limit(data, options)
     costs = () if options.cost is None else cost_matrix(options.cost, data.task.labels)
     sources = _needed_sources(data, options)
     ladder = rungs(data.table.roles, data.task.kind, list(sources), options.strategies)
     return Plan(data, sources, ladder, costs)
+
+
+def _refuse_limit(data: Data, options: Options) -> None:
+    """Refuse a limit on disparity where there are no classes."""
+    kind = data.task.kind
+    if options.max_disparity is not None and kind not in ("binary", "multiclass"):
+        raise OptionError(
+            f"--max-disparity: limits how often a class is answered, and this is {kind}"
+        )
 
 
 def read_data(data: object, options: Options) -> Data:

@@ -21,6 +21,7 @@ from metier.report.card import render_card
 from metier.report.content import Report, from_json, to_json
 from metier.report.page import render_page
 from metier.report.snippet import plain_snippet
+from metier.road.fairer import as_proven
 from metier.road.fairly import serve_proof
 from metier.road.limits import as_delivered
 from metier.runtime.postprocess import Decision
@@ -33,6 +34,7 @@ from metier.search.ladder import NOTHING
 from metier.search.race import Race
 from metier.search.recipe import Recipe
 from metier.search.records import Candidate
+from metier.search.tradeoff import Tradeoff
 from metier.types import Finding, Specialist, Table
 
 PARITY_ROWS = 256
@@ -104,6 +106,7 @@ class Told:
     limits: Limits = field(default_factory=Limits)
     compression: Compression | None = None
     sensitive: Sequence[str] = ()
+    tradeoff: Tradeoff | None = None
 
 
 class Tail:
@@ -182,7 +185,12 @@ class Tail:
         compression = None
         if told.limits.given:
             compression = as_delivered(told.compression, told.limits, cost, report.headline)
-        report = replace(report, digest=digest, cost=cost, compression=compression)
+        tradeoff = told.tradeoff
+        if tradeoff is not None and served is not None:
+            tradeoff = as_proven(tradeoff, served)
+        report = replace(
+            report, digest=digest, cost=cost, compression=compression, tradeoff=tradeoff
+        )
         claims = [*report.proof, *report.comparisons, *report.data_findings, *report.cost]
         claims += [] if served is None else served.findings
         lines = "".join(f"{json.dumps(to_json(claim))}\n" for claim in claims)
