@@ -115,6 +115,9 @@ def specialize(
     max_latency: str | float | None = None,
     max_loss: float | None = None,
     coverage: float | None = None,
+    max_disparity: float | None = None,
+    disparity: str | None = None,
+    allow_group_thresholds: bool = False,
     sampler: str = "tpe",
     seed: int = 0,
     resume: bool = False,
@@ -141,7 +144,8 @@ def specialize(
         cost: what errors cost in a binary task, as "fn=5,fp=1".
         group: column whose equal values stay on one side of every split.
         time: column to split by: earlier rows train, later ones judge.
-        sensitive: columns kept beside the data and never learned from.
+        sensitive: columns by which it is measured who is served worse, and that are never learned
+            from; `age:25,60` cuts a number, which is else cut at its quartiles.
         prefer: "small" takes the cheapest candidate that cannot be told from the best.
         refit: "all" fits the chosen recipe again on all rows, the held-out share included.
         max_size: what the whole bundle may have, as "12MB": the chosen recipe is then made smaller.
@@ -149,6 +153,12 @@ def specialize(
         max_loss: points of the metric that this may cost; 0.5 when None.
         coverage: how often sets of labels, or intervals, have to hold the truth where nothing else
             is asked at predict; 0.9 when None.
+        max_disparity: how far groups of a sensitive column may lie apart, 0.05 for 5 points: the
+            chosen recipe is then made fairer, at the least cost.
+        disparity: what that limits: "parity" (answered positive) or "odds" (found where it is
+            true, and in vain where it is not); "odds" when None.
+        allow_group_thresholds: groups may be answered by thresholds of their own; the sensitive
+            columns are then needed to predict.
         sampler: grid, random, tpe, gp or hyperband.
         seed: where all random numbers come from.
         resume: go on with what lies in `out`; start when nothing does.
@@ -187,6 +197,9 @@ def specialize(
         max_latency=max_latency,
         max_loss=max_loss,
         coverage=coverage,
+        max_disparity=max_disparity,
+        disparity=disparity,
+        allow_group_thresholds=allow_group_thresholds,
     )
     check_words(options)
     clock = Clock(parse_effort(budget, trials), started)
@@ -295,14 +308,18 @@ def predict(
     return found
 
 
-def evaluate(bundle: str | Path, data: Any) -> list[Finding]:
+def evaluate(bundle: str | Path, data: Any, *, sensitive: Sequence[str] = ()) -> list[Finding]:
     """Measure a bundle on labelled rows: every metric of its task with its interval.
 
     When these are the rows that its run was proven on, that is one more look at them: it is
     counted, and the finding `looks` says how many there were.
+
+    With `sensitive` columns (`age:25,60` cuts a number), who is served worse follows: groups, how
+    far they lie apart, what gives the group away, and regions that nobody named.
     """
     from metier.data.read import read
     from metier.evidence.metrics import scorecard
+    from metier.road.fairly import serve_whom
     from metier.road.labelled import read_labelled
     from metier.road.looks import look
     from metier.road.sureness import measure_sureness
@@ -310,11 +327,12 @@ def evaluate(bundle: str | Path, data: Any) -> list[Finding]:
 
     loaded, raw = load(bundle), read(data)
     rows = read_labelled(loaded, raw)
-    decision = loaded.manifest.decision
+    served = serve_whom(loaded, rows, raw, sensitive).findings if sensitive else ()
+    decision = loaded.manifest.decision.at(rows.columns())
     found = scorecard(rows.task, rows.truth, rows.scores(loaded), decision)
     measured = {finding.name for finding in found}
     sure = [f for f in measure_sureness(loaded, rows).findings if f.name not in measured]
-    return [*rows.findings, *found, *sure, *look(Path(bundle), raw.fingerprint)]
+    return [*rows.findings, *found, *sure, *served, *look(Path(bundle), raw.fingerprint)]
 
 
 def export(bundle: str | Path, format: str, out: str | Path | None = None) -> Path:

@@ -171,6 +171,7 @@ def _add_specialize(commands: Any) -> None:
     option("--cost", metavar="COSTS", help="what errors cost, such as fn=5,fp=1")
     option("--group", metavar="COL", help="rows with the same value stay on one side of a split")
     option("--time", metavar="COL", help="train on the past, prove on what came later")
+    _add_sensitive(parser)
     option(
         "--prefer",
         choices=("best", "small"),
@@ -189,6 +190,7 @@ def _add_specialize(commands: Any) -> None:
         help="how often sets of labels or intervals have to hold the truth when `metier predict` "
         "is asked for none (default: 0.9)",
     )
+    _add_fairness(parser)
     option("--sampler", metavar="NAME", help="grid, random, tpe, gp or hyperband (default: tpe)")
     option("--seed", metavar="N", type=int, help="where random numbers start (default: 0)")
     option("--config", metavar="FILE", type=Path, help="a TOML file of options; this line wins")
@@ -211,6 +213,28 @@ def _add_limits(parser: argparse.ArgumentParser) -> None:
         metavar="POINTS",
         type=float,
         help="points of the metric that making it smaller may cost (default: 0.5)",
+    )
+
+
+def _add_fairness(parser: argparse.ArgumentParser) -> None:
+    option = parser.add_argument
+    option(
+        "--max-disparity",
+        metavar="SHARE",
+        type=float,
+        help="groups of a sensitive column may lie this far apart, such as 0.05; exits with 3 when "
+        "nothing keeps to it",
+    )
+    option(
+        "--disparity",
+        choices=("parity", "odds"),
+        help="what that limits: how often groups are answered positive, or how often rightly and "
+        "in vain (default: odds)",
+    )
+    option(
+        "--allow-group-thresholds",
+        action="store_true",
+        help="groups may get thresholds of their own; predicting then needs the sensitive columns",
     )
 
 
@@ -316,7 +340,18 @@ def _add_evaluate(commands: Any) -> None:
     parser = _add(commands, "evaluate", "measure a bundle on labelled rows", "With intervals.")
     _add_bundle(parser)
     parser.add_argument("data", metavar="DATA", type=Path, help="labelled rows")
+    _add_sensitive(parser)
     _add_json(parser)
+
+
+def _add_sensitive(parser: Any) -> None:
+    parser.add_argument(
+        "--sensitive",
+        metavar="COL",
+        action="append",
+        help="measure who is served worse by this column, which is never learned from (repeat for "
+        "several; age:25,60 cuts a number, which is else cut at its quartiles)",
+    )
 
 
 def _add_compare(commands: Any) -> None:

@@ -84,8 +84,8 @@ def _specialize(args: argparse.Namespace) -> int:
     print_summary(result.report, _console(), paths)
     if "json" in args:
         _print_json(result.to_json())
-    tried = result.report.compression
-    return 0 if tried is None or tried.met else NOT_MET
+    told = (result.report.compression, result.report.tradeoff)
+    return 0 if all(each is None or each.met for each in told) else NOT_MET
 
 
 def _compress(args: argparse.Namespace) -> int:
@@ -142,7 +142,7 @@ def _predict(args: argparse.Namespace) -> None:
 def _evaluate(args: argparse.Namespace) -> None:
     from metier import api
 
-    found = api.evaluate(args.bundle, args.data)
+    found = api.evaluate(args.bundle, args.data, **_given(args))
     _print_findings(found, "nothing to measure")
     if "json" in args:
         _print_json({"findings": found})

@@ -30,6 +30,9 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "trim": "metier.strategies.trim:Trim",
         "thin": "metier.strategies.thin:Thin",
         "quantize": "metier.strategies.quantize:Quantize",
+        "reweigh": "metier.strategies.reweigh:Reweigh",
+        "constrain": "metier.strategies.constrain:Constrain",
+        "threshold": "metier.strategies.threshold:Threshold",
     },
     "tasks": {
         "binary": "metier.tasks.classify:Classify",

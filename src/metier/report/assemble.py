@@ -14,6 +14,7 @@ from metier.evidence.calibration import reliability
 from metier.evidence.compare import Comparison, paired
 from metier.evidence.judge import against, called, gains, judge
 from metier.evidence.metrics import find, interval, scorecard
+from metier.evidence.served import Served
 from metier.evidence.sureness import Sureness, sureness_of
 from metier.evidence.words import sentence
 from metier.report.content import Bin, Confusion, Curve, Entry, Level, Report, Scatter
@@ -45,6 +46,7 @@ class About:
     looks: int = 1
     notes: Sequence[str] = ()
     doubt: Doubt = field(default_factory=Doubt)
+    fairness: Served | None = None
 
 
 def assemble(race: Race, climb: Climb, final: Final, about: About) -> Report:
@@ -104,6 +106,7 @@ def assemble(race: Race, climb: Climb, final: Final, about: About) -> Report:
         rows=_row_counts(race, final),
         sureness=_sureness(race, final, about.doubt),
         label_counts=_label_counts(task.labels, race.targets),
+        fairness=about.fairness,
     )
 
 

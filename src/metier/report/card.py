@@ -8,8 +8,10 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from metier.evidence.words import sentence
 from metier.report import wording
 from metier.report.content import Report, ranked
+from metier.report.fairness import fairness_lines
 from metier.report.snippet import plain_snippet as plain_snippet
 from metier.types import Finding
 
@@ -53,6 +55,7 @@ def render_card(report: Report, *, snippet: str) -> str:
         _intended_use(report),
         _training_data(report),
         _results(report),
+        _served(report),
         _limits(report),
         _use(report, snippet),
         _origin(report),
@@ -194,6 +197,18 @@ def _limits(report: Report) -> str:
         f"({_text(report.source)}) and from your data; none is claimed here."
     )
     return "## Limits\n\n" + "\n".join(f"- {line}" for line in lines)
+
+
+def _served(report: Report) -> str:
+    """Who is served worse, in words."""
+    if report.fairness is None:
+        return ""
+    found = report.fairness
+    opening = f"Measured on {found.n:,} {_text(found.on)}, by {_text(', '.join(found.columns))}."
+    lines = [f"- {_text(sentence(line))}" for line in fairness_lines(found)]
+    if report.tradeoff is not None:
+        lines.insert(0, f"- {_text(sentence(report.tradeoff.verdict))}")
+    return "\n\n".join(("## Who is served worse", opening, "\n".join(lines)))
 
 
 def _weakest(report: Report, most: int = 3) -> str:

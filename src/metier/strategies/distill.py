@@ -164,5 +164,12 @@ def _fit_head(model: NetModel, problem: Problem, run: Run) -> None:
     task = problem.task
     features = feed_for(model, problem.train, run).features()
     targets = task.encode(problem.train)
-    head = fit_head(features, targets, task.kind, task.outputs, seed=run.seed)
+    head = fit_head(
+        features,
+        targets,
+        task.kind,
+        task.outputs,
+        seed=run.seed,
+        weights=problem.train.weights,
+    )
     model.net.set_head(head.weight, head.bias)

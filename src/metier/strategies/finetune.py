@@ -101,5 +101,13 @@ def _fit_head(model: NetModel, problem: Problem, run: Run, balanced: bool) -> No
     task = problem.task
     features = feed_for(model, problem.train, run).features()
     targets = task.encode(problem.train)
-    head = fit_head(features, targets, task.kind, task.outputs, balanced=balanced, seed=run.seed)
+    head = fit_head(
+        features,
+        targets,
+        task.kind,
+        task.outputs,
+        balanced=balanced,
+        seed=run.seed,
+        weights=problem.train.weights,
+    )
     model.net.set_head(head.weight, head.bias)

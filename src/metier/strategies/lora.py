@@ -58,7 +58,10 @@ class Lora:
             task = problem.task
             features = feed_for(model, problem.train, run).features()
             targets = task.encode(problem.train)
-            head = fit_head(features, targets, task.kind, task.outputs, seed=run.seed)
+            weights = problem.train.weights
+            head = fit_head(
+                features, targets, task.kind, task.outputs, seed=run.seed, weights=weights
+            )
             model.net.set_head(head.weight, head.bias)
         adapted = self._adapt(model, boundary, run.seed)
         model.net.dropout.p = self.dropout
