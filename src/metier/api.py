@@ -16,6 +16,7 @@ from metier.report.content import Entry, Report, to_json
 from metier.threads import settle_threads
 
 if TYPE_CHECKING:
+    from metier.evidence.robustness import Robustness
     from metier.road.compare import Compared
     from metier.road.compress import Handed
     from metier.road.options import Progress
@@ -333,6 +334,32 @@ def evaluate(bundle: str | Path, data: Any, *, sensitive: Sequence[str] = ()) ->
     measured = {finding.name for finding in found}
     sure = [f for f in measure_sureness(loaded, rows).findings if f.name not in measured]
     return [*rows.findings, *found, *sure, *served, *look(Path(bundle), raw.fingerprint)]
+
+
+def robustness(
+    bundle: str | Path, data: Any, *, seconds: float = 120.0, seed: int = 0, examples: bool = False
+) -> Robustness:
+    """Measure how a bundle's score falls when labelled rows are damaged, and when they are attacked.
+
+    Attacks that follow gradients need torch and the run folder's `weights/`. The rows count as
+    looked at, as in `evaluate`.
+
+    Args:
+        bundle: a run folder or its `specialist/`.
+        data: labelled rows that it did not learn from.
+        seconds: about how long this may take.
+        seed: where all random numbers start.
+        examples: keep a few broken inputs, which are rows of the data.
+    """
+    from metier.data.read import read
+    from metier.road.labelled import read_labelled
+    from metier.road.robustness import measure_robustness
+    from metier.runtime.session import load
+
+    settle_threads()
+    loaded = load(bundle)
+    rows = read_labelled(loaded, read(data))
+    return measure_robustness(loaded, rows, Path(bundle), seconds, seed, examples=examples)
 
 
 def export(bundle: str | Path, format: str, out: str | Path | None = None) -> Path:

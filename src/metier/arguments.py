@@ -341,6 +341,17 @@ def _add_evaluate(commands: Any) -> None:
     _add_bundle(parser)
     parser.add_argument("data", metavar="DATA", type=Path, help="labelled rows")
     _add_sensitive(parser)
+    parser.add_argument(
+        "--robustness",
+        action="store_true",
+        help="also damage and attack the rows, and say how far the score falls",
+    )
+    parser.add_argument(
+        "--seconds",
+        metavar="N",
+        type=_amount,
+        help="about how long --robustness may take (default: 120)",
+    )
     _add_json(parser)
 
 

@@ -20,7 +20,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from metier.arguments import parse
-from metier.errors import InputError, MetierError, MissingExtraError
+from metier.errors import InputError, MetierError, MissingExtraError, OptionError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -142,10 +142,24 @@ def _predict(args: argparse.Namespace) -> None:
 def _evaluate(args: argparse.Namespace) -> None:
     from metier import api
 
-    found = api.evaluate(args.bundle, args.data, **_given(args))
+    if "seconds" in args and "robustness" not in args:
+        raise OptionError("--seconds is for --robustness: give both, or neither")
+    named = {"sensitive": args.sensitive} if "sensitive" in args else {}
+    found = api.evaluate(args.bundle, args.data, **named)
     _print_findings(found, "nothing to measure")
+    more: dict[str, Any] = {}
+    if "robustness" in args:
+        from metier.report.robustness import score_lines
+
+        limit = {"seconds": args.seconds} if "seconds" in args else {}
+        shaken = api.robustness(args.bundle, args.data, **limit)
+        _print_rows(score_lines(shaken))
+        _print_findings(shaken.findings, "nothing to damage or to attack")
+        for note in shaken.notes:
+            print(f"note: {note}", file=sys.stderr)
+        more = {"robustness": shaken}
     if "json" in args:
-        _print_json({"findings": found})
+        _print_json({"findings": found, **more})
 
 
 def _compare(args: argparse.Namespace) -> None:

@@ -27,6 +27,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "fuse": "metier.strategies.fuse:Fuse",
         "prune": "metier.strategies.prune:Prune",
         "distill": "metier.strategies.distill:Distill",
+        "adversarial": "metier.strategies.adversarial:Adversarial",
         "trim": "metier.strategies.trim:Trim",
         "thin": "metier.strategies.thin:Thin",
         "quantize": "metier.strategies.quantize:Quantize",
