@@ -17,6 +17,7 @@ from metier.threads import settle_threads
 
 if TYPE_CHECKING:
     from metier.evidence.robustness import Robustness
+    from metier.report.audit import Audit
     from metier.road.compare import Compared
     from metier.road.compress import Handed
     from metier.road.options import Progress
@@ -360,6 +361,50 @@ def robustness(
     loaded = load(bundle)
     rows = read_labelled(loaded, read(data))
     return measure_robustness(loaded, rows, Path(bundle), seconds, seed, examples=examples)
+
+
+def audit(
+    bundle: str | Path,
+    data: Any,
+    *,
+    sensitive: Sequence[str] = (),
+    out: str | Path | None = None,
+    examples: bool = False,
+    budget: str | float | None = None,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> Audit:
+    """Measure what a person should know who signs off a bundle, and write one page of it.
+
+    Who is served worse, how it breaks, how sure it is, what it looks at, what it was never shown.
+    The rows count as looked at, as in `evaluate`.
+
+    Args:
+        bundle: a run folder; attacks and explanations that follow gradients need its `weights/`.
+        data: labelled rows that it did not learn from, in any form of `specialize`.
+        sensitive: columns whose groups are compared, `age:25,60` with cuts for a number.
+        out: the page to write, with the same in words (`.md`) beside it; none when None.
+        examples: let the page show rows of the data.
+        budget: about the wall-clock for everything: seconds, or "90s", "5m"; when None 45 seconds
+            for tables and 150 for texts and images.
+        seed: where all random numbers come from.
+        progress: who watches.
+
+    Raises:
+        InputError: for a bundle, data or columns that cannot be used.
+    """
+    started = monotonic()
+    settle_threads()
+    from metier.road.audit import Asked, audit_bundle, seconds_for, write_pages
+    from metier.runtime.session import load
+    from metier.search.clock import Clock, parse_budget
+
+    seconds = seconds_for(load(bundle)) if budget is None else parse_budget(budget)
+    asked = Asked(Path(bundle), data, tuple(sensitive), seed, examples)
+    found = audit_bundle(asked, progress or Silent(), Clock(seconds, started))
+    if out is not None:
+        write_pages(found, asked, Path(out))
+    return found
 
 
 def export(bundle: str | Path, format: str, out: str | Path | None = None) -> Path:

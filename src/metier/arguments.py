@@ -81,6 +81,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_rank(commands)
     _add_predict(commands)
     _add_evaluate(commands)
+    _add_audit(commands)
     _add_compare(commands)
     _add_export(commands)
     _add_load(commands)
@@ -352,6 +353,29 @@ def _add_evaluate(commands: Any) -> None:
         type=_amount,
         help="about how long --robustness may take (default: 120)",
     )
+    _add_json(parser)
+
+
+def _add_audit(commands: Any) -> None:
+    parser = _add(
+        commands,
+        "audit",
+        "write the page for whoever signs off a model",
+        "On labelled rows: how often it is right, who is served worse, how it breaks, how sure it "
+        "is, what it looks at and what it was never shown. The same in words goes beside the page.",
+    )
+    _add_bundle(parser)
+    option = parser.add_argument
+    option("data", metavar="DATA", type=Path, help="labelled rows that it did not learn from")
+    _add_sensitive(parser)
+    option("--out", metavar="FILE", type=Path, help="the page (default: audit.html)")
+    option("--examples", action="store_true", help="let the page show rows of the data")
+    option(
+        "--budget",
+        metavar="TIME",
+        help="about the wall-clock for everything (default: 45s for tables, 150s for others)",
+    )
+    option("--seed", metavar="N", type=int, help="where random numbers start (default: 0)")
     _add_json(parser)
 
 

@@ -17,6 +17,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from metier.arguments import parse
@@ -32,6 +33,9 @@ Command = Callable[[argparse.Namespace], int | None]
 """Runs a command; what it returns is the exit code, 0 for None."""
 NOT_MET = 3
 """The exit code when nothing meets the limits that were given."""
+
+AUDIT = Path("audit.html")
+"""The page of `metier audit` when none is named."""
 
 SERVING = ("fastapi", "uvicorn", "python_multipart", "prometheus_client")
 """What `metier serve` needs beside the core."""
@@ -162,6 +166,21 @@ def _evaluate(args: argparse.Namespace) -> None:
         _print_json({"findings": found, **more})
 
 
+def _audit(args: argparse.Namespace) -> None:
+    from metier import api
+
+    given = {"out": AUDIT, **_given(args)}
+    with _progress() as progress:
+        found = api.audit(args.bundle, args.data, progress=progress, **given)
+    _print_findings(found.worries, "nothing that was measured speaks against it")
+    for name, reason in found.left_out.items():
+        print(f"warning: {name} was not measured: {reason}", file=sys.stderr)
+    words = given["out"].with_suffix(".md")
+    _console().print(f"\nThe page: {given['out']}, the same in words: {words}", markup=False)
+    if "json" in args:
+        _print_json({"page": given["out"], "words": words, "findings": found.findings})
+
+
 def _compare(args: argparse.Namespace) -> None:
     from metier import api
     from metier.road import versus
@@ -236,6 +255,7 @@ COMMANDS: dict[str, Command] = {
     "rank": _rank,
     "predict": _predict,
     "evaluate": _evaluate,
+    "audit": _audit,
     "compare": _compare,
     "export": _export,
     "load": _load,
