@@ -16,6 +16,7 @@ from metier.report.content import Entry, Report, to_json
 from metier.threads import settle_threads
 
 if TYPE_CHECKING:
+    from metier.evidence.explained import Explained
     from metier.evidence.robustness import Robustness
     from metier.report.audit import Audit
     from metier.road.compare import Compared
@@ -484,6 +485,51 @@ def compress(
     tried = tuple(strategies)
     asked = Asked(Path(bundle), data, limits, tried, train, unlabeled, seed, command)
     return make_smaller(asked, folder, progress or Silent(), clock)
+
+
+def explain(
+    bundle: str | Path,
+    data: Any,
+    *,
+    rows: Sequence[int] | None = None,
+    method: str = "auto",
+    out: str | Path | None = None,
+    train: Any = None,
+    budget: str | float = "2m",
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> Explained:
+    """Say what a bundle's answers come from, and how far to believe it.
+
+    Args:
+        bundle: a run folder; gradients, trees and the nearest training rows need its `weights/`.
+        data: rows, with or without labels, in any form of `specialize`. Explanations are measured
+            on them, so a few dozen say more than one.
+        rows: numbers (0-based) of the rows to show; six of them, evenly spread, when None.
+        method: "shap", "lime", "occlusion", "gradients", "trees", "terms", or "auto" for the one
+            that is the most faithful on these data.
+        out: a page to write; none when None.
+        train: the rows that the bundle learned from, for the nearest of them; the file that the
+            run remembers, when it is still there and the same, when None.
+        budget: wall-clock for everything: seconds, or "90s", "5m".
+        seed: where all random numbers come from.
+        progress: who watches.
+
+    Raises:
+        InputError: for a bundle, data, rows or a method that cannot be used.
+        MissingExtraError: for a method whose library is not installed.
+    """
+    started = monotonic()
+    settle_threads()
+    from metier.road.explain import Asked, explain_bundle, write_page
+    from metier.search.clock import Clock, parse_budget
+
+    clock = Clock(parse_budget(budget), started)
+    asked = Asked(Path(bundle), data, rows, method, train, seed)
+    found = explain_bundle(asked, progress or Silent(), clock)
+    if out is not None:
+        write_page(found, asked, Path(out))
+    return found
 
 
 def sources() -> list[dict[str, Any]]:

@@ -83,6 +83,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_evaluate(commands)
     _add_audit(commands)
     _add_compare(commands)
+    _add_explain(commands)
     _add_export(commands)
     _add_load(commands)
     _add_serve(commands)
@@ -405,6 +406,32 @@ def _add_compare(commands: Any) -> None:
     _add_json(parser)
 
 
+def _add_explain(commands: Any) -> None:
+    parser = _add(
+        commands,
+        "explain",
+        "show what answers come from, and how far to believe it",
+        "Shades words, regions or columns by what they have to do with the answer, for single rows "
+        "and over all. Each method is measured on these data: does the answer move when what it "
+        "names is taken away, more than by chance?",
+    )
+    _add_bundle(parser)
+    option = parser.add_argument
+    option("data", metavar="DATA", type=Path, help="rows, with or without labels")
+    option("--rows", metavar="N,N", type=_numbers, help="rows to show, from 0 (default: six)")
+    option(
+        "--method",
+        metavar="M",
+        help="auto, shap, lime, occlusion, gradients, trees or terms (default: auto, the most "
+        "faithful in the time)",
+    )
+    option("--out", metavar="FILE", type=Path, help="the page (default: explain.html)")
+    option("--train", metavar="FILE", type=Path, help="the rows it learned from, for the nearest")
+    option("--budget", metavar="TIME", help="wall-clock time for everything (default: 2m)")
+    option("--seed", metavar="N", type=int, help="where random numbers start (default: 0)")
+    _add_json(parser)
+
+
 def _add_export(commands: Any) -> None:
     parser = _add(
         commands,
@@ -483,6 +510,13 @@ def _count(text: str) -> int:
     if not text.isdecimal() or int(text) == 0:
         raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 1")
     return int(text)
+
+
+def _numbers(text: str) -> list[int]:
+    parts = [part.strip() for part in text.split(",") if part.strip()]
+    if not parts or not all(part.isdecimal() for part in parts):
+        raise argparse.ArgumentTypeError(f"{text!r} is no list of row numbers such as 0,5,7")
+    return [int(part) for part in parts]
 
 
 def _port(text: str) -> int:

@@ -36,6 +36,8 @@ NOT_MET = 3
 
 AUDIT = Path("audit.html")
 """The page of `metier audit` when none is named."""
+EXPLANATION = "explain.html"
+"""The page of `metier explain` when none is named."""
 
 SERVING = ("fastapi", "uvicorn", "python_multipart", "prometheus_client")
 """What `metier serve` needs beside the core."""
@@ -198,6 +200,18 @@ def _compare(args: argparse.Namespace) -> None:
         _print_json(found)
 
 
+def _explain(args: argparse.Namespace) -> None:
+    from metier import api
+
+    given = {"out": EXPLANATION, **_given(args)}
+    with _progress() as progress:
+        found = api.explain(args.bundle, args.data, progress=progress, **given)
+    _print_findings(found.findings, "nothing was measured")
+    _console().print(f"\nThe page: {given['out']}", markup=False)
+    if "json" in args:
+        _print_json({"page": str(given["out"]), **found.to_json()})
+
+
 def _export(args: argparse.Namespace) -> None:
     from metier import api
 
@@ -257,6 +271,7 @@ COMMANDS: dict[str, Command] = {
     "evaluate": _evaluate,
     "audit": _audit,
     "compare": _compare,
+    "explain": _explain,
     "export": _export,
     "load": _load,
     "serve": _serve,

@@ -24,6 +24,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "scratch": "metier.strategies.scratch:Scratch",
         "boost": "metier.strategies.boost:Boost",
         "linear": "metier.strategies.linear:Linear",
+        "ebm": "metier.strategies.ebm:Ebm",
         "fuse": "metier.strategies.fuse:Fuse",
         "prune": "metier.strategies.prune:Prune",
         "distill": "metier.strategies.distill:Distill",
