@@ -205,7 +205,8 @@ def _served(report: Report) -> str:
     if report.fairness is None:
         return ""
     found = report.fairness
-    opening = f"Measured on {found.n:,} {as_markdown(found.on)}, by {as_markdown(', '.join(found.columns))}."
+    by = as_markdown(", ".join(found.columns))
+    opening = f"Measured on {found.n:,} {as_markdown(found.on)}, by {by}."
     lines = [f"- {as_markdown(sentence(line))}" for line in fairness_lines(found)]
     if report.tradeoff is not None:
         lines.insert(0, f"- {as_markdown(sentence(report.tradeoff.verdict))}")
