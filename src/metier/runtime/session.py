@@ -24,7 +24,7 @@ from metier.runtime.manifest import GRAPH, NAME, Manifest, read_manifest, verify
 from metier.runtime.postprocess import Answer, TaskKind
 from metier.runtime.preprocess import Columns, Preprocess, restore
 from metier.runtime.rows import to_rows
-from metier.runtime.scoring import Floats, Scored, open_session, score
+from metier.runtime.scoring import Floats, Scored, features_read, open_session, score
 
 
 @dataclass(frozen=True)
@@ -167,6 +167,8 @@ class Bundle:
         bundle tells unlike rows by, if that is asked for."""
         domain = self.doubt.domain if features else None
         reads = None if domain is None else domain.reads
+        if reads != features_read(self.session):
+            reads = None
         return score(self.preprocess, self.session, len(self.labels) or 1, columns, reads)
 
 
