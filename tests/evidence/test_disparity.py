@@ -15,9 +15,7 @@ from metier.runtime.postprocess import Decision
 def two(uneven: Any) -> tuple[Any, list[str]]:
     """The rows of the two large groups."""
     rows = [i for i, s in enumerate(uneven.sex) if s != "x"]
-    answers = answers_of(
-        uneven.truth[rows], uneven.scores[rows], Decision("binary", ("no", "yes"))
-    )
+    answers = answers_of(uneven.truth[rows], uneven.scores[rows], Decision("binary", ("no", "yes")))
     return answers, [uneven.sex[i] for i in rows]
 
 

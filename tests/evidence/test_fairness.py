@@ -59,7 +59,9 @@ def test_what_is_claimed_is_held_against_what_came_true() -> None:
 
 
 def test_a_rate_without_rows_has_no_value() -> None:
-    answers = answers_of(np.zeros(20, int), np.array([[1.0, 0.0]] * 20), Decision("binary", ("n", "y")))
+    answers = answers_of(
+        np.zeros(20, int), np.array([[1.0, 0.0]] * 20), Decision("binary", ("n", "y"))
+    )
     (group,) = by_group(answers, {"all": ["a"] * 20})
     assert measure(group, "true_positive_rate").value is None
     assert measure(group, "precision").verdict.endswith("no such row")
