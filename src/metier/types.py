@@ -26,9 +26,10 @@ if TYPE_CHECKING:
 
 Kind = Literal["text", "number", "category", "date", "image"]
 Modality = Literal["text", "image", "tabular"]
-Form = Literal["source", "net", "booster", "linear", "graph"]
+Form = Literal["source", "net", "booster", "linear", "additive", "graph"]
 """What a specialist is made of: an untouched source, a torch net, a LightGBM booster (perhaps fed
-by a net), a linear model on counted or measured inputs (a constant too), or a finished graph."""
+by a net), a linear model on counted or measured inputs (a constant too), a sum of curves over
+columns, or a finished graph."""
 
 Floats = NDArray[np.float32]
 Rows = NDArray[np.int64]

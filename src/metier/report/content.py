@@ -24,6 +24,7 @@ import numpy as np
 
 from metier.evidence.fairness import Group
 from metier.evidence.served import Served
+from metier.evidence.sureness import Sureness, sureness_from_json
 from metier.runtime.postprocess import TaskKind
 from metier.search.front import Compression, Limits, Shrunk, Side
 from metier.search.tradeoff import Fairness, Point, Tradeoff
@@ -135,6 +136,7 @@ class Report:
         leaderboard_on: one sentence: which rows the leaderboard was measured on.
         confidence: the coverage that the intervals were made for.
         compression: what was tried to meet limits of size or latency; None when there were none.
+        sureness: how sure it is and with what right, on the rows of the proof.
         tradeoff: what was tried to keep groups together; None when there was no limit.
         fairness: who is served worse on the rows of the proof; None when no column was named.
     """
@@ -177,6 +179,7 @@ class Report:
     leaderboard_on: str = ""
     confidence: float = 0.95
     compression: Compression | None = None
+    sureness: Sureness | None = None
     fairness: Served | None = None
     tradeoff: Tradeoff | None = None
 
@@ -230,6 +233,8 @@ def from_json(data: Mapping[str, Any]) -> Report:
         plain[name] = None if plain.get(name) is None else _build(whole, plain[name])
     if plain.get("compression") is not None:
         plain["compression"] = compression_from_json(plain["compression"])
+    if plain.get("sureness") is not None:
+        plain["sureness"] = sureness_from_json(plain["sureness"])
     if plain.get("fairness") is not None:
         plain["fairness"] = served_from_json(plain["fairness"])
     if plain.get("tradeoff") is not None:

@@ -19,6 +19,7 @@ from metier.report.confusion import confused_pairs, heat_map, per_class
 from metier.report.content import Entry, Report, ranked
 from metier.report.document import Section
 from metier.report.fairness import fairness_sections
+from metier.report.sureness import sureness_sections
 from metier.report.tradeoff import tradeoff_section
 from metier.types import Finding
 
@@ -64,11 +65,11 @@ def _environment(report: Report) -> Environment:
     axes = _gain_axes(report)
     house.filters |= {
         "title": wording.title,
+        "kind": lambda block: type(block).__name__,
         "number": wording.number,
         "duration": wording.duration,
         "size": wording.size,
         "times": wording.times,
-        "kind": lambda block: type(block).__name__,
         "setting": wording.setting,
         "parameters": wording.parameters,
         "value": wording.value_of,
@@ -147,13 +148,19 @@ def _measures(report: Report) -> dict[str, Any]:
 
 def _sections(report: Report) -> tuple[Section, ...]:
     """The parts of the page that are made of blocks."""
-    found = () if report.tradeoff is None else (tradeoff_section(report.tradeoff),)
-    return found if report.fairness is None else (*found, *fairness_sections(report.fairness))
+    found: list[Section] = []
+    if report.sureness is not None:
+        found += sureness_sections(replace(report.sureness, bins=()))  # drawn under Calibration
+    if report.tradeoff is not None:
+        found.append(tradeoff_section(report.tradeoff))
+    if report.fairness is not None:
+        found += fairness_sections(report.fairness)
+    return tuple(found)
 
 
 def _contents(report: Report, sections: Sequence[Section]) -> list[tuple[str, str]]:
     """Return the anchors and names of the sections that this report has."""
-    sections = (
+    parts = (
         ("leaderboard", "Leaderboard", report.leaderboard),
         ("comparisons", "What it gains", report.comparisons),
         ("measures", "All measures", report.proof),
@@ -170,7 +177,7 @@ def _contents(report: Report, sections: Sequence[Section]) -> list[tuple[str, st
         ("use", "Using it", True),
         ("settings", "Settings", True),
     )
-    return [(anchor, words) for anchor, words, there in sections if there]
+    return [(anchor, words) for anchor, words, there in parts if there]
 
 
 def _folded(report: Report) -> tuple[list[Entry], list[Entry]]:

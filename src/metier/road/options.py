@@ -47,6 +47,7 @@ class Options:
     max_size: str | int | None = None
     max_latency: str | float | None = None
     max_loss: float | None = None
+    coverage: float | None = None
     max_disparity: float | None = None
     disparity: str | None = None
     allow_group_thresholds: bool = False
@@ -83,6 +84,10 @@ def check_words(options: Options) -> None:
     if options.max_loss is not None and not limits.given:
         raise OptionError(
             "--max-loss: says what a limit may cost; give --max-size or --max-latency"
+        )
+    if options.coverage is not None and not 0 < options.coverage < 1:
+        raise OptionError(
+            f"--coverage {options.coverage:g}: is no share between 0 and 1; write for example 0.9"
         )
     _check_fairness(options)
     for name, value, known in (

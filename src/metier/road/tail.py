@@ -24,10 +24,12 @@ from metier.report.snippet import plain_snippet
 from metier.road.fairer import as_proven
 from metier.road.fairly import serve_proof
 from metier.road.limits import as_delivered
+from metier.runtime.doubt import Doubt
 from metier.runtime.postprocess import Decision
 from metier.search.choice import Climb
 from metier.search.climb import CONSTANT
 from metier.search.clock import Clock
+from metier.search.doubt import doubt_of
 from metier.search.finals import Final, decide
 from metier.search.front import Compression, Limits
 from metier.search.ladder import NOTHING
@@ -105,6 +107,7 @@ class Told:
     examples: bool
     limits: Limits = field(default_factory=Limits)
     compression: Compression | None = None
+    coverage: float | None = None
     sensitive: Sequence[str] = ()
     tradeoff: Tradeoff | None = None
 
@@ -163,6 +166,7 @@ class Tail:
 
         Raises ParityError or BundleError when the bundle cannot be written; nothing is changed.
         """
+        doubt = doubt_of(self.race, final.candidate, final.decision, told.coverage)
         served = None
         if self.race.table.roles.sensitive:
             served = serve_proof(self.race, final, told.sensitive)
@@ -176,10 +180,11 @@ class Tail:
             bundle=str(self.bundle),
             looks=looks,
             notes=(*told.notes, *final.notes),
+            doubt=doubt,
             fairness=served,
         )
         report = assemble(self.race, climb, final, about)
-        digest = self._write_final(report, final)
+        digest = self._write_final(report, final, doubt)
         seconds = sum(candidate.seconds for candidate in climb.candidates)
         cost = tuple(self._cost(final.specialist, seconds))
         compression = None
@@ -191,7 +196,8 @@ class Tail:
         report = replace(
             report, digest=digest, cost=cost, compression=compression, tradeoff=tradeoff
         )
-        claims = [*report.proof, *report.comparisons, *report.data_findings, *report.cost]
+        sure = () if report.sureness is None else report.sureness.findings
+        claims = [*report.proof, *sure, *report.comparisons, *report.data_findings, *report.cost]
         claims += [] if served is None else served.findings
         lines = "".join(f"{json.dumps(to_json(claim))}\n" for claim in claims)
         write_aside(self.folder / "findings.jsonl", lines.encode())
@@ -199,7 +205,7 @@ class Tail:
         write_aside(self.folder / "report.html", page.encode())
         return report
 
-    def _write_final(self, report: Report, final: Final) -> str:
+    def _write_final(self, report: Report, final: Final, doubt: Doubt) -> str:
         model = final.specialist.model
         assert model is not None
         manifest = {"preprocess": model.preprocess.spec(), "decision": final.decision.to_json()}
@@ -219,6 +225,7 @@ class Tail:
                 **self._sensitive(),
             },
             held_out=HeldOut(final.proof.chosen.scores, final.proof.chosen.decision),
+            doubt=doubt,
         )
 
     def _sensitive(self) -> dict[str, Any]:

@@ -134,6 +134,7 @@ def _walk(
         options.examples,
         options.limits,
         compression,
+        options.coverage,
         options.sensitive,
         tradeoff,
     )

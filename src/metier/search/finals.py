@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metier.errors import DataError
-from metier.evidence.calibration import fit_temperature
+from metier.evidence.isotonic import fit_calibration
 from metier.evidence.metrics import interval, measure
 from metier.evidence.thresholds import fit_thresholds
 from metier.runtime.postprocess import Decision
@@ -102,15 +102,15 @@ def finals(race: Race, test: Table | None, refit: Literal["all", "none"]) -> int
 
 
 def decide(race: Race, candidate: Candidate, costs: tuple[tuple[float, ...], ...] = ()) -> Decision:
-    """Fit temperature and thresholds on out-of-fold scores that selection did not use."""
+    """Fit calibration and thresholds on out-of-fold scores that selection did not use."""
     rows = race.calibrating_rows(candidate)
     scores, targets = race.scores(candidate, rows), race.targets[rows]
     kind = race.task.kind
-    temperature = fit_temperature(scores, targets, kind)
-    decision = Decision(kind, race.task.labels, temperature, costs=costs)
+    plain = Decision(kind, race.task.labels, costs=costs)
+    decision = fit_calibration(scores, targets, plain, race.seed)
     if kind in {"binary", "multilabel"} and not costs:
         thresholds = fit_thresholds(scores, targets, decision, race.metric, race.seed)
-        decision = Decision(kind, race.task.labels, temperature, thresholds)
+        decision = replace(decision, thresholds=thresholds)
     rule = rule_of(candidate.recipe)
     return decision if rule is None else rule(decision, scores, targets, race.table.take(rows))
 
