@@ -99,7 +99,9 @@ def _source(rows: Rows, folder: Path, args: argparse.Namespace) -> Any:
     if rows.about.modality == "text":
         return open_source("embedded", "text")
     copied = folder / args.image_model
-    shutil.copytree(sets.find_models(args.models) / args.image_model, copied, copy_function=shutil.copyfile)
+    shutil.copytree(
+        sets.find_models(args.models) / args.image_model, copied, copy_function=shutil.copyfile
+    )
     path = copied / "preprocessor_config.json"
     path.chmod(0o644)
     asked = json.loads(path.read_text(encoding="utf-8"))
@@ -163,7 +165,11 @@ def _attack_images(
     for start in range(0, len(seen), TOGETHER):
         aim = Aim(truth[start : start + TOGETHER], rule)
         moved = pgd(
-            answer, seen[start : start + TOGETHER], aim, Budget(RADIUS, STEPS, restarts=RESTARTS), args.seed
+            answer,
+            seen[start : start + TOGETHER],
+            aim,
+            Budget(RADIUS, STEPS, restarts=RESTARTS),
+            args.seed,
         )
         with torch.no_grad():
             right.append(~aim.wrong(answer(moved.pixels).numpy()))

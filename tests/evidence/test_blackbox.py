@@ -27,7 +27,7 @@ def test_squares_turn_what_lies_near_the_border_and_stay_within_the_radius() -> 
     truth = (means > 0.5).astype(int)
     truth[3] = 0  # wrong already
     found = square(by_brightness, pixels.copy(), Aim(truth, TWO), 0.1, queries=300, seed=1)
-    assert np.abs(found - pixels).max() <= 0.1 + 1e-6 and 0 <= found.min() and found.max() <= 1
+    assert np.abs(found - pixels).max() <= 0.1 + 1e-6 and found.min() >= 0 and found.max() <= 1
     answers = TWO.choices(by_brightness(found))
     assert answers.tolist() == [1, 0, 0, 1]
     assert (found[3] == pixels[3]).all(), "what is wrong already is left alone"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import PIL.Image
 import pytest
@@ -50,7 +52,7 @@ def test_it_is_worse_with_each_severity_and_the_same_for_the_same_seed(name: str
         assert [np.asarray(c).tolist() for c in one] == [np.asarray(c).tolist() for c in two]
         moved.append(np.mean([distance(a, b) for a, b in zip(given, one, strict=True)]))
     assert moved[0] > 0 and moved[-1] > 1.5 * moved[0]
-    assert all(later > 0.9 * earlier for earlier, later in zip(moved, moved[1:], strict=False))
+    assert all(later > 0.9 * earlier for earlier, later in pairwise(moved))
     assert len(each.told) == len(SEVERITIES)
 
 

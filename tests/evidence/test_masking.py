@@ -9,9 +9,7 @@ from metier.types import Finding
 
 
 def assault(family: str, radius: float, score: float, flat: float = 0.0) -> Assault:
-    change = Comparison(
-        "accuracy", score - 0.9, -1.0, 0.0, 0.001, 200, "worse", score, 0.9
-    )
+    change = Comparison("accuracy", score - 0.9, -1.0, 0.0, 0.001, 200, "worse", score, 0.9)
     sees = "scores" if family == "square" else "gradients"
     told = Finding("accuracy", "", score, score - 0.05, score + 0.05, 200)
     return Assault(f"{family} {radius}", "", family, sees, radius, told, change, (), flat)

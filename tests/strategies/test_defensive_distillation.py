@@ -41,7 +41,9 @@ def test_it_hides_the_gradient_and_the_margin_finds_it(
     blind = pgd(answer, seen, aim, Budget(16 / 255, 10, restarts=1))
     found = pgd(answer, seen, aim, Budget(16 / 255, 10, restarts=2))
     assert blind.flat > 0.3
-    left = [float(aim.wrong(answer(each.pixels).detach().numpy()).mean()) for each in (blind, found)]
+    left = [
+        float(aim.wrong(answer(each.pixels).detach().numpy()).mean()) for each in (blind, found)
+    ]
     assert left[1] > left[0] + 0.1, "the margin breaks what the cross-entropy could not"
 
 
@@ -53,8 +55,9 @@ def test_the_answers_are_those_before_the_blow_up(
     task = build("multiclass", table)
     start, problem = Specialist(source, task), Problem(task, table)
     scores = [
-        DefensiveDistillation(Finetune(epochs=1.0), temperature)(start, problem, Run(Cache()))
-        .scores(table)
+        DefensiveDistillation(Finetune(epochs=1.0), temperature)(
+            start, problem, Run(Cache())
+        ).scores(table)
         for temperature in (1.0, 20.0)
     ]
     np.testing.assert_allclose(20 * scores[0], scores[1], rtol=1e-3, atol=1e-3)

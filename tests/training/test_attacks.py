@@ -74,7 +74,7 @@ def test_it_stays_within_the_radius_and_within_a_picture(radius: float, learned:
         pgd(net, pixels, Aim(truth, CLASSES), Budget(radius, 7, restarts=3), seed=1),
     ):
         assert float((moved.pixels - pixels).abs().max()) <= radius + 1e-6
-        assert 0 <= float(moved.pixels.min()) and float(moved.pixels.max()) <= 1
+        assert float(moved.pixels.min()) >= 0 and float(moved.pixels.max()) <= 1
 
 
 def test_more_steps_and_more_room_break_more(learned: Any) -> None:
@@ -135,8 +135,13 @@ def test_it_is_at_least_as_strong_as_that_of_the_robustness_toolbox(
     )
     steps, limit = 20, radius / 255
     attack = art.ProjectedGradientDescentPyTorch(
-        theirs, eps=limit, eps_step=2.5 * limit / steps, max_iter=steps, num_random_init=2,
-        batch_size=160, verbose=False,
+        theirs,
+        eps=limit,
+        eps_step=2.5 * limit / steps,
+        max_iter=steps,
+        num_random_init=2,
+        batch_size=160,
+        verbose=False,
     )
     found = attack.generate(pixels.numpy(), np.eye(3)[truth])
     ours = pgd(net, pixels, Aim(truth, CLASSES), Budget(limit, steps, restarts=2))

@@ -1,4 +1,4 @@
-"""Attacks that see nothing of a model but its scores: squares on pictures, steps in table columns."""
+"""Attacks that see nothing of a model but its scores: squares on pictures, steps in columns."""
 
 from __future__ import annotations
 
@@ -59,7 +59,9 @@ def square(
         better = now > harm[open_]
         found[open_[better]], harm[open_[better]] = trial[better], now[better]
         open_ = open_[~own.wrong(scores)]
-        trial = _with_square(found[open_], pixels[open_], radius, _side(query, queries, pixels), random)
+        trial = _with_square(
+            found[open_], pixels[open_], radius, _side(query, queries, pixels), random
+        )
     return found
 
 
@@ -158,7 +160,9 @@ def nudge(
         for name in random.permutation(np.asarray(movable, dtype=object)).tolist():
             if not len(open_):
                 return found
-            tries = [_tried(columns[name], open_, name, allowed, one) for one in _ways(name, allowed)]
+            tries = [
+                _tried(columns[name], open_, name, allowed, one) for one in _ways(name, allowed)
+            ]
             tried = _scored(scores, found, name, tries, open_)
             worst = np.array([aim.take(open_).harm(each) for each in tried])
             best = worst.argmax(axis=0)

@@ -61,7 +61,9 @@ class Corruption:
     change: Change | None = None
     over: Callable[[Sequence[Any], int, Sequence[np.random.Generator]], list[Any]] | None = None
 
-    def apply(self, cells: Sequence[Any], severity: int, seed: int, numbers: Sequence[int]) -> list[Any]:
+    def apply(
+        self, cells: Sequence[Any], severity: int, seed: int, numbers: Sequence[int]
+    ) -> list[Any]:
         """Return the changed cells of a column. `numbers` say which rows they are."""
         mark = zlib.crc32(self.name.encode())
         random = [np.random.default_rng((seed, mark, int(n))) for n in numbers]
@@ -123,10 +125,8 @@ def gaps(cell: Any, severity: int, random: np.random.Generator) -> Any:
     return None if random.random() < GAPS[severity - 1] else cell
 
 
-def jitter(
-    cells: Sequence[Any], severity: int, random: Sequence[np.random.Generator]
-) -> list[Any]:
-    """Measure numbers badly: noise in units of the column's own spread; whole numbers stay whole."""
+def jitter(cells: Sequence[Any], severity: int, random: Sequence[np.random.Generator]) -> list[Any]:
+    """Measure numbers badly: noise in units of the column's spread; whole numbers stay whole."""
     values = np.array([_number(cell) for cell in cells], dtype=np.float64)
     known = values[np.isfinite(values)]
     spread = float(known.std()) if len(known) else 0.0
@@ -176,12 +176,8 @@ CORRUPTIONS: tuple[Corruption, ...] = (
         _shares(pictures.NOISE, "range of a pixel"),
         _picture(pictures.noise),
     ),
-    Corruption(
-        "blur", ("image",), _shares(pictures.BLUR, "shorter side"), _picture(pictures.blur)
-    ),
-    Corruption(
-        "jpeg", ("image",), _each("quality {}", pictures.JPEG), _picture(pictures.jpeg)
-    ),
+    Corruption("blur", ("image",), _shares(pictures.BLUR, "shorter side"), _picture(pictures.blur)),
+    Corruption("jpeg", ("image",), _each("quality {}", pictures.JPEG), _picture(pictures.jpeg)),
     Corruption(
         "brightness",
         ("image",),

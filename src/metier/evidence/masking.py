@@ -25,7 +25,12 @@ def signs(assaults: Sequence[Assault]) -> tuple[Finding, ...]:
     by_gradient = [each for each in assaults if each.family in ("fgsm", "pgd")]
     if not by_gradient:
         return ()
-    found = [*_black_box(assaults), *_single_step(assaults), *_radius(assaults), *_flat(by_gradient)]
+    found = [
+        *_black_box(assaults),
+        *_single_step(assaults),
+        *_radius(assaults),
+        *_flat(by_gradient),
+    ]
     if found:
         return tuple(found)
     n = by_gradient[0].change.n

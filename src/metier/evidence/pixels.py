@@ -28,7 +28,9 @@ class Pixels:
     def of(cls, preprocess: Image) -> Pixels:
         """Return the step that an image preprocessing ends with."""
         unit = tuple(255 * preprocess.rescale / s for s in preprocess.std)
-        return cls(unit, tuple(-m / s for m, s in zip(preprocess.mean, preprocess.std, strict=True)))
+        return cls(
+            unit, tuple(-m / s for m, s in zip(preprocess.mean, preprocess.std, strict=True))
+        )
 
     def inputs(self, pixels: Floats) -> Floats:
         """Return what the network is given for pixels from 0 to 1."""

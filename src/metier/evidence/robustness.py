@@ -149,9 +149,7 @@ class Rows:
         """Return some of the rows."""
         chosen = rows.tolist()
         columns = {name: [cells[i] for i in chosen] for name, cells in self.columns.items()}
-        return replace(
-            self, columns=columns, truth=self.truth[rows], numbers=self.numbers[rows]
-        )
+        return replace(self, columns=columns, truth=self.truth[rows], numbers=self.numbers[rows])
 
 
 @dataclass(frozen=True)
@@ -257,7 +255,7 @@ def _worst(found: Robustness) -> list[Finding]:
         text = (
             f"{curve.name} ({dose.told}): {metric.title} {lost(dose.change)}"
             if real
-            else f"{curve.name} ({dose.told}): no loss of {metric.title} that can be told from chance"
+            else f"{curve.name} ({dose.told}): no loss of {metric.title} told from chance"
         )
         told.append(
             Finding(

@@ -32,9 +32,7 @@ def robustness_sections(found: Robustness) -> tuple[Section, ...]:
 
 def score_lines(found: Robustness) -> list[dict[str, str]]:
     """Return one line a kind of damage and one an attack, for the terminal."""
-    lines = [
-        {"input": "as it is", "score": f"{_shown(found.clean, found.metric)} {found.metric}"}
-    ]
+    lines = [{"input": "as it is", "score": f"{_shown(found.clean, found.metric)} {found.metric}"}]
     for curve in found.curves:
         own = [_shown(dose.score, found.metric) for dose in curve.doses]
         lines.append({"input": f"{curve.name}, slight to severe", "score": ", ".join(own)})
@@ -139,8 +137,8 @@ def _attacks(found: Robustness) -> list[Block]:
         blocks.append(
             Words(
                 f"Inputs changed on purpose, as little as each line says, until the answer is "
-                f"wrong. On the same {whole(n)} rows as they are, {metric.title} is {clean}. What an "
-                f"attack breaks is broken for certain; what it does not break, another one may."
+                f"wrong. On the same {whole(n)} rows as they are, {metric.title} is {clean}. What "
+                "an attack breaks is broken for certain; what it does not, another one may."
             )
         )
         blocks.append(_assaults(found))

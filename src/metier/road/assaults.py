@@ -1,4 +1,4 @@
-"""The attacks on a finished specialist: crafted on its weights or its scores, judged by its bundle."""
+"""Attacks on a finished specialist: crafted on its weights or scores, judged by its bundle."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from metier.evidence.pixels import Pixels
 from metier.evidence.robustness import Assault, Broken, Rows, adjusted
 from metier.runtime.images import Image
 from metier.runtime.postprocess import Decision
-from metier.runtime.preprocess import Example, Preprocess
+from metier.runtime.preprocess import Example
 from metier.runtime.session import Bundle
 from metier.runtime.text import Text
 from metier.types import Finding, Floats

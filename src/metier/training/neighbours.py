@@ -55,9 +55,7 @@ class Neighbours:
 
     def to(self, device: torch.device) -> Neighbours:
         """Return the same on another device."""
-        return Neighbours(
-            self.ids.to(device), self.vectors.to(device), self.continues.to(device)
-        )
+        return Neighbours(self.ids.to(device), self.vectors.to(device), self.continues.to(device))
 
 
 def neighbours(
@@ -109,9 +107,7 @@ def whole_words(tokenizer: Tokenizer) -> NDArray[np.int64]:
     ids = np.arange(tokenizer.get_vocab_size())
     texts = [text.strip() for text in tokenizer.decode_batch([[int(i)] for i in ids])]
     fits = [i for i in ids if len(texts[i]) >= SHORTEST and texts[i].isalpha()]
-    again = tokenizer.encode_batch_fast(
-        [f" {texts[i]}" for i in fits], add_special_tokens=False
-    )
+    again = tokenizer.encode_batch_fast([f" {texts[i]}" for i in fits], add_special_tokens=False)
     kept = [i for i, one in zip(fits, again, strict=True) if one.ids == [i]]
     return np.asarray(kept, dtype=np.int64)
 

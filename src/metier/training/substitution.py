@@ -68,7 +68,9 @@ def substitute(
     harm = aim.harm(scores)
     open_ = [int(row) for row in np.flatnonzero(~aim.wrong(scores)) if texts[int(row)].left]
     while open_:
-        chosen = _candidates(net, preprocess, known, [texts[row] for row in open_], aim, open_, tried)
+        chosen = _candidates(
+            net, preprocess, known, [texts[row] for row in open_], aim, open_, tried
+        )
         trials = [
             (row, place, _with(texts[row], place))
             for row, places in zip(open_, chosen, strict=True)
@@ -79,11 +81,7 @@ def substitute(
         scores = _scores(net, preprocess, [tuple(each) for _, _, each in trials])
         own = aim.take(np.array([row for row, _, _ in trials]))
         now, wrong = own.harm(scores), own.wrong(scores)
-        open_ = [
-            row
-            for row in open_
-            if _kept(row, texts[row], trials, now, wrong, harm)
-        ]
+        open_ = [row for row in open_ if _kept(row, texts[row], trials, now, wrong, harm)]
     return [tuple(each.windows) for each in texts]
 
 
@@ -115,9 +113,7 @@ def _kept(
 
 
 def _begun(known: Neighbours, example: Example, share: float) -> _Text:
-    words = sum(
-        int(known.words(torch.from_numpy(window)[None]).sum()) for window in example
-    )
+    words = sum(int(known.words(torch.from_numpy(window)[None]).sum()) for window in example)
     return _Text(list(example), set(), ceil(share * words) if words else 0)
 
 
