@@ -24,6 +24,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "scratch": "metier.strategies.scratch:Scratch",
         "boost": "metier.strategies.boost:Boost",
         "linear": "metier.strategies.linear:Linear",
+        "ebm": "metier.strategies.ebm:Ebm",
         "fuse": "metier.strategies.fuse:Fuse",
         "prune": "metier.strategies.prune:Prune",
         "distill": "metier.strategies.distill:Distill",
@@ -32,6 +33,9 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "trim": "metier.strategies.trim:Trim",
         "thin": "metier.strategies.thin:Thin",
         "quantize": "metier.strategies.quantize:Quantize",
+        "reweigh": "metier.strategies.reweigh:Reweigh",
+        "constrain": "metier.strategies.constrain:Constrain",
+        "threshold": "metier.strategies.threshold:Threshold",
     },
     "tasks": {
         "binary": "metier.tasks.classify:Classify",

@@ -15,7 +15,14 @@ from metier.search.wrapping import innermost
 from metier.types import Rows
 
 Prefer = Literal["best", "small"]
-STEPS: Mapping[str, int] = {"majority": 0, "mean": 0, "linear": 1, "classical": 1, "boost": 2}
+STEPS: Mapping[str, int] = {
+    "majority": 0,
+    "mean": 0,
+    "linear": 1,
+    "classical": 1,
+    "boost": 2,
+    "ebm": 2,
+}
 """How dear a strategy's models are at predict: counts and tables before networks, which are 3."""
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from typing import Any
 
 from metier.errors import OptionError
@@ -43,7 +44,7 @@ class Rung:
 
 NOTHING = "none"
 """The source of what starts from nothing."""
-WITHOUT_SOURCE = ("majority", "mean", "classical", "linear")
+WITHOUT_SOURCE = ("majority", "mean", "classical", "linear", "ebm")
 """Strategies that start from nothing."""
 NEURAL: tuple[tuple[str, str, Mapping[str, Any]], ...] = (
     ("probe", "probe", {}),
@@ -74,7 +75,7 @@ def rungs(
     """
     baselines = _baselines(roles, kind, sources)
     if roles.modality == "tabular":
-        climbed = _on_each("boost", "boost", sources)
+        climbed = [*_on_each("boost", "boost", sources), *_glass_box()]
     else:
         climbed = _neural(roles, sources)
     if not asked:
@@ -82,6 +83,11 @@ def rungs(
     wanted = _wanted(climbed, asked, roles, kind, sources)
     names = {rung.name for rung in wanted}
     return [*(rung for rung in baselines if rung.name not in names), *wanted]
+
+
+def _glass_box() -> list[Rung]:
+    """The rung of the model that can be read, where its library is installed."""
+    return [Rung("ebm", "ebm", NOTHING)] if find_spec("interpret") is not None else []
 
 
 def _baselines(roles: Roles, kind: TaskKind, sources: Sequence[str]) -> list[Rung]:
