@@ -341,10 +341,9 @@ def evaluate(bundle: str | Path, data: Any, *, sensitive: Sequence[str] = ()) ->
 def robustness(
     bundle: str | Path, data: Any, *, seconds: float = 120.0, seed: int = 0, examples: bool = False
 ) -> Robustness:
-    """Measure how a bundle's score falls when labelled rows are damaged, and when they are attacked.
+    """Measure how a bundle's score falls when labelled rows are damaged and when they are attacked.
 
-    Attacks that follow gradients need torch and the run folder's `weights/`. The rows count as
-    looked at, as in `evaluate`.
+    Attacks that follow gradients need torch and the run folder's `weights/`.
 
     Args:
         bundle: a run folder or its `specialist/`.
