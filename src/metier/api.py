@@ -17,6 +17,8 @@ from metier.threads import settle_threads
 
 if TYPE_CHECKING:
     from metier.evidence.explained import Explained
+    from metier.evidence.robustness import Robustness
+    from metier.report.audit import Audit
     from metier.road.compare import Compared
     from metier.road.compress import Handed
     from metier.road.options import Progress
@@ -115,6 +117,10 @@ def specialize(
     max_size: str | int | None = None,
     max_latency: str | float | None = None,
     max_loss: float | None = None,
+    coverage: float | None = None,
+    max_disparity: float | None = None,
+    disparity: str | None = None,
+    allow_group_thresholds: bool = False,
     sampler: str = "tpe",
     seed: int = 0,
     resume: bool = False,
@@ -141,12 +147,21 @@ def specialize(
         cost: what errors cost in a binary task, as "fn=5,fp=1".
         group: column whose equal values stay on one side of every split.
         time: column to split by: earlier rows train, later ones judge.
-        sensitive: columns kept beside the data and never learned from.
+        sensitive: columns by which it is measured who is served worse, and that are never learned
+            from; `age:25,60` cuts a number, which is else cut at its quartiles.
         prefer: "small" takes the cheapest candidate that cannot be told from the best.
         refit: "all" fits the chosen recipe again on all rows, the held-out share included.
         max_size: what the whole bundle may have, as "12MB": the chosen recipe is then made smaller.
         max_latency: what one row may take on this machine, the median, as "3ms".
         max_loss: points of the metric that this may cost; 0.5 when None.
+        coverage: how often sets of labels, or intervals, have to hold the truth where nothing else
+            is asked at predict; 0.9 when None.
+        max_disparity: how far groups of a sensitive column may lie apart, 0.05 for 5 points: the
+            chosen recipe is then made fairer, at the least cost.
+        disparity: what that limits: "parity" (answered positive) or "odds" (found where it is
+            true, and in vain where it is not); "odds" when None.
+        allow_group_thresholds: groups may be answered by thresholds of their own; the sensitive
+            columns are then needed to predict.
         sampler: grid, random, tpe, gp or hyperband.
         seed: where all random numbers come from.
         resume: go on with what lies in `out`; start when nothing does.
@@ -184,6 +199,10 @@ def specialize(
         max_size=max_size,
         max_latency=max_latency,
         max_loss=max_loss,
+        coverage=coverage,
+        max_disparity=max_disparity,
+        disparity=disparity,
+        allow_group_thresholds=allow_group_thresholds,
     )
     check_words(options)
     clock = Clock(parse_effort(budget, trials), started)
@@ -254,41 +273,138 @@ def rank(
 
 
 def predict(
-    bundle: str | Path, data: Any, *, out: str | Path | IO[bytes] | None = None
+    bundle: str | Path,
+    data: Any,
+    *,
+    out: str | Path | IO[bytes] | None = None,
+    abstain: bool = False,
+    coverage: float | None = None,
+    max_error: float | None = None,
 ) -> Predictions:
-    """Answer the rows of a file, folder or frame; write them when `out` is given."""
+    """Answer the rows of a file, folder or frame; write them when `out` is given.
+
+    Args:
+        bundle: a run folder or its `specialist/`.
+        data: rows in any form.
+        out: a .csv or .parquet file, or a binary stream for CSV.
+        abstain: leave answers empty where there is doubt, and say why in the column `reason`.
+        coverage: add sets of labels, or intervals, that hold the truth so often.
+        max_error: abstain where an answer is too unsure for this share of errors, not by sets.
+
+    Raises:
+        OptionError: for a coverage or error that the bundle cannot promise; nothing is written.
+    """
     from metier.output import check_format, tabulate, write
+    from metier.runtime.doubt import Asked
     from metier.runtime.session import load
 
     target = Path(out) if isinstance(out, str | Path) else out
     if isinstance(target, Path):
         check_format(target)
     loaded = load(bundle)
+    loaded.doubt.check(Asked(abstain, coverage, max_error))
     columns, paths, warnings = _rows_of(data, [c.name for c in loaded.manifest.columns])
-    found = loaded.predict(columns)
+    found = loaded.predict(columns, abstain=abstain, coverage=coverage, max_error=max_error)
     found = replace(found, warnings=(*warnings, *found.warnings))
     if target is not None:
         write(tabulate(found, paths), target)
     return found
 
 
-def evaluate(bundle: str | Path, data: Any) -> list[Finding]:
+def evaluate(bundle: str | Path, data: Any, *, sensitive: Sequence[str] = ()) -> list[Finding]:
     """Measure a bundle on labelled rows: every metric of its task with its interval.
 
     When these are the rows that its run was proven on, that is one more look at them: it is
     counted, and the finding `looks` says how many there were.
+
+    With `sensitive` columns (`age:25,60` cuts a number), who is served worse follows: groups, how
+    far they lie apart, what gives the group away, and regions that nobody named.
     """
     from metier.data.read import read
     from metier.evidence.metrics import scorecard
+    from metier.road.fairly import serve_whom
     from metier.road.labelled import read_labelled
     from metier.road.looks import look
+    from metier.road.sureness import measure_sureness
     from metier.runtime.session import load
 
     loaded, raw = load(bundle), read(data)
     rows = read_labelled(loaded, raw)
-    decision = loaded.manifest.decision
+    served = serve_whom(loaded, rows, raw, sensitive).findings if sensitive else ()
+    decision = loaded.manifest.decision.at(rows.columns())
     found = scorecard(rows.task, rows.truth, rows.scores(loaded), decision)
-    return [*rows.findings, *found, *look(Path(bundle), raw.fingerprint)]
+    measured = {finding.name for finding in found}
+    sure = [f for f in measure_sureness(loaded, rows).findings if f.name not in measured]
+    return [*rows.findings, *found, *sure, *served, *look(Path(bundle), raw.fingerprint)]
+
+
+def robustness(
+    bundle: str | Path, data: Any, *, seconds: float = 120.0, seed: int = 0, examples: bool = False
+) -> Robustness:
+    """Measure how a bundle's score falls when labelled rows are damaged and when they are attacked.
+
+    Attacks that follow gradients need torch and the run folder's `weights/`.
+
+    Args:
+        bundle: a run folder or its `specialist/`.
+        data: labelled rows that it did not learn from.
+        seconds: about how long this may take.
+        seed: where all random numbers start.
+        examples: keep a few broken inputs, which are rows of the data.
+    """
+    from metier.data.read import read
+    from metier.road.labelled import read_labelled
+    from metier.road.robustness import measure_robustness
+    from metier.runtime.session import load
+
+    settle_threads()
+    loaded = load(bundle)
+    rows = read_labelled(loaded, read(data))
+    return measure_robustness(loaded, rows, Path(bundle), seconds, seed, examples=examples)
+
+
+def audit(
+    bundle: str | Path,
+    data: Any,
+    *,
+    sensitive: Sequence[str] = (),
+    out: str | Path | None = None,
+    examples: bool = False,
+    budget: str | float | None = None,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> Audit:
+    """Measure what a person should know who signs off a bundle, and write one page of it.
+
+    Who is served worse, how it breaks, how sure it is, what it looks at, what it was never shown.
+    The rows count as looked at, as in `evaluate`.
+
+    Args:
+        bundle: a run folder; attacks and explanations that follow gradients need its `weights/`.
+        data: labelled rows that it did not learn from, in any form of `specialize`.
+        sensitive: columns whose groups are compared, `age:25,60` with cuts for a number.
+        out: the page to write, with the same in words (`.md`) beside it; none when None.
+        examples: let the page show rows of the data.
+        budget: about the wall-clock for everything: seconds, or "90s", "5m"; when None 45 seconds
+            for tables and 150 for texts and images.
+        seed: where all random numbers come from.
+        progress: who watches.
+
+    Raises:
+        InputError: for a bundle, data or columns that cannot be used.
+    """
+    started = monotonic()
+    settle_threads()
+    from metier.road.audit import Asked, audit_bundle, seconds_for, write_pages
+    from metier.runtime.session import load
+    from metier.search.clock import Clock, parse_budget
+
+    seconds = seconds_for(load(bundle)) if budget is None else parse_budget(budget)
+    asked = Asked(Path(bundle), data, tuple(sensitive), seed, examples)
+    found = audit_bundle(asked, progress or Silent(), Clock(seconds, started))
+    if out is not None:
+        write_pages(found, asked, Path(out))
+    return found
 
 
 def export(bundle: str | Path, format: str, out: str | Path | None = None) -> Path:

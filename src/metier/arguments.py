@@ -81,6 +81,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_rank(commands)
     _add_predict(commands)
     _add_evaluate(commands)
+    _add_audit(commands)
     _add_compare(commands)
     _add_explain(commands)
     _add_export(commands)
@@ -172,6 +173,7 @@ def _add_specialize(commands: Any) -> None:
     option("--cost", metavar="COSTS", help="what errors cost, such as fn=5,fp=1")
     option("--group", metavar="COL", help="rows with the same value stay on one side of a split")
     option("--time", metavar="COL", help="train on the past, prove on what came later")
+    _add_sensitive(parser)
     option(
         "--prefer",
         choices=("best", "small"),
@@ -183,6 +185,14 @@ def _add_specialize(commands: Any) -> None:
         help="refit the chosen recipe on all rows, the held-out ones too (default: all)",
     )
     _add_limits(parser)
+    option(
+        "--coverage",
+        metavar="SHARE",
+        type=_number,
+        help="how often sets of labels or intervals have to hold the truth when `metier predict` "
+        "is asked for none (default: 0.9)",
+    )
+    _add_fairness(parser)
     option("--sampler", metavar="NAME", help="grid, random, tpe, gp or hyperband (default: tpe)")
     option("--seed", metavar="N", type=int, help="where random numbers start (default: 0)")
     option("--config", metavar="FILE", type=Path, help="a TOML file of options; this line wins")
@@ -205,6 +215,28 @@ def _add_limits(parser: argparse.ArgumentParser) -> None:
         metavar="POINTS",
         type=float,
         help="points of the metric that making it smaller may cost (default: 0.5)",
+    )
+
+
+def _add_fairness(parser: argparse.ArgumentParser) -> None:
+    option = parser.add_argument
+    option(
+        "--max-disparity",
+        metavar="SHARE",
+        type=float,
+        help="groups of a sensitive column may lie this far apart, such as 0.05; exits with 3 when "
+        "nothing keeps to it",
+    )
+    option(
+        "--disparity",
+        choices=("parity", "odds"),
+        help="what that limits: how often groups are answered positive, or how often rightly and "
+        "in vain (default: odds)",
+    )
+    option(
+        "--allow-group-thresholds",
+        action="store_true",
+        help="groups may get thresholds of their own; predicting then needs the sensitive columns",
     )
 
 
@@ -287,13 +319,75 @@ def _add_predict(commands: Any) -> None:
     parser.add_argument(
         "--out", metavar="FILE", type=Path, help="a .csv or .parquet file (default: CSV, printed)"
     )
+    parser.add_argument(
+        "--coverage",
+        metavar="SHARE",
+        type=_number,
+        help="add a `set` of labels, or `low` and `high`, that hold the truth so often: 0.9",
+    )
+    parser.add_argument(
+        "--abstain",
+        action="store_true",
+        help="leave the answer empty where there is doubt, and say why in `reason`",
+    )
+    parser.add_argument(
+        "--max-error",
+        metavar="SHARE",
+        type=_number,
+        help="leave out instead what is too unsure for this share of errors, such as 0.05",
+    )
 
 
 def _add_evaluate(commands: Any) -> None:
     parser = _add(commands, "evaluate", "measure a bundle on labelled rows", "With intervals.")
     _add_bundle(parser)
     parser.add_argument("data", metavar="DATA", type=Path, help="labelled rows")
+    _add_sensitive(parser)
+    parser.add_argument(
+        "--robustness",
+        action="store_true",
+        help="also damage and attack the rows, and say how far the score falls",
+    )
+    parser.add_argument(
+        "--seconds",
+        metavar="N",
+        type=_amount,
+        help="about how long --robustness may take (default: 120)",
+    )
     _add_json(parser)
+
+
+def _add_audit(commands: Any) -> None:
+    parser = _add(
+        commands,
+        "audit",
+        "write the page for whoever signs off a model",
+        "On labelled rows: how often it is right, who is served worse, how it breaks, how sure it "
+        "is, what it looks at and what it was never shown. The same in words goes beside the page.",
+    )
+    _add_bundle(parser)
+    option = parser.add_argument
+    option("data", metavar="DATA", type=Path, help="labelled rows that it did not learn from")
+    _add_sensitive(parser)
+    option("--out", metavar="FILE", type=Path, help="the page (default: audit.html)")
+    option("--examples", action="store_true", help="let the page show rows of the data")
+    option(
+        "--budget",
+        metavar="TIME",
+        help="about the wall-clock for everything (default: 45s for tables, 150s for others)",
+    )
+    option("--seed", metavar="N", type=int, help="where random numbers start (default: 0)")
+    _add_json(parser)
+
+
+def _add_sensitive(parser: Any) -> None:
+    parser.add_argument(
+        "--sensitive",
+        metavar="COL",
+        action="append",
+        help="measure who is served worse by this column, which is never learned from (repeat for "
+        "several; age:25,60 cuts a number, which is else cut at its quartiles)",
+    )
 
 
 def _add_compare(commands: Any) -> None:
@@ -429,6 +523,13 @@ def _port(text: str) -> int:
     if not text.isdecimal() or int(text) > 65535:
         raise argparse.ArgumentTypeError(f"{text!r} is no port from 0 to 65535")
     return int(text)
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number") from None
 
 
 def _amount(text: str) -> float:

@@ -17,10 +17,11 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from metier.arguments import parse
-from metier.errors import InputError, MetierError, MissingExtraError
+from metier.errors import InputError, MetierError, MissingExtraError, OptionError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -33,6 +34,8 @@ Command = Callable[[argparse.Namespace], int | None]
 NOT_MET = 3
 """The exit code when nothing meets the limits that were given."""
 
+AUDIT = Path("audit.html")
+"""The page of `metier audit` when none is named."""
 EXPLANATION = "explain.html"
 """The page of `metier explain` when none is named."""
 
@@ -87,8 +90,8 @@ def _specialize(args: argparse.Namespace) -> int:
     print_summary(result.report, _console(), paths)
     if "json" in args:
         _print_json(result.to_json())
-    tried = result.report.compression
-    return 0 if tried is None or tried.met else NOT_MET
+    told = (result.report.compression, result.report.tradeoff)
+    return 0 if all(each is None or each.met for each in told) else NOT_MET
 
 
 def _compress(args: argparse.Namespace) -> int:
@@ -128,23 +131,56 @@ def _rank(args: argparse.Namespace) -> None:
 def _predict(args: argparse.Namespace) -> None:
     from metier import api
 
-    out = args.out if "out" in args else sys.stdout.buffer
-    found = api.predict(args.bundle, args.data, out=out)
+    found = api.predict(args.bundle, args.data, **{"out": sys.stdout.buffer, **_given(args)})
     for warning in found.warnings:
         print(f"warning: {warning}", file=sys.stderr)
-    if found.reasons:
-        row, reason = next(iter(found.reasons.items()))
-        told = f"{len(found.reasons)} of {len(found)} rows could not be read (row {row}: {reason})"
-        print(f"warning: {told}; see the column `reason`", file=sys.stderr)
+    unread = [row for row in found.reasons if row not in found.withheld]
+    for rows, what in (
+        (unread, "could not be read"),
+        (sorted(found.withheld), "were left without an answer"),
+    ):
+        if rows:
+            told = f"{len(rows)} of {len(found)} rows {what} (row {rows[0]}"
+            told = f"{told}: {found.reasons[rows[0]]}); see the column `reason`"
+            print(f"warning: {told}", file=sys.stderr)
 
 
 def _evaluate(args: argparse.Namespace) -> None:
     from metier import api
 
-    found = api.evaluate(args.bundle, args.data)
+    if "seconds" in args and "robustness" not in args:
+        raise OptionError("--seconds is for --robustness: give both, or neither")
+    named = {"sensitive": args.sensitive} if "sensitive" in args else {}
+    found = api.evaluate(args.bundle, args.data, **named)
     _print_findings(found, "nothing to measure")
+    more: dict[str, Any] = {}
+    if "robustness" in args:
+        from metier.report.robustness import score_lines
+
+        limit = {"seconds": args.seconds} if "seconds" in args else {}
+        shaken = api.robustness(args.bundle, args.data, **limit)
+        _print_rows(score_lines(shaken))
+        _print_findings(shaken.findings, "nothing to damage or to attack")
+        for note in shaken.notes:
+            print(f"note: {note}", file=sys.stderr)
+        more = {"robustness": shaken}
     if "json" in args:
-        _print_json({"findings": found})
+        _print_json({"findings": found, **more})
+
+
+def _audit(args: argparse.Namespace) -> None:
+    from metier import api
+
+    given = {"out": AUDIT, **_given(args)}
+    with _progress() as progress:
+        found = api.audit(args.bundle, args.data, progress=progress, **given)
+    _print_findings(found.worries, "nothing that was measured speaks against it")
+    for name, reason in found.left_out.items():
+        print(f"warning: {name} was not measured: {reason}", file=sys.stderr)
+    words = given["out"].with_suffix(".md")
+    _console().print(f"\nThe page: {given['out']}, the same in words: {words}", markup=False)
+    if "json" in args:
+        _print_json({"page": given["out"], "words": words, "findings": found.findings})
 
 
 def _compare(args: argparse.Namespace) -> None:
@@ -233,6 +269,7 @@ COMMANDS: dict[str, Command] = {
     "rank": _rank,
     "predict": _predict,
     "evaluate": _evaluate,
+    "audit": _audit,
     "compare": _compare,
     "explain": _explain,
     "export": _export,

@@ -20,8 +20,9 @@ JOINED = "|"
 def tabulate(predictions: Predictions, paths: Sequence[str] | None = None) -> pl.DataFrame:
     """Return one line a row: `prediction`, then `probability_CLASS` columns.
 
-    With `paths`, the files that the rows came from, a `path` column comes first. When some rows
-    could not be read a `reason` column comes last; their other cells are empty.
+    With `paths`, the files that the rows came from, a `path` column comes first. When a coverage
+    was asked for, `set`, or `low` and `high`, follow. When some rows could not be read, or were
+    left without an answer, a `reason` column comes last.
 
     >>> import numpy as np
     >>> found = Predictions(["no", None], np.array([[0.9, 0.1], [np.nan, np.nan]]), ("no", "yes"))
@@ -35,6 +36,11 @@ def tabulate(predictions: Predictions, paths: Sequence[str] | None = None) -> pl
     if predictions.probabilities is not None:
         for label, values in zip(predictions.labels, predictions.probabilities.T, strict=True):
             columns.append(pl.Series(f"probability_{label}", values).fill_nan(None))
+    if predictions.sets is not None:
+        columns.append(pl.Series("set", predictions.sets, dtype=pl.List(pl.String)))
+    for name, bounds in (("low", predictions.low), ("high", predictions.high)):
+        if bounds is not None:
+            columns.append(pl.Series(name, bounds).fill_nan(None))
     if predictions.reasons:
         reasons = [predictions.reasons.get(row) for row in range(len(predictions))]
         columns.append(pl.Series("reason", reasons, dtype=pl.String))

@@ -13,15 +13,20 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import polars as pl
 
+from metier.deploy.domain import Seen, domain_of
+from metier.deploy.features import with_features
 from metier.deploy.parity import Parity, certify
 from metier.deploy.reference import HeldOut, Onlooker
 from metier.errors import BundleError, ParityError
+from metier.runtime.doubt import Doubt
 from metier.runtime.manifest import GRAPH, InputColumn, Manifest, mark, write_manifest
 from metier.runtime.postprocess import Decision
+from metier.runtime.scoring import features_read, score
 from metier.runtime.session import load
-from metier.types import Model, Specialist, Table
+from metier.types import Specialist, Table
 
 CARD = "README.md"
 WEIGHTS = "weights"
@@ -45,6 +50,7 @@ def write_bundle(
     table: Table | None = None,
     columns: tuple[InputColumn, ...] | None = None,
     held_out: HeldOut | None = None,
+    doubt: Doubt | None = None,
 ) -> str:
     """Write a specialist to `folder` and its weights to `weights/` beside it; return the digest.
 
@@ -60,7 +66,9 @@ def write_bundle(
         facts: JSON that goes into the manifest as it is.
         table: all rows learned from, for the ranges of the columns; the sample when None.
         columns: the inputs, where they are known from an earlier bundle; told from `table` if not.
-        held_out: scores of rows not learned from; with them the bundle knows what is usual.
+        held_out: scores of rows not learned from; with them the bundle knows what is usual, unless
+            the facts hold that already (a smaller model reads the same rows).
+        doubt: what calibration rows say; with held-out scores, what is unlike the usual is added.
 
     Raises:
         ParityError: when the graph does not predict what the model predicts; nothing is written.
@@ -76,12 +84,15 @@ def write_bundle(
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=WRITING) as aside:
         stage = Path(aside) / "specialist"
         stage.mkdir()
-        files = {**model.preprocess.files(), GRAPH: _graph(model), CARD: card.encode()}
+        graph = model.graph() if held_out is None else with_features(model.graph())
+        files = {**model.preprocess.files(), GRAPH: _content(graph), CARD: card.encode()}
         for name, content in files.items():
             _write(stage / name, content)
         manifest = Manifest(
             decision=decision,
-            columns=_columns(sample if table is None else table) if columns is None else columns,
+            columns=_columns(sample if table is None else table, decision)
+            if columns is None
+            else columns,
             preprocess=model.preprocess.spec(),
             source=_source(specialist),
             lineage=tuple(_plain(step) for step in specialist.lineage),
@@ -91,13 +102,16 @@ def write_bundle(
         )
         write_manifest(stage, manifest)
         onlooker = Onlooker()
-        parity = _compare(specialist, stage, sample, decision, onlooker)
+        parity, seen = _compare(specialist, stage, sample, decision, onlooker)
         manifest = replace(manifest, parity=parity.to_json())
-        if held_out is not None:
+        if held_out is not None and "reference" not in facts:
             usual = onlooker.conclude(
                 sample if table is None else table, manifest.columns, manifest.preprocess, held_out
             )
             manifest = replace(manifest, facts={**manifest.facts, "reference": usual})
+        if held_out is not None:
+            known = replace(doubt or Doubt(), domain=domain_of(specialist, sample, seen, held_out))
+            manifest = replace(manifest, facts={**manifest.facts, "doubt": known.to_json()})
         digest = write_manifest(stage, manifest)
         kept = Path(aside) / WEIGHTS
         kept.mkdir()
@@ -107,8 +121,7 @@ def write_bundle(
     return digest
 
 
-def _graph(model: Model) -> bytes:
-    graph = model.graph()
+def _content(graph: onnx.ModelProto) -> bytes:
     try:
         size = graph.ByteSize()
         content = graph.SerializeToString() if size <= LARGEST else b""
@@ -124,24 +137,32 @@ def _graph(model: Model) -> bytes:
 
 def _compare(
     specialist: Specialist, stage: Path, sample: Table, decision: Decision, onlooker: Onlooker
-) -> Parity:
+) -> tuple[Parity, Seen]:
+    """Compare the model with the graph that was written; return what the graph made of the rows."""
     try:
         bundle = onlooker.beside(load(stage))
-        found = bundle.scored(sample.columns())
+        reads = features_read(bundle.session)
+        outputs = len(bundle.labels) or 1
+        found = score(bundle.preprocess, bundle.session, outputs, sample.columns(), reads)
     except BundleError as error:
         raise ParityError(f"the exported graph does not run: {error}") from error
     readable = [row for row in range(len(sample)) if row not in found.reasons]
     if not readable:
         raise ParityError("there is no readable row to compare the model and its graph on")
     model = specialist.scores(sample.take(readable))
-    return certify(np.asarray(model), found.scores[readable], decision)
+    parity = certify(np.asarray(model), found.scores[readable], decision)
+    return parity, Seen(np.array(readable), reads, found.features)
 
 
-def _columns(table: Table) -> tuple[InputColumn, ...]:
+def _columns(table: Table, decision: Decision) -> tuple[InputColumn, ...]:
+    """The inputs, and what a decision by group needs beside them."""
     found = []
     for name, kind in table.roles.inputs.items():
         low, high = _range(table.frame[name]) if kind in ("number", "date") else (None, None)
         found.append(InputColumn(name, kind, low, high))
+    for each in () if decision.groups is None else decision.groups.columns:
+        if each.name not in table.roles.inputs:
+            found.append(InputColumn(each.name, "number" if each.cuts else "category"))
     return tuple(found)
 
 

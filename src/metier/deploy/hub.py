@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -230,7 +230,8 @@ def _differs(
     """How far the class is from the bundle; infinite where it gives no numbers."""
     with torch.inference_mode():
         found = model(**arrays, return_dict=True).logits.double().numpy()
-    wanted = decision.probabilities(scores)
+    # A class of transformers has the temperature in its weights, and no place for a curve.
+    wanted = replace(decision, isotonic=()).probabilities(scores)
     if decision.kind == "regression":
         spread = max(float(np.ptp(scores)), 1e-3 * float(np.abs(scores).max()), 1e-9)
         off = np.abs(found - wanted) / spread
@@ -313,6 +314,11 @@ def _card(card: str, parts: Parts, decision: Decision) -> str:
         notes.append(
             f"A pipeline answers with the most likely label. The bundle decides by {rule}: {told} "
             f"for {', '.join(decision.labels)}."
+        )
+    if decision.isotonic:
+        notes.append(
+            "The bundle's confidences are calibrated by a curve (isotonic) that a pipeline does "
+            "not have: those given here are calibrated by the temperature alone."
         )
     notes.append("Keep it in float32: between encoder and head it may hold large numbers.")
     front = f"---\nlibrary_name: transformers\npipeline_tag: {task}\ntags: [metier]\n---\n"

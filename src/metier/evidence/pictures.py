@@ -1,87 +1,74 @@
-"""Pictures as regions, and out of focus: how a part of a picture is taken away."""
+"""What cameras and files do to pictures, at five severities (after Hendrycks and Dietterich, 2019).
+
+Strengths are shares of the picture's own size, so that a thumbnail and a photo are damaged alike.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import replace
-from typing import Any
+import io
 
 import numpy as np
 import PIL.Image
 import PIL.ImageFilter
 from numpy.typing import NDArray
 
-from metier.runtime.both import Both
-from metier.runtime.images import Image, open_image
-from metier.runtime.preprocess import Preprocess
+Picture = PIL.Image.Image
 
-Pixels = NDArray[np.uint8]
-Look = Callable[[Any], Pixels]
-
-SIDE = 64
-"""Regions are found on a picture of this many pixels along its longer side."""
-ROUNDS = 8
-COMPACT = 0.35
-"""How much nearness counts beside likeness of colour."""
-
-
-def seen_by(preprocess: Preprocess) -> tuple[Preprocess, Look]:
-    """Return how a model looks at a picture, and its preprocessing for what was looked at already.
-
-    Parts of a picture are taken away from what the network sees, so that no border is blurred by
-    scaling. A model without a fixed size sees the picture as it is.
-    """
-    parts = preprocess.parts if isinstance(preprocess, Both) else (preprocess,)
-    image = next((part for part in parts if isinstance(part, Image)), None)
-    if image is None:
-        return preprocess, lambda cell: np.asarray(open_image(cell), dtype=np.uint8)
-    whole: Preprocess = replace(image, resize=None, crop=image.size)
-    if isinstance(preprocess, Both):
-        whole = Both(tuple(whole if part is image else part for part in parts))
-    return whole, lambda cell: image.pixels(open_image(cell))
+NOISE = (0.04, 0.08, 0.12, 0.18, 0.26)
+"""Standard deviation of what is added to each pixel, of a range of 1."""
+BLUR = (0.004, 0.008, 0.014, 0.022, 0.034)
+"""Radius of a Gaussian blur, as a share of the shorter side."""
+JPEG = (40, 25, 15, 10, 6)
+"""Quality at which the picture is saved."""
+BRIGHTNESS = (0.1, 0.2, 0.3, 0.4, 0.5)
+"""What is added to each pixel, or taken away, of a range of 1."""
+ROTATION = (5, 10, 15, 22, 30)
+"""Degrees to either side; the corners show the mirrored border."""
 
 
-def blur(pixels: Pixels) -> Pixels:
-    """Return a picture out of focus: nothing in it but where it is light and dark."""
-    radius = max(pixels.shape[:2]) / 12
-    blurred = PIL.Image.fromarray(pixels).filter(PIL.ImageFilter.GaussianBlur(radius))
-    return np.asarray(blurred, dtype=np.uint8)
+def noise(picture: Picture, severity: int, random: np.random.Generator) -> Picture:
+    """Add noise to each pixel, as a sensor does in the dark."""
+    pixels = _unit(picture)
+    return _picture(pixels + NOISE[severity - 1] * random.standard_normal(pixels.shape))
 
 
-def segment(pixels: Pixels, about: int) -> NDArray[np.int64]:
-    """Return the region of each pixel, int64 (height, width), numbered from 0.
+def blur(picture: Picture, severity: int, random: np.random.Generator) -> Picture:
+    """Blur, as out of focus."""
+    radius = max(BLUR[severity - 1] * min(picture.size), 0.3)
+    return picture.filter(PIL.ImageFilter.GaussianBlur(radius))
 
-    k-means over colour and place from a regular grid, as in SLIC (Achanta et al., 2012), on a small
-    copy; specks are taken up by what is around them. `about` is how many regions are begun with,
-    255 at most.
 
-    >>> halves = np.zeros((32, 32, 3), np.uint8); halves[:, 16:] = 255
-    >>> regions = segment(halves, 4)
-    >>> bool((regions[:, 15] != regions[:, 16]).all())
-    True
-    """
-    height, width = pixels.shape[:2]
-    scale = SIDE / max(height, width)
-    size = max(1, round(width * scale)), max(1, round(height * scale))
-    small = np.asarray(PIL.Image.fromarray(pixels).resize(size), dtype=np.float64) / 255.0
-    across = max(1, round(np.sqrt(about * size[0] / size[1])))
-    down = max(1, min(255 // across, round(about / across)))
-    rows, columns = np.mgrid[0 : size[1], 0 : size[0]]
-    step = max(size) / max(across, down)
-    place = np.stack([rows, columns], axis=2) * (COMPACT / step)
-    points = np.concatenate([small, place], axis=2).reshape(-1, 5)
-    start = (rows * down // size[1]) * across + columns * across // size[0]
-    found = start.ravel()
-    for _ in range(ROUNDS):
-        names, found = np.unique(found, return_inverse=True)
-        counts = np.bincount(found, minlength=len(names))[:, None]
-        sums = np.stack([np.bincount(found, weights=column) for column in points.T], axis=1)
-        centres = sums / counts
-        far = (points**2).sum(1)[:, None] - 2 * points @ centres.T + (centres**2).sum(1)
-        found = far.argmin(axis=1)
-    specks = PIL.Image.fromarray(found.reshape(size[1], size[0]).astype(np.uint8))
-    smooth = specks.filter(PIL.ImageFilter.ModeFilter(5)).resize(
-        (width, height), PIL.Image.Resampling.NEAREST
+def jpeg(picture: Picture, severity: int, random: np.random.Generator) -> Picture:
+    """Save with little quality and open again."""
+    file = io.BytesIO()
+    picture.save(file, "JPEG", quality=JPEG[severity - 1])
+    again = PIL.Image.open(file)
+    again.load()
+    return again
+
+
+def brightness(picture: Picture, severity: int, random: np.random.Generator) -> Picture:
+    """Make lighter or darker, in turns by chance."""
+    sign = 1.0 if random.random() < 0.5 else -1.0
+    return _picture(_unit(picture) + sign * BRIGHTNESS[severity - 1])
+
+
+def rotation(picture: Picture, severity: int, random: np.random.Generator) -> Picture:
+    """Turn to either side; what comes in at the corners mirrors the border, and is not black."""
+    sign = 1 if random.random() < 0.5 else -1
+    pixels = np.asarray(picture)
+    room = int(np.ceil(0.25 * max(picture.size)))
+    high, wide = (min(room, side - 1) for side in pixels.shape[:2])
+    padded = np.pad(pixels, ((high, high), (wide, wide), (0, 0)), mode="symmetric")
+    turned = PIL.Image.fromarray(padded).rotate(
+        sign * ROTATION[severity - 1], PIL.Image.Resampling.BILINEAR
     )
-    _, numbered = np.unique(np.asarray(smooth), return_inverse=True)
-    return np.asarray(numbered.reshape(height, width), dtype=np.int64)
+    return turned.crop((wide, high, wide + picture.width, high + picture.height))
+
+
+def _unit(picture: Picture) -> NDArray[np.float64]:
+    return np.asarray(picture, dtype=np.float64) / 255
+
+
+def _picture(unit: NDArray[np.float64]) -> Picture:
+    return PIL.Image.fromarray(np.rint(255 * unit.clip(0, 1)).astype(np.uint8))

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metier.evidence.answers import Array
-from metier.evidence.pictures import Pixels, blur, segment
+from metier.evidence.regions import Pixels, blur, segment
 from metier.runtime.postprocess import Decision
 from metier.runtime.preprocess import Columns, is_missing
 from metier.types import Floats, Kind

@@ -156,6 +156,15 @@ def _answer(decision: Mapping[str, Any]) -> list[str]:
             'least = np.array(d["thresholds"] or [0.5])',
             'print([[label for label, yes in zip(d["labels"], row) if yes] for row in p >= least])',
         ]
+    logits = '(scores - scores.max(1, keepdims=True)).astype(float) / d["temperature"]'
+    rise = []
+    if decision.get("isotonic"):
+        rise = [
+            'x, y = np.array(d["isotonic"]).T  # knots of the calibration',
+            "m = (scores[:, 1] - scores[:, 0]).astype(float)",
+            'm = np.interp(m, x, y) + (m - np.clip(m, x[0], x[-1])) / d["temperature"]',
+        ]
+        logits = "np.stack([-np.maximum(m, 0), np.minimum(-m, 0) + m], 1)"
     if decision.get("costs"):
         chosen = '(p @ np.array(d["costs"])).argmin(1)'
     elif decision["kind"] == "binary" and decision.get("thresholds"):
@@ -164,7 +173,8 @@ def _answer(decision: Mapping[str, Any]) -> list[str]:
         chosen = "p.argmax(1)"
     return [
         scores,
-        'p = np.exp((scores - scores.max(1, keepdims=True)).astype(float) / d["temperature"])',
+        *rise,
+        f"p = np.exp({logits})",
         "p /= p.sum(1, keepdims=True)",
         f'print([(d["labels"][i], row[i]) for i, row in zip({chosen}, p)])',
     ]

@@ -16,8 +16,8 @@ from metier.data.read import read
 from metier.data.table import build_table, row_numbers
 from metier.deploy.additive import Additive, read_terms
 from metier.errors import DataError, MetierError, OptionError
-from metier.evidence.pictures import seen_by
 from metier.evidence.players import Game, Target, parts_of
+from metier.evidence.regions import seen_by
 from metier.road.labelled import target_of
 from metier.runtime.session import Bundle
 from metier.training.weights import READERS

@@ -60,7 +60,7 @@ def find_nearest(games: Games, train: Any, clock: Clock) -> Nearest:
 
 
 def _among(games: Games, model: Model, table: Table, clock: Clock) -> Nearest:
-    from metier.training.neighbours import nearest, nearness
+    from metier.training.nearest import nearest, nearness
 
     shown = games.table.take(range(games.shown))
     order = np.random.default_rng(games.seed).permutation(len(table))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,18 +23,25 @@ ROWS_AT_A_TIME = {"image": 64, "histograms": 256}
 ROWS_IN_A_BATCH = {"image": 16}
 """For wide inputs; others are read 4,096 rows at a time, which bounds the memory."""
 OTHERS = 4096
+FEATURES = "representation"
+"""The second output of a graph that has one: what its last layer reads, float32 (rows, width)."""
+NUMBERS = "numbers"
+"""The input of a graph that reads numbers."""
+Reads = Literal["features", "numbers"]
 
 
 @dataclass(frozen=True)
 class Scored:
     """Raw scores, float32 (n, outputs), NaN where a row could not be read, and why it could not.
 
-    `unseen` counts, for each column, the categories that were not there at training.
+    `unseen` counts, for each column, the categories that were not there at training. `features`
+    (n, width) are there when they were asked for, NaN like the scores.
     """
 
     scores: Floats
     reasons: dict[int, str]
     unseen: dict[str, int]
+    features: Floats | None = None
 
 
 def open_session(graph: bytes, threads: int | None = None) -> Any:
@@ -54,7 +61,20 @@ def open_session(graph: bytes, threads: int | None = None) -> Any:
     return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
 
 
-def score(preprocess: Preprocess, session: Any, outputs: int, columns: Columns) -> Scored:
+def features_read(session: Any) -> Reads | None:
+    """Return where a graph has features: an output of their own, numbers that it reads, or not."""
+    if any(each.name == FEATURES for each in session.get_outputs()):
+        return "features"
+    return "numbers" if [each.name for each in session.get_inputs()] == [NUMBERS] else None
+
+
+def score(
+    preprocess: Preprocess,
+    session: Any,
+    outputs: int,
+    columns: Columns,
+    reads: Reads | None = None,
+) -> Scored:
     """Return the scores of rows given as columns.
 
     Args:
@@ -62,12 +82,15 @@ def score(preprocess: Preprocess, session: Any, outputs: int, columns: Columns) 
         session: the graph, with an output `scores`.
         outputs: columns of the scores.
         columns: every input column.
+        reads: where features are to be taken from as well, as `features_read` tells.
     """
     count = len(next(iter(columns.values()), ()))
     spec = preprocess.spec()
     scores = np.full((count, outputs), np.nan, dtype=np.float32)
     reasons: dict[int, str] = {}
     unseen: dict[str, int] = {}
+    features: Floats | None = None
+    wanted = ["scores", FEATURES] if reads == "features" else ["scores"]
     size, most = _least(ROWS_AT_A_TIME, spec), _least(ROWS_IN_A_BATCH, spec)
     for start in range(0, count, size):
         part = {name: columns[name][start : start + size] for name in columns}
@@ -77,9 +100,16 @@ def score(preprocess: Preprocess, session: Any, outputs: int, columns: Columns) 
             unseen[name] = unseen.get(name, 0) + times
         for batch in _batches(preprocess, encoded.examples, most):
             examples = [example for row in batch if (example := encoded.examples[row])]
-            found = session.run(["scores"], preprocess.collate(examples))[0]
-            scores[[start + row for row in batch]] = np.asarray(found, dtype=np.float32)
-    return Scored(scores, reasons, unseen)
+            arrays = preprocess.collate(examples)
+            found = session.run(wanted, arrays)
+            rows = [start + row for row in batch]
+            scores[rows] = np.asarray(found[0], dtype=np.float32)
+            if reads is not None:
+                own = found[1] if reads == "features" else arrays[NUMBERS]
+                if features is None:
+                    features = np.full((count, own.shape[1]), np.nan, dtype=np.float32)
+                features[rows] = own
+    return Scored(scores, reasons, unseen, features)
 
 
 def _batches(

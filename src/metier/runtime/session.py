@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +18,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metier.errors import BundleError
+from metier.runtime.doubt import Asked, Doubt, Held, Judge, doubt_of
 from metier.runtime.graphs import reads_other_files
 from metier.runtime.manifest import GRAPH, NAME, Manifest, read_manifest, verify
-from metier.runtime.postprocess import Answer, TaskKind
+from metier.runtime.postprocess import Answer, Decision, TaskKind
 from metier.runtime.preprocess import Columns, Preprocess, restore
 from metier.runtime.rows import to_rows
-from metier.runtime.scoring import Floats, Scored, open_session, score
+from metier.runtime.scoring import Floats, Scored, features_read, open_session, score
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,9 @@ class Predictions:
         labels: the names of the columns of `probabilities`.
         reasons: why a row has no answer.
         warnings: at most one line on what was missing or unknown in the input as a whole.
+        withheld: what would have been answered, by row, where there was too much doubt.
+        sets: with a coverage, the labels that hold the truth so often, likeliest first.
+        low, high: with a coverage, the interval of a number that does; float64 (n,).
     """
 
     answers: list[Answer | None]
@@ -42,6 +47,10 @@ class Predictions:
     labels: tuple[str, ...]
     reasons: dict[int, str] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    withheld: dict[int, Answer] = field(default_factory=dict)
+    sets: list[list[str] | None] | None = None
+    low: NDArray[np.float64] | None = None
+    high: NDArray[np.float64] | None = None
 
     def __len__(self) -> int:
         return len(self.answers)
@@ -66,17 +75,42 @@ class Bundle:
         """Label names in the order of the scores; empty for regression."""
         return self.manifest.decision.labels
 
-    def predict(self, rows: Any) -> Predictions:
+    @cached_property
+    def doubt(self) -> Doubt:
+        """What it knows of its doubt. Raises BundleError when that cannot be read."""
+        return doubt_of(self.manifest.facts)
+
+    def predict(
+        self,
+        rows: Any,
+        *,
+        abstain: bool = False,
+        coverage: float | None = None,
+        max_error: float | None = None,
+    ) -> Predictions:
         """Answer rows given as a list of texts or image paths, dicts, columns or a data frame.
 
         Columns may come in any order and extra ones are ignored. A row that cannot be read has the
         answer None and a reason; the number and order of the rows never change.
 
+        Args:
+            rows: what to answer.
+            abstain: answer None, with the reason, where a row is unlike those of training, or
+                where not exactly one label holds the truth at the coverage.
+            coverage: give sets of labels, or intervals of numbers, that hold the truth so often;
+                without it, abstaining goes by the coverage that the bundle was made for.
+            max_error: abstain where an answer is too unsure for this share of errors among those
+                that are given, instead of by sets.
+
         Raises:
             DataError: when the rows are none of these, or no input column is among them.
+            OptionError: for a coverage or error that the bundle cannot promise.
         """
+        asked = Asked(abstain, coverage, max_error)
+        if not asked.nothing:
+            self.doubt.check(asked)
         found = to_rows(rows, self.manifest.columns)
-        scored = self.scored(found.columns)
+        scored = self.scored(found.columns, features=asked.abstains)
         reasons = {
             **dict.fromkeys(_not_finite(scored.scores), "the model gave no finite score"),
             **scored.reasons,
@@ -86,16 +120,42 @@ class Bundle:
         scored.scores[list(reasons)] = np.nan
         readable = [row for row in range(found.count) if row not in reasons]
         answers: list[Answer | None] = [None] * found.count
-        decided = self.manifest.decision.answers(scored.scores[readable]) if readable else []
+        decision, strangers = self._deciding(found.columns, readable)
+        decided = decision.answers(scored.scores[readable]) if readable else []
+        held = self._held(asked, found.columns, scored, readable)
+        withheld: dict[int, Answer] = {}
         for row, answer in zip(readable, decided, strict=True):
-            answers[row] = answer
+            if row in held.reasons:
+                withheld[row] = answer
+            else:
+                answers[row] = answer
         return Predictions(
             answers=answers,
             probabilities=self._probabilities(scored.scores, readable),
             labels=self.labels,
-            reasons=reasons,
-            warnings=_warnings(found.absent, scored.unseen),
+            reasons=dict(sorted({**reasons, **held.reasons}.items())),
+            warnings=_warnings(found.absent, scored.unseen, strangers),
+            withheld=withheld,
+            sets=held.sets,
+            low=held.low,
+            high=held.high,
         )
+
+    def _held(self, asked: Asked, columns: Columns, scored: Scored, readable: list[int]) -> Held:
+        if asked.nothing:
+            return Held({})
+        manifest = self.manifest
+        judge = Judge(self.doubt, manifest.decision, manifest.columns, asked)
+        return judge.hold(columns, scored, readable)
+
+    def _deciding(self, columns: Columns, rows: list[int]) -> tuple[Decision, int]:
+        """The decision for some rows, and how many of them have no threshold of their own."""
+        decision = self.manifest.decision
+        if decision.groups is None:
+            return decision, 0
+        needed = (each.name for each in decision.groups.columns)
+        own = {name: [columns[name][row] for row in rows] for name in needed}
+        return decision.at(own), len(decision.groups.strangers(own))
 
     def scores(self, columns: Columns) -> Floats:
         """Return raw scores, float32 (n, outputs), NaN for rows that cannot be read.
@@ -112,9 +172,14 @@ class Bundle:
             found[readable] = self.manifest.decision.probabilities(scores[readable])
         return found
 
-    def scored(self, columns: Columns) -> Scored:
-        """Return what `scores` gives, with the reasons for rows that cannot be read."""
-        return score(self.preprocess, self.session, len(self.labels) or 1, columns)
+    def scored(self, columns: Columns, *, features: bool = False) -> Scored:
+        """Return what `scores` gives, with the reasons for rows that cannot be read, and what the
+        bundle tells unlike rows by, if that is asked for."""
+        domain = self.doubt.domain if features else None
+        reads = None if domain is None else domain.reads
+        if reads != features_read(self.session):
+            reads = None
+        return score(self.preprocess, self.session, len(self.labels) or 1, columns, reads)
 
 
 def load(path: str | Path, *, expect: str | None = None, threads: int | None = None) -> Bundle:
@@ -176,7 +241,7 @@ def _not_finite(scores: Floats) -> list[int]:
     return [int(row) for row in np.flatnonzero(~np.isfinite(scores).all(axis=1))]
 
 
-def _warnings(absent: Sequence[str], unseen: dict[str, int]) -> tuple[str, ...]:
+def _warnings(absent: Sequence[str], unseen: dict[str, int], strangers: int = 0) -> tuple[str, ...]:
     """One line on all that was missing or unknown, or none."""
     told = []
     if absent:
@@ -185,4 +250,8 @@ def _warnings(absent: Sequence[str], unseen: dict[str, int]) -> tuple[str, ...]:
     if unseen:
         names = ", ".join(f"{name!r} ({count})" for name, count in unseen.items())
         told.append(f"values never seen in training treated as unknown in {names}")
+    if strangers:
+        told.append(
+            f"{strangers} rows of a missing or unknown group decided by the common threshold"
+        )
     return ("; ".join(told),) if told else ()

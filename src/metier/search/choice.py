@@ -11,6 +11,7 @@ from metier.errors import DataError
 from metier.evidence.compare import Comparison, paired
 from metier.search.race import Race
 from metier.search.records import Candidate
+from metier.search.wrapping import innermost
 from metier.types import Rows
 
 Prefer = Literal["best", "small"]
@@ -99,10 +100,10 @@ def _plainest(
 
 def freedom(candidate: Candidate) -> int:
     """Return how much of a network a candidate trains; 0 for what trains none of it."""
-    recipe = candidate.recipe
-    if recipe.strategy == "finetune":
-        return {"head": 0, "top": 1}.get(str(recipe.parameters.get("train")), 3)
-    return FREEDOM.get(recipe.strategy, 0)
+    strategy, parameters = innermost(candidate.recipe.strategy, candidate.recipe.parameters)
+    if strategy == "finetune":
+        return {"head": 0, "top": 1}.get(str(parameters.get("train")), 3)
+    return FREEDOM.get(strategy, 0)
 
 
 def ranked(
@@ -132,7 +133,8 @@ def value(race: Race, candidate: Candidate, rows: Rows) -> float:
 
 def size(candidate: Candidate) -> tuple[int, int]:
     """Return how dear a candidate is at predict, as far as that is known without a clock."""
-    return STEPS.get(candidate.recipe.strategy, 3), candidate.parameters
+    strategy, _ = innermost(candidate.recipe.strategy, candidate.recipe.parameters)
+    return STEPS.get(strategy, 3), candidate.parameters
 
 
 def compare(race: Race, a: Candidate, b: Candidate, rows: Rows) -> Comparison:

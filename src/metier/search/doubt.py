@@ -1,0 +1,25 @@
+"""What rows that selection did not use say about when not to answer."""
+
+from __future__ import annotations
+
+from metier.evidence import selective
+from metier.runtime import conformal
+from metier.runtime.conformal import COVERAGE
+from metier.runtime.doubt import Doubt
+from metier.runtime.postprocess import Decision
+from metier.search.race import Race
+from metier.search.records import Candidate
+
+
+def doubt_of(
+    race: Race, candidate: Candidate, decision: Decision, coverage: float | None = None
+) -> Doubt:
+    """Return the doubt of a candidate, from the out-of-fold scores that its decision rule is from.
+
+    The fits of several folds scored these rows, and the specialist that is handed over is another
+    one: coverage is kept as far as they agree (see `runtime.conformal`).
+    """
+    rows = race.calibrating_rows(candidate)
+    scores, targets = race.scores(candidate, rows), race.targets[rows]
+    known = conformal.learn(scores, targets, decision, coverage or COVERAGE)
+    return Doubt(known if known.n else None, selective.learn(scores, targets, decision))
