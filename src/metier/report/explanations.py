@@ -173,10 +173,14 @@ def _sums(found: Explained) -> Finding | None:
             "shares_sum", sentence(told), worst, n=len(bound), level="warning", rows=broken
         )
     told = (
-        f"The shares of all {len(bound)} rows shown sum to what the answer moves by (off by "
+        f"The shares of {_rows(len(bound))} shown sum to what the answer moves by (off by "
         f"{worst:.1g} at most)"
     )
     return Finding("shares_sum", sentence(told), worst, n=len(bound))
+
+
+def _rows(count: int) -> str:
+    return f"all {count} rows" if count > 1 else "the row"
 
 
 def _between(found: Mean) -> str:
@@ -380,7 +384,7 @@ def _importance_grid(found: Sequence[Importance], label: str | None) -> Grid:
     axis = axis_over([0.0, *(e.size.high for e in found), *(e.size.value for e in found)])
     rows = tuple(
         (each.name, size_bar(axis, each.size), number(each.size.value, (axis.high,)),
-         number(each.toward, (axis.high,)), str(each.size.n))
+         signed(each.toward, axis.high), str(each.size.n))
         for each in found
     )  # fmt: skip
     caption = "All answers" if label is None else f"Answers {label!r}"
