@@ -221,8 +221,8 @@ def _basis(found: Explained) -> str:
     how = "asked for"
     if found.tried:
         best = found.tried[0].method == found.method
-        tie = "as faithful as the best, as far as can be told, and the first of those to be had"
-        how = "chosen as the most faithful" if best else f"chosen: it is {tie}"
+        tie = "chosen among those that no other can be told to be more faithful than"
+        how = "chosen as the most faithful" if best else tie
     rows = f"{len(found.rows)} row{'s' if len(found.rows) != 1 else ''} shown"
     measured = f"; believability measured on {found.faithful.gain.n}" if found.faithful else ""
     return (
