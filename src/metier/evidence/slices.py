@@ -194,7 +194,7 @@ def _tested(
 
 
 def _within(region: Region, features: Floats) -> NDArray[np.bool_]:
-    return np.logical_and.reduce([condition.holds(features) for condition in region])
+    return np.asarray(np.logical_and.reduce([each.holds(features) for each in region]))
 
 
 def _newcombe(inside: Array, elsewhere: Array) -> tuple[float, float]:
