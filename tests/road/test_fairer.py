@@ -81,7 +81,8 @@ def test_exit_code_3_says_that_nothing_keeps_to_it(
 
 
 def test_thresholds_by_group_are_data_in_the_bundle(rows: Path, tmp_path: Path) -> None:
-    given = {**ASKED, "strategies": ["threshold(linear)"], "allow_group_thresholds": True}
+    given = {**ASKED, "strategies": ["linear"], "allow_group_thresholds": True}
+    given |= {"max_disparity": 0.1, "disparity": "parity"}
     made = specialize(rows, out=tmp_path / "run", **given)
     decision = json.loads((made.bundle / "metier.json").read_text())["decision"]
     assert set(decision["groups"]["thresholds"]) == {"f", "m"}
