@@ -289,7 +289,7 @@ def predict(
         out: a .csv or .parquet file, or a binary stream for CSV.
         abstain: leave answers empty where there is doubt, and say why in the column `reason`.
         coverage: add sets of labels, or intervals, that hold the truth so often.
-        max_error: abstain where an answer is too unsure for this share of errors.
+        max_error: abstain where an answer is too unsure for this share of errors, not by sets.
 
     Raises:
         OptionError: for a coverage or error that the bundle cannot promise; nothing is written.
@@ -341,10 +341,9 @@ def evaluate(bundle: str | Path, data: Any, *, sensitive: Sequence[str] = ()) ->
 def robustness(
     bundle: str | Path, data: Any, *, seconds: float = 120.0, seed: int = 0, examples: bool = False
 ) -> Robustness:
-    """Measure how a bundle's score falls when labelled rows are damaged, and when they are attacked.
+    """Measure how a bundle's score falls when labelled rows are damaged and when they are attacked.
 
-    Attacks that follow gradients need torch and the run folder's `weights/`. The rows count as
-    looked at, as in `evaluate`.
+    Attacks that follow gradients need torch and the run folder's `weights/`.
 
     Args:
         bundle: a run folder or its `specialist/`.

@@ -29,6 +29,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "prune": "metier.strategies.prune:Prune",
         "distill": "metier.strategies.distill:Distill",
         "adversarial": "metier.strategies.adversarial:Adversarial",
+        "defensive_distillation": "metier.strategies.defensive_distillation:DefensiveDistillation",
         "trim": "metier.strategies.trim:Trim",
         "thin": "metier.strategies.thin:Thin",
         "quantize": "metier.strategies.quantize:Quantize",

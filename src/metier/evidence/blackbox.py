@@ -1,4 +1,4 @@
-"""Attacks that see nothing of a model but its scores: squares on pictures, steps in table columns."""
+"""Attacks that see nothing of a model but its scores: squares on pictures, steps in columns."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
 """What happens to inputs by themselves, at five severities: typing, cameras, gaps.
 
 Every kind is deterministic in its seed, and changes each row on its own: a row is changed the same
-way whichever rows stand beside it.
+way whichever rows stand beside it. All severities draw the same random numbers, so that what
+differs between them is how severe they are.
 """
 
 from __future__ import annotations
@@ -65,7 +66,7 @@ class Corruption:
     ) -> list[Any]:
         """Return the changed cells of a column. `numbers` say which rows they are."""
         mark = zlib.crc32(self.name.encode())
-        random = [np.random.default_rng((seed, mark, severity, int(n))) for n in numbers]
+        random = [np.random.default_rng((seed, mark, int(n))) for n in numbers]
         if self.over is not None:
             return self.over(cells, severity, random)
         assert self.change is not None
@@ -125,7 +126,7 @@ def gaps(cell: Any, severity: int, random: np.random.Generator) -> Any:
 
 
 def jitter(cells: Sequence[Any], severity: int, random: Sequence[np.random.Generator]) -> list[Any]:
-    """Measure numbers badly: noise in units of the column's own spread; whole numbers stay whole."""
+    """Measure numbers badly: noise in units of the column's spread; whole numbers stay whole."""
     values = np.array([_number(cell) for cell in cells], dtype=np.float64)
     known = values[np.isfinite(values)]
     spread = float(known.std()) if len(known) else 0.0

@@ -255,7 +255,7 @@ def _worst(found: Robustness) -> list[Finding]:
         text = (
             f"{curve.name} ({dose.told}): {metric.title} {lost(dose.change)}"
             if real
-            else f"{curve.name} ({dose.told}): no loss of {metric.title} that can be told from chance"
+            else f"{curve.name} ({dose.told}): no loss of {metric.title} told from chance"
         )
         told.append(
             Finding(

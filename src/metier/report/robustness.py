@@ -137,8 +137,8 @@ def _attacks(found: Robustness) -> list[Block]:
         blocks.append(
             Words(
                 f"Inputs changed on purpose, as little as each line says, until the answer is "
-                f"wrong. On the same {whole(n)} rows as they are, {metric.title} is {clean}. What an "
-                f"attack breaks is broken for certain; what it does not break, another one may."
+                f"wrong. On the same {whole(n)} rows as they are, {metric.title} is {clean}. What "
+                "an attack breaks is broken for certain; what it does not, another one may."
             )
         )
         blocks.append(_assaults(found))

@@ -1,4 +1,4 @@
-"""The attacks on a finished specialist: crafted on its weights or its scores, judged by its bundle."""
+"""Attacks on a finished specialist: crafted on its weights or scores, judged by its bundle."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ from metier.runtime.text import Text
 from metier.space import Choice, Float, Int, tune
 from metier.training.adversaries import Attack, EmbeddingSteps, FreePixels, Hardened, PixelSteps
 from metier.training.feed import Feed
-from metier.training.neighbours import neighbours
+from metier.training.neighbours import LEAST, neighbours
 from metier.training.net import NetModel
 from metier.training.objectives import Objective
 from metier.training.start import preprocess_of
@@ -51,6 +51,7 @@ class Adversarial:
         agreement: weight of the distance between the answers to a row and to its attacked twin
             (Zhang et al., 2019), for classes.
         share: of the words of a text that may be replaced.
+        near: the cosine of two embeddings from which their words count as neighbours.
         shift: how far embeddings may move, as a share of their length.
     """
 
@@ -62,6 +63,7 @@ class Adversarial:
     weight: float = tune(1.0, Float(0.3, 1.0))
     agreement: float = tune(0.0, Choice((0.0, 1.0, 3.0)))
     share: float = tune(0.3, Float(0.1, 0.5))
+    near: float = LEAST
     shift: float = tune(0.3, Float(0.05, 1.0))
     accepts: ClassVar[tuple[Form, ...]] = ("source", "net")
     gives: ClassVar[Form] = "net"
@@ -141,10 +143,11 @@ class Adversarial:
         assert isinstance(preprocess, Text)
         backbone = _backbone(start)
         used = Feed(backbone, preprocess, problem.train, run.cache).tokens()
-        known = neighbours(preprocess, backbone, used)
-        words = Table(pl.DataFrame({WORD: known.texts(preprocess)}), Roles({WORD: "text"}))
+        known = neighbours(preprocess, backbone, used, least=self.near)
+        words = pl.DataFrame({WORD: ["", *known.texts(preprocess)]})
         alone = replace(preprocess, columns=(WORD,))
-        return WordSwaps(known, self.share, feeds=(Feed(backbone, alone, words, run.cache),))
+        feed = Feed(backbone, alone, Table(words, Roles({WORD: "text"})), run.cache)
+        return WordSwaps(known, self.share, feeds=(feed,))
 
     def _told(self, inner: Strategy) -> dict[str, Any]:
         """The parameters as a lineage names them, with those of what was wrapped."""
