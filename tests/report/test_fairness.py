@@ -42,7 +42,12 @@ def test_every_part_is_on_the_page(served: Served) -> None:
     sections = fairness_sections(served)
     assert [s.name for s in sections] == ["fairness", "proxies", "slices"]
     told = page(sections)
-    for said in ("by sex", "demographic parity difference", "area under the ROC curve", "A &lt;note&gt;."):
+    for said in (
+        "by sex",
+        "demographic parity difference",
+        "area under the ROC curve",
+        "A &lt;note&gt;.",
+    ):
         assert said in told
     assert "<note>" not in told and told.count("<svg") >= 3
     assert headline(served) is not None and "by sex" in str(headline(served))
@@ -71,7 +76,9 @@ def tradeoff() -> Tradeoff:
 
 def test_the_curve_shows_the_limit_and_what_was_taken() -> None:
     told = page((tradeoff_section(tradeoff()),))
-    assert ">limit<" in told and "a&lt;b" in told and "chosen" in told and "there was no time" in told
+    assert (
+        ">limit<" in told and "a&lt;b" in told and "chosen" in told and "there was no time" in told
+    )
     assert "stair" in told
 
 

@@ -22,9 +22,7 @@ from tests.strategies.people import people
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     table = people()
-    aware = Table(
-        table.frame, Roles({"skill": "number", "sex": "category"}, table.roles.target)
-    )
+    aware = Table(table.frame, Roles({"skill": "number", "sex": "category"}, table.roles.target))
     return load(make_bundle(tmp_path_factory.mktemp("run") / "run", Linear(), aware, "binary"))
 
 

@@ -66,6 +66,7 @@ def serve(
     notes: tuple[str, ...] = (),
     label: str | None = None,
     seed: int = 0,
+    proxies: bool = True,
 ) -> Served:
     """Measure who is served worse.
 
@@ -77,15 +78,16 @@ def serve(
         notes: handed on.
         label: with several classes or labels, the one that is looked at against the rest.
         seed: of resamples and halves.
+        proxies: whether there is time to see how well the inputs tell the groups.
     """
     groups = table.groups()
     crossed = intersections(groups)
     small = sorted({c for c, own in groups.items() if _smallest(own) < FEWEST})
     told = f"groups under {FEWEST} rows ({', '.join(small)}) are shown and not judged by"
-    proxies: list[Finding] = []
-    if groups:
+    found: list[Finding] = []
+    if groups and proxies:
         inputs = told_by(table)
-        proxies = [find_proxies(name, own, inputs, seed=seed) for name, own in groups.items()]
+        found = [find_proxies(name, own, inputs, seed=seed) for name, own in groups.items()]
     return Served(
         kind=answers.kind,
         positive=answers.labels[1] if answers.kind == "binary" else label or "",
@@ -95,7 +97,7 @@ def serve(
         groups=by_group(answers, groups, label),
         crossed=by_group(answers, crossed, label),
         disparities=tuple(disparities(answers, {**groups, **crossed}, seed=seed)),
-        proxies=tuple(proxies),
+        proxies=tuple(found),
         slices=tuple(_slices(answers, table, rows, seed)),
         notes=(*notes, *((told,) if small else ())),
     )

@@ -61,8 +61,11 @@ def serve_whom(
     )
 
 
-def serve_proof(race: Race, final: Final, sensitive: Sequence[str]) -> Served:
-    """Measure who the specialist of a run serves worse, on the rows of its proof."""
+def serve_proof(race: Race, final: Final, sensitive: Sequence[str], proxies: bool = True) -> Served:
+    """Measure who the specialist of a run serves worse, on the rows of its proof.
+
+    Without time for `proxies` it is not looked at what the inputs tell of the groups.
+    """
     proof = final.proof
     table = proof.table.take(proof.rows)
     return serve(
@@ -72,6 +75,7 @@ def serve_proof(race: Race, final: Final, sensitive: Sequence[str]) -> Served:
         rows=row_numbers(table),
         notes=cut_notes(table.roles, sensitive),
         seed=race.seed,
+        proxies=proxies,
     )
 
 
