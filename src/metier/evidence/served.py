@@ -16,8 +16,9 @@ from metier.evidence.slices import find_slices
 from metier.runtime.postprocess import TaskKind
 from metier.types import Finding, Table
 
-MOST_READ = 20_000
-"""Rows that regions are looked for in; of more a sample says as much."""
+MOST_READ, MOST_OPENED = 20_000, 2000
+"""Rows that regions are looked for in, and those whose pictures are opened for it; of more a sample
+says as much."""
 
 
 @dataclass(frozen=True)
@@ -107,8 +108,9 @@ def _slices(
     answers: Answers, table: Table, rows: NDArray[np.int64] | None, seed: int
 ) -> list[Finding]:
     numbers = np.arange(len(table), dtype=np.int64) if rows is None else rows
-    if len(answers) > MOST_READ:
-        some = np.sort(np.random.default_rng((seed, 9)).choice(len(answers), MOST_READ, False))
+    most = MOST_OPENED if table.roles.modality == "image" else MOST_READ
+    if len(answers) > most:
+        some = np.sort(np.random.default_rng((seed, 9)).choice(len(answers), most, False))
         answers, table, numbers = _taken(answers, some), table.take(some), numbers[some]
     features, names = read_features(table)
     return find_slices(answers, features, names, numbers, seed)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
 from metier.data.raw import Raw
 from metier.data.sensitive import split_cuts, with_cuts
@@ -38,11 +37,11 @@ def serve_whom(
         DataError: a column is not there, is the target, or makes no groups.
         OptionError: for cuts that do not rise.
     """
-    known = bundle.manifest.facts.get("sensitive", {})
+    manifest = bundle.manifest
+    known = manifest.facts.get("sensitive", {})
     table = with_sensitive(labelled.table, raw, sensitive, known)
     scores = labelled.scores(bundle)
-    decision = bundle.manifest.decision.at(cells(table))
-    manifest = bundle.manifest
+    decision = manifest.decision.at(labelled.columns())
     reads = {each.name for each in columns_read(manifest.columns, manifest.preprocess)}
     read = [name for name in table.roles.sensitive if name in reads]
     notes = cut_notes(table.roles, sensitive)
@@ -96,11 +95,6 @@ def with_sensitive(
     roles = replace(table.roles, sensitive=names)
     before = {name: tuple(known[name]) for name in names if known.get(name)}
     return replace(table, roles=with_cuts(roles, table.frame, {**before, **cuts}))
-
-
-def cells(table: Table) -> dict[str, Any]:
-    """Return all cells by column, as a decision by group takes them."""
-    return {name: table.frame[name].to_list() for name in table.frame.columns}
 
 
 def cut_notes(roles: Roles, asked: Sequence[str]) -> tuple[str, ...]:
