@@ -98,6 +98,7 @@ class Constrain:
             self.strength,
             run.seed,
             run.cache.memory.setdefault("multipliers", {}),
+            run.deadline,
         )
         changed = (signed > 0).astype(np.int64)
         if len(np.unique(changed)) < 2:  # pressed so hard that one answer is left
