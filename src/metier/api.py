@@ -289,7 +289,7 @@ def predict(
         out: a .csv or .parquet file, or a binary stream for CSV.
         abstain: leave answers empty where there is doubt, and say why in the column `reason`.
         coverage: add sets of labels, or intervals, that hold the truth so often.
-        max_error: abstain where an answer is too unsure for this share of errors.
+        max_error: abstain where an answer is too unsure for this share of errors, not by sets.
 
     Raises:
         OptionError: for a coverage or error that the bundle cannot promise; nothing is written.

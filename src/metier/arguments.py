@@ -334,7 +334,7 @@ def _add_predict(commands: Any) -> None:
         "--max-error",
         metavar="SHARE",
         type=_number,
-        help="with --abstain: leave out what is too unsure for this share of errors, such as 0.05",
+        help="leave out instead what is too unsure for this share of errors, such as 0.05",
     )
 
 

@@ -164,7 +164,7 @@ def test_a_source_that_was_a_directory_keeps_only_its_name() -> None:
 
 
 def test_a_fault_of_the_server_is_not_spelled_out(written: Callable[[str], Path]) -> None:
-    def break_down(columns: Any) -> Any:
+    def break_down(columns: Any, asked: Any) -> Any:
         raise ValueError("secret /home/me")
 
     with live(written("text")) as server:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from metier.runtime.doubt import Asked
 from metier.runtime.session import Predictions
 from metier.serving.batching import Batch, Batcher
 from metier.serving.limits import Limits, Refused
@@ -26,7 +27,7 @@ class Echo:
         self.free.set()
         self.entered = threading.Event()
 
-    def __call__(self, columns: dict[str, list[Any]]) -> Predictions:
+    def __call__(self, columns: dict[str, list[Any]], asked: Asked) -> Predictions:
         cells = columns["x"]
         self.batches.append(cells)
         self.entered.set()
@@ -174,10 +175,10 @@ def test_who_waited_too_long_is_told_and_their_rows_are_not_run() -> None:
 
 
 def test_a_fault_reaches_those_whose_rows_it_was_and_the_next_are_answered() -> None:
-    def fail(columns: dict[str, list[Any]]) -> Predictions:
+    def fail(columns: dict[str, list[Any]], asked: Asked) -> Predictions:
         if 13 in columns["x"]:
             raise RuntimeError("unlucky")
-        return Echo()(columns)
+        return Echo()(columns, asked)
 
     batcher = Batcher(fail, Limits())
 

@@ -109,7 +109,7 @@ class Additive:
         if len(table) == 0:
             return np.zeros((0, self.outputs), dtype=np.float32)
         found = self.contributions(matrix(self.preprocess, table)).sum(axis=1)
-        return (found + np.asarray(self.offset)).astype(np.float32)
+        return np.asarray(found + np.asarray(self.offset), dtype=np.float32)
 
     def contributions(self, numbers: Floats) -> Array:
         """Return what each term adds for encoded rows, (n, terms, outputs)."""

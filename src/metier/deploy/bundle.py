@@ -66,7 +66,8 @@ def write_bundle(
         facts: JSON that goes into the manifest as it is.
         table: all rows learned from, for the ranges of the columns; the sample when None.
         columns: the inputs, where they are known from an earlier bundle; told from `table` if not.
-        held_out: scores of rows not learned from; with them the bundle knows what is usual.
+        held_out: scores of rows not learned from; with them the bundle knows what is usual, unless
+            the facts hold that already (a smaller model reads the same rows).
         doubt: what calibration rows say; with held-out scores, what is unlike the usual is added.
 
     Raises:
@@ -103,11 +104,12 @@ def write_bundle(
         onlooker = Onlooker()
         parity, seen = _compare(specialist, stage, sample, decision, onlooker)
         manifest = replace(manifest, parity=parity.to_json())
-        if held_out is not None:
+        if held_out is not None and "reference" not in facts:
             usual = onlooker.conclude(
                 sample if table is None else table, manifest.columns, manifest.preprocess, held_out
             )
             manifest = replace(manifest, facts={**manifest.facts, "reference": usual})
+        if held_out is not None:
             known = replace(doubt or Doubt(), domain=domain_of(specialist, sample, seen, held_out))
             manifest = replace(manifest, facts={**manifest.facts, "doubt": known.to_json()})
         digest = write_manifest(stage, manifest)

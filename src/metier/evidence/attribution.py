@@ -59,6 +59,12 @@ class Explainer(Protocol):
     def __call__(self, game: Game, seed: int = 0) -> Attribution: ...
 
 
+def nobody(game: Game) -> Attribution:
+    """Return the attribution of a row without players, an empty text: there is nothing to share."""
+    output = float(game.margins(game.whole())[1])
+    return Attribution(np.zeros(0), output, output)
+
+
 @dataclass(frozen=True)
 class Occlusion:
     """What the answer loses when one player is taken away (Zeiler & Fergus, 2014)."""

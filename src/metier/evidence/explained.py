@@ -39,10 +39,12 @@ class Nearest:
     Args:
         told: how likeness is measured, or why there are none.
         rows: for each row shown, the nearest ones first.
+        pictures: the columns that hold paths of images.
     """
 
     told: str
     rows: Mapping[int, tuple[Neighbour, ...]]
+    pictures: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

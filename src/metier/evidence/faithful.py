@@ -26,6 +26,8 @@ ORDERS = 4
 """Random orders that stand for chance."""
 RESAMPLES = 2000
 TOP = 5
+Order = NDArray[np.int64]
+"""Players, the most important first."""
 GRID = np.linspace(0.0, 1.0, POINTS)
 
 
@@ -71,7 +73,7 @@ class Curves:
         return float(np.trapezoid(self.deletion, GRID)), float(np.trapezoid(self.insertion, GRID))
 
 
-def curves_of(game: Game, orders: Sequence[Array]) -> list[Curves]:
+def curves_of(game: Game, orders: Sequence[Order]) -> list[Curves]:
     """Return the curves of several orders (each: players, most important first) of one row."""
     players = len(game)
     steps = np.unique(np.round(GRID * players).astype(int))
@@ -82,16 +84,16 @@ def curves_of(game: Game, orders: Sequence[Array]) -> list[Curves]:
     return [Curves(np.interp(GRID, at, gone), np.interp(GRID, at, come)) for gone, come in values]
 
 
-def _removed(order: Array, steps: NDArray[np.int64], players: int) -> Masks:
+def _removed(order: Order, steps: NDArray[np.int64], players: int) -> Masks:
     """Coalitions (steps, players) without the first players of an order."""
     rank = np.empty(players, dtype=np.int64)
-    rank[np.asarray(order, dtype=np.int64)] = np.arange(players)
+    rank[order] = np.arange(players)
     return np.asarray(rank[None, :] >= steps[:, None])
 
 
-def ranking(attribution: Attribution) -> Array:
+def ranking(attribution: Attribution) -> Order:
     """Return the players in the order in which they speak for the label."""
-    return np.argsort(-attribution.values, kind="stable")
+    return np.argsort(-attribution.values, kind="stable").astype(np.int64)
 
 
 def chance_curves(game: Game, seed: int) -> Curves:
@@ -105,8 +107,9 @@ def chance_curves(game: Game, seed: int) -> Curves:
 
 
 def gain_of(found: Curves, chance: Curves) -> float:
-    """Return how much better than chance an explanation of a row is: the mean of what the deletion
-    curve is lower and the insertion curve higher."""
+    """Return how much better than chance (or another explanation) an explanation of a row is: the
+    mean of what the area under its deletion curve is smaller and under its insertion curve larger.
+    """
     (gone, come), (gone_by_chance, come_by_chance) = found.areas, chance.areas
     return ((gone_by_chance - gone) + (come - come_by_chance)) / 2
 

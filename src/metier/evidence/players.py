@@ -30,7 +30,7 @@ Score = Callable[[Columns], Floats]
 
 MOST_WORDS = 64
 """Players of one text; of a longer one neighbouring words go together."""
-REGIONS = 49
+REGIONS = 36
 AT_ONCE = 64
 """Coalitions of pictures that are made at a time, which bounds the memory."""
 _WORD = re.compile(
@@ -91,6 +91,8 @@ class Text:
         )
 
     def cells(self, masks: Masks, draw: int) -> list[Any]:
+        if not self.spans:
+            return [""] * len(masks)
         stops = [start for start, _ in self.spans[1:]] + [len(self.text)]
         pieces = [self.text[start:stop] for (start, _), stop in zip(self.spans, stops, strict=True)]
         return [
@@ -231,7 +233,8 @@ class Game:
 
     def _mean(self, masks: Masks, read: Callable[[Floats], Array]) -> Array:
         found = [read(self._scores(masks[i : i + AT_ONCE])) for i in range(0, len(masks), AT_ONCE)]
-        return np.concatenate(found).reshape(len(masks), self.draws).mean(axis=1)
+        each = np.concatenate(found).reshape(len(masks), self.draws)
+        return np.asarray(each.mean(axis=1))
 
     def _scores(self, masks: Masks) -> Floats:
         """Scores of each coalition with each stand-in, (masks * draws, outputs)."""

@@ -120,7 +120,17 @@ def worst_regions(features: Floats, loss: Array, seed: int = 0) -> list[Region]:
 
     walk(0, ())
     worse = sorted((each for each in found if each[0] > 1), key=lambda each: -each[0])
-    return [region for _, region in worse[:MOST]]
+    kept: list[Region] = []
+    for _, region in worse:
+        # What lies within a worse region, or around it, is the same news again.
+        if not any(_nested(region, other) for other in kept):
+            kept.append(region)
+    return kept[:MOST]
+
+
+def _nested(a: Region, b: Region) -> bool:
+    shared = min(len(a), len(b))
+    return a[:shared] == b[:shared]
 
 
 @dataclass(frozen=True)

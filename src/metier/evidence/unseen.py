@@ -38,7 +38,7 @@ def beyond_training(
         if not count:
             continue
         text = (
-            f"{column.name}: {whole(count)} of {whole(n)} rows lie outside {number(low)} to "
+            f"{whole(count)} of {whole(n)} rows have a {column.name!r} outside {number(low)} to "
             f"{number(high)}, all that training saw"
         )
         found.append(_share("outside_range", text, count, n, numbers[outside]))
@@ -50,7 +50,7 @@ def new_categories(unseen: Mapping[str, int], n: int) -> list[Finding]:
     return [
         _share(
             "new_categories",
-            f"{name}: {whole(count)} of {whole(n)} rows have a value that training never saw",
+            f"{whole(count)} of {whole(n)} rows have a {name!r} that training never saw",
             count,
             n,
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import math
+from pathlib import Path
 
 import numpy as np
 import PIL.Image
@@ -19,6 +20,7 @@ from metier.evidence.regions import Pixels
 from metier.report.plots import HEIGHT, WIDTH, Axis, Panel, axis_over, frame, interval_bar
 from metier.report.svg import hover, picture, tag
 from metier.report.wording import number
+from metier.runtime.images import open_image
 
 STRONGEST = 46
 """Per cent of colour under the word that matters most: letters stay readable above it."""
@@ -26,6 +28,9 @@ TOLD = 0.1
 """Shares from this part of the largest on are read out, and given a colour."""
 FOR, AGAINST = (31, 92, 153), (179, 73, 28)
 SIDE = 320
+DRAWN = 288
+"""Pixels of the page that a small picture is drawn on, at least half of them."""
+THUMBNAIL = 96
 MAP = 216
 
 
@@ -100,9 +105,20 @@ def _image(pixels: Pixels, spoken: str) -> Markup:
     buffer = io.BytesIO()
     image.save(buffer, "PNG", optimize=True)
     data = base64.b64encode(buffer.getvalue()).decode()
+    larger = max(1, DRAWN // max(image.size))
     return Markup(
         '<img class="seen" src="data:image/png;base64,{}" alt="{}" width="{}" height="{}">'
-    ).format(data, spoken, *image.size)
+    ).format(data, spoken, larger * image.width, larger * image.height)
+
+
+def thumbnail(path: str) -> Markup | None:
+    """Draw a training picture, small; None where it is no longer there."""
+    try:
+        image = open_image(path)
+    except ValueError:
+        return None
+    image.thumbnail((THUMBNAIL, THUMBNAIL))
+    return _image(np.asarray(image), Path(path).name)
 
 
 def _where(part: Picture, values: Array) -> str:
@@ -184,5 +200,6 @@ def _curves(own: Array, chance: Array, up: Axis, what: str, below: str) -> Marku
         path = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
         parts.append(tag("polyline", cls=f"line {cls}", points=path))
     half = len(own) // 2
-    spoken = f"with half {below}, {what} {number(float(own[half]))}; by chance {number(float(chance[half]))}"
+    ours, theirs = (number(float(series[half])) for series in (own, chance))
+    spoken = f"with half {below}, {what} {ours}; by chance {theirs}"
     return picture(WIDTH, HEIGHT, parts, spoken)

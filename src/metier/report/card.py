@@ -56,6 +56,7 @@ def render_card(report: Report, *, snippet: str) -> str:
         _training_data(report),
         _results(report),
         _served(report),
+        _sureness(report),
         _limits(report),
         _use(report, snippet),
         _origin(report),
@@ -184,6 +185,31 @@ def _results(report: Report) -> str:
     return "\n\n".join(part for part in parts if part)
 
 
+def _sureness(report: Report) -> str:
+    found = report.sureness
+    if found is None or not found.findings:
+        return ""
+    promised = ""
+    if found.main is not None:
+        what = "Intervals" if found.kind == "regression" else "Sets of labels"
+        promised = (
+            f"{what} hold the truth in at least {100 * found.asked:g} % of rows like those of "
+            "training, on average over calibrations: exactly so if one model had scored all rows "
+            "of calibration. Several fits of the same recipe did, and one more, on all rows, is "
+            "handed over; so the coverage was also counted, see above. It says nothing of rows of "
+            "another kind."
+        )
+    lines = [
+        "## How sure it is, and when it does not answer",
+        "\n".join(f"- {as_markdown(each.verdict)}" for each in found.findings),
+        promised,
+        "`metier predict --coverage 0.9` adds sets or intervals; `--abstain` leaves an answer "
+        "empty where a row is unlike the training data (a false alarm for about 1 in 20 that are "
+        "like it) or, for labels, where not exactly one may be true, and says why.",
+    ]
+    return "\n\n".join(line for line in lines if line)
+
+
 def _limits(report: Report) -> str:
     lines = [as_markdown(note) for note in report.notes]
     lines += [
@@ -192,7 +218,10 @@ def _limits(report: Report) -> str:
     if weak := _weakest(report):
         lines.append(f"Weakest classes, by the share of their rows that is found: {weak}.")
     if report.task_kind != "regression":
-        lines.append("A class that was not in the training data is answered as one that was.")
+        lines.append(
+            "A class that was not in the training data is answered as one that was, unless "
+            "`--abstain` notices."
+        )
     lines.append(
         "The license of the weights follows from their source "
         f"({as_markdown(report.source)}) and from your data; none is claimed here."
@@ -205,7 +234,8 @@ def _served(report: Report) -> str:
     if report.fairness is None:
         return ""
     found = report.fairness
-    opening = f"Measured on {found.n:,} {as_markdown(found.on)}, by {as_markdown(', '.join(found.columns))}."
+    by = as_markdown(", ".join(found.columns))
+    opening = f"Measured on {found.n:,} {as_markdown(found.on)}, by {by}."
     lines = [f"- {as_markdown(sentence(line))}" for line in fairness_lines(found)]
     if report.tradeoff is not None:
         lines.insert(0, f"- {as_markdown(sentence(report.tradeoff.verdict))}")

@@ -19,6 +19,7 @@ from metier.report.attributed import (
     picture_pair,
     share_bar,
     size_bar,
+    thumbnail,
     words_shaded,
 )
 from metier.report.document import Block, Document, Figures, Folded, Grid, Section, Told, Words
@@ -54,6 +55,8 @@ AWAY = {
     "tabular": "Columns are taken away by filling in what other rows of the data hold.",
 }
 MOST_NUMBERS = 80
+MOST_COLUMNS = 8
+"""Columns of a row that are shown; the others are folded."""
 
 
 def title_of(method: str) -> str:
@@ -112,8 +115,6 @@ def _faith(found: Explained) -> Finding | None:
     gain = faithful.gain
     better = gain.low > 0
     lead = f"Taking away what {title_of(found.method)} name{'' if _many(found.method) else 's'}"
-    if found.method in ("terms", "gradients", "shap", "trees"):
-        lead = f"Taking away what {title_of(found.method)} name"
     unit = "of its spread" if found.task == "regression" else "of probability"
     verdict = (
         f"{lead} first moves the answer {'more' if gain.value >= 0 else 'less'} than taking parts "
@@ -171,7 +172,10 @@ def _sums(found: Explained) -> Finding | None:
         return Finding(
             "shares_sum", sentence(told), worst, n=len(bound), level="warning", rows=broken
         )
-    told = f"The shares of all {len(bound)} rows shown sum to what the answer moves by (off by {worst:.1g} at most)"
+    told = (
+        f"The shares of all {len(bound)} rows shown sum to what the answer moves by (off by "
+        f"{worst:.1g} at most)"
+    )
     return Finding("shares_sum", sentence(told), worst, n=len(bound))
 
 
@@ -204,14 +208,19 @@ def _headline(found: Explained) -> str:
         return f"{lead} explain {len(found.rows)} rows; there was no time to measure how well."
     verb = "find" if _many(found.method) else "finds"
     if faithful.gain.low > 0:
-        return f"{lead} {verb} what the answers depend on: better than chance by {number(faithful.gain.value)}."
+        gain = number(faithful.gain.value)
+        return f"{lead} {verb} what the answers depend on: better than chance by {gain}."
     return f"{lead} cannot be told from chance here: do not read much into these pictures."
 
 
 def _basis(found: Explained) -> str:
-    how = "chosen as the most faithful" if found.tried else "as asked"
+    how = "asked for"
+    if found.tried:
+        best = found.tried[0].method == found.method
+        tie = "as faithful as the best, as far as can be told, and the first of those to be had"
+        how = "chosen as the most faithful" if best else f"chosen: it is {tie}"
     rows = f"{len(found.rows)} row{'s' if len(found.rows) != 1 else ''} shown"
-    measured = f", measured on {found.faithful.gain.n}" if found.faithful else ""
+    measured = f"; believability measured on {found.faithful.gain.n}" if found.faithful else ""
     return (
         f"{HOW[found.method]} The method was {how}; {rows}{measured}, {found.overall.n} explained."
     )
@@ -256,7 +265,7 @@ def _row(row: RowExplained, nearest: Nearest) -> list[Block]:
         else:
             cells.append((part.column, shorten(_cell(part), 40), float(own[0])))
     if cells:
-        blocks.append(_bars(cells, top))
+        blocks += _bars(cells, top)
     if any(player.kind in ("text", "image") for player in row.players):
         blocks.append(_numbers(row))
     if row.row in nearest.rows:
@@ -283,28 +292,42 @@ def _cell(part: object) -> str:
     return "" if value is None else f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
-def _bars(cells: Sequence[tuple[str, str, float]], top: float) -> Grid:
+def _bars(cells: Sequence[tuple[str, str, float]], top: float) -> list[Block]:
     ordered = sorted(cells, key=lambda each: -abs(each[2]))
+    head, rest = ordered[:MOST_COLUMNS], ordered[MOST_COLUMNS:]
+    caption = "The columns that matter most" if rest else "Columns, those that matter most first"
+    found: list[Block] = [_bar_grid(caption, head, top)]
+    if rest:
+        total = number(sum(share for *_, share in rest), (top,))
+        line = f"The other {len(rest)} columns, {total} together"
+        found.append(Folded(line, (_bar_grid("", rest, top),)))
+    return found
+
+
+def _bar_grid(caption: str, cells: Sequence[tuple[str, str, float]], top: float) -> Grid:
     rows = tuple(
-        (name, value, share_bar(share, top), number(share, (top,)))
-        for name, value, share in ordered
+        (name, value, share_bar(share, top), signed(share, top)) for name, value, share in cells
     )
-    return Grid(
-        "Columns, those that matter most first",
-        ("column", "value", "", "share"),
-        rows,
-        frozenset({3}),
-    )
+    return Grid(caption, ("column", "value", "", "share"), rows, frozenset({3}))
+
+
+def signed(value: float, top: float) -> str:
+    """Return a share with its sign, as precisely as the largest of its company asks for."""
+    return f"{'−' if value < 0 else '+'}{number(abs(value), (top,))}"
 
 
 def _numbers(row: RowExplained) -> Folded:
+    attribution = row.attribution
     pairs = sorted(
-        zip(row.players, row.attribution.values, strict=True), key=lambda each: -abs(each[1])
+        zip(row.players, attribution.values.tolist(), strict=True), key=lambda each: -abs(each[1])
     )[:MOST_NUMBERS]
-    top = abs(float(pairs[0][1])) if pairs else 0.0
-    rows = tuple((shorten(p.name, 60), number(float(v), (top,))) for p, v in pairs)
-    sums = f"They sum to {number(float(row.attribution.values.sum()))}; the answer moves from {number(row.attribution.base)} to {number(row.attribution.output)}."
-    return Folded("The shares as numbers", (Grid(sums, ("part", "share"), rows, frozenset({1})),))
+    top = abs(pairs[0][1]) if pairs else 0.0
+    rows = tuple((shorten(player.name, 60), signed(value, top)) for player, value in pairs)
+    told = (
+        f"They sum to {number(float(attribution.values.sum()))}; the answer moves from "
+        f"{number(attribution.base)}, when all is taken away, to {number(attribution.output)}."
+    )
+    return Folded("The shares as numbers", (Grid(told, ("part", "share"), rows, frozenset({1})),))
 
 
 def _near(row: int, nearest: Nearest) -> Folded:
@@ -315,7 +338,7 @@ def _near(row: int, nearest: Nearest) -> Folded:
             str(each.row),
             each.truth,
             number(each.likeness),
-            *(shorten(each.inputs[n], 160) for n in names),
+            *(_shown(each.inputs[name], name in nearest.pictures) for name in names),
         )
         for each in found
     )
@@ -324,15 +347,21 @@ def _near(row: int, nearest: Nearest) -> Folded:
     return Folded("The nearest training rows", (Grid(caption, head, rows, frozenset({2})),))
 
 
+def _shown(value: str, picture: bool) -> str | Markup:
+    drawn = thumbnail(value) if picture else None
+    return shorten(value, 160) if drawn is None else drawn
+
+
 def overall_section(found: Explained) -> Section:
     """Return what matters over all rows explained, and for each label."""
     overall = found.overall
-    blocks: list[Block] = [
-        Words(
-            f"Taken together over {overall.n} rows of the data. A bar is the mean size of a part's "
-            "share with its 95 % interval, over the rows that have the part."
+    told = f"Taken together over {overall.n} rows of the data."
+    if overall.importances:
+        told += (
+            " A bar is the mean size of a part's share with its 95 % interval, over the rows that "
+            "have the part."
         )
-    ]
+    blocks: list[Block] = [Words(told)]
     labels = list(dict.fromkeys(each.label for each in overall.importances))
     for label in labels:
         own = [each for each in overall.importances if each.label == label]
@@ -398,8 +427,8 @@ CLAIMS = ("faithfulness", "stability", "shares_sum")
 def _tried(found: Sequence[Faithfulness]) -> Grid:
     axis = axis_over([0.0, *(v for e in found for v in (e.gain.low, e.gain.high, e.gain.value))])
     rows = tuple(
-        (title_of(each.method), size_bar(axis, each.gain, zero=True), number(each.gain.value, (axis.high,)),
-         number(each.deletion.value, (axis.high,)), number(each.insertion.value, (axis.high,)))
+        (title_of(each.method), size_bar(axis, each.gain, zero=True),
+         *(number(v.value, (axis.high,)) for v in (each.gain, each.deletion, each.insertion)))
         for each in found
     )  # fmt: skip
     n = found[0].gain.n

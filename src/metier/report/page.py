@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import groupby
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from metier.report import compression, plots, wording
-from metier.report.assets import asset, moment, policy
+from metier.report.assets import render
 from metier.report.confusion import confused_pairs, heat_map, per_class
 from metier.report.content import Entry, Report, ranked
 from metier.report.document import Section
@@ -50,27 +49,16 @@ def render_page(report: Report, *, examples: bool = True) -> str:
     """
     if not examples:
         report = replace(report, mistakes=(), scatter=None)
-    house = _environment(report)
-    return house.get_template("page.html").render(_context(report, examples))
+    return render("page.html", report.created, _filters(report), **_context(report, examples))
 
 
-def _environment(report: Report) -> Environment:
-    house = Environment(
-        loader=PackageLoader("metier.report", "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+def _filters(report: Report) -> dict[str, Callable[..., Any]]:
     axes = _gain_axes(report)
-    house.filters |= {
-        "title": wording.title,
-        "kind": lambda block: type(block).__name__,
+    return {
         "number": wording.number,
         "duration": wording.duration,
         "size": wording.size,
         "times": wording.times,
-        "setting": wording.setting,
         "parameters": wording.parameters,
         "value": wording.value_of,
         "interval": wording.interval_of,
@@ -85,22 +73,16 @@ def _environment(report: Report) -> Environment:
         "is_picture": lambda text: bool(_PICTURE.match(text)),
         **compression.filters(),
     }
-    return house
 
 
 def _context(report: Report, examples: bool) -> dict[str, Any]:
     front, behind = _folded(report)
     sections = _sections(report)
-    script, style = (asset(name) for name in ("page.js", "page.css"))
     confusion = report.confusion
     axis = _leaderboard_axis(report)
     return {
         "report": report,
         "examples": examples,
-        "policy": policy(script),
-        "style": style,
-        "script": script,
-        "created": moment(report.created),
         "light": LIGHTS[report.verdict_level],
         "task": _TASKS[report.task_kind].format(len(report.labels)),
         "contents": _contents(report, sections),

@@ -73,14 +73,13 @@ def _draw(model: Additive, term: Term, output: int) -> Markup:
     spec, name = _owner(model, term.features[0])
     if spec.encoding == "code":
         return _lines(spec, scores[2:], errors[2:])
-    return _steps(name, term.edges[0], scores[1:], errors[1:])
+    return _steps(name, term.edges[0].astype(np.float64), scores[1:], errors[1:])
 
 
 def _steps(name: str, edges: Array, scores: Array, errors: Array) -> Markup:
     """Draw the curve of a number: a step for each bin, with its band."""
     if not len(edges):
         return picture(WIDTH, HEIGHT, [], f"{name}: {number(float(scores[0]))} whatever the value")
-    edges = np.asarray(edges, dtype=np.float64)
     room = TAIL * float(np.ptp(edges)) or 0.5
     ends = np.concatenate([[edges[0] - room], edges, [edges[-1] + room]])
     low, high = scores - errors, scores + errors
@@ -93,9 +92,8 @@ def _steps(name: str, edges: Array, scores: Array, errors: Array) -> Markup:
     ]
     band = [*points[0], *reversed(points[1])]
     parts.append(tag("polygon", cls="error-band", points=_path(band)))
-    zero = panel.at(panel.across.low, 0.0)[1], panel.at(panel.across.high, 0.0)
-    parts.append(tag("line", cls="ideal", x1=panel.at(panel.across.low, 0)[0], x2=zero[1][0],
-                     y1=zero[0], y2=zero[0]))  # fmt: skip
+    (x0, y0), (x1, _) = panel.at(panel.across.low, 0.0), panel.at(panel.across.high, 0.0)
+    parts.append(tag("line", cls="ideal", x1=x0, x2=x1, y1=y0, y2=y0))
     parts.append(tag("polyline", cls="stepped", points=_path(points[2])))
     spoken = (
         f"{name}: from {number(float(scores[0]))} below {number(float(edges[0]))} to "
@@ -160,5 +158,6 @@ def _plane(model: Additive, term: Term, scores: Array) -> Markup:
     parts.append(frame_of)
     parts.append(text(second, right, HEIGHT - 8, "end", "axis", 11))
     parts.append(text(first, 0, 0, "end", "axis", 11, transform="translate(22 6) rotate(-90)"))
-    spoken = f"{first} and {second} together add from {number(float(own.min()))} to {number(float(own.max()))}"
+    low, high = (number(float(value)) for value in (own.min(), own.max()))
+    spoken = f"{first} and {second} together add from {low} to {high}"
     return picture(WIDTH, HEIGHT, parts, spoken, cls="heat")

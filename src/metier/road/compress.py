@@ -18,7 +18,9 @@ from metier.data.dealing import deal, hash_rows
 from metier.data.read import read
 from metier.data.table import build_table
 from metier.deploy.bundle import write_bundle
+from metier.deploy.reference import HeldOut
 from metier.errors import DataError, OptionError
+from metier.evidence import selective
 from metier.evidence.catalogue import METRICS
 from metier.evidence.compare import paired
 from metier.evidence.gate import measure_loss
@@ -28,6 +30,8 @@ from metier.report.content import to_json
 from metier.road.asked import versions
 from metier.road.labelled import Labelled, read_labelled
 from metier.road.options import Progress
+from metier.runtime import conformal
+from metier.runtime.doubt import Doubt, default_coverage
 from metier.runtime.session import Bundle, load
 from metier.search.clock import Clock
 from metier.search.front import Compression, Limits, conclude
@@ -35,7 +39,7 @@ from metier.search.plans import Plan, plans
 from metier.search.shrink import Arena, Attempt, Bout, shrink
 from metier.tasks import build
 from metier.training.reopen import reopen
-from metier.types import Problem, Roles, Rows, Specialist, Table
+from metier.types import Floats, Problem, Roles, Rows, Specialist, Table
 
 LEARN, JUDGE, PROVE = 0, 1, 2
 SHARES = (0.5, 0.25, 0.25)
@@ -245,6 +249,9 @@ def _hand_over(
     part: NDArray[np.int64],
 ) -> Handed:
     specialist = folder / "specialist"
+    decision = bundle.manifest.decision
+    held = np.flatnonzero(part == PROVE)
+    scores = np.asarray(made.scores(rows.table.take(held)))
     facts = {
         **bundle.manifest.facts,
         "compression": {"made_from": bundle.digest, "proof": proof, **to_json(found)},
@@ -252,11 +259,13 @@ def _hand_over(
     digest = write_bundle(
         made,
         specialist,
-        decision=bundle.manifest.decision,
+        decision=decision,
         sample=_sample(rows.table, part),
         card=_card(asked.bundle, bundle, found, proof),
         facts=facts,
         columns=bundle.manifest.columns,
+        held_out=HeldOut(scores, decision),
+        doubt=_doubt(scores, rows.truth[held], bundle),
     )
     counts = [whole(int((part == each).sum())) for each in (LEARN, JUDGE, PROVE)]
     page = render_compressed(
@@ -283,6 +292,14 @@ def _hand_over(
     result = {"digest": digest, "proof": proof, **to_json(found)}
     write_aside(folder / RESULT, json.dumps(result, indent=1).encode())
     return Handed(folder, found, digest, proof)
+
+
+def _doubt(scores: Floats, truth: NDArray[Any], bundle: Bundle) -> Doubt:
+    """The doubt of what is handed over, from rows that no choice has used: its scores are others
+    than those that the specialist was calibrated on."""
+    decision, coverage = bundle.manifest.decision, default_coverage(bundle.doubt)
+    known = conformal.learn(scores, truth, decision, coverage, exact=True)
+    return Doubt(known if known.n else None, selective.learn(scores, truth, decision))
 
 
 def _sample(table: Table, part: NDArray[np.int64], most: int = 256) -> Table:

@@ -10,7 +10,8 @@ from typing import Any
 
 from metier.cache import write_aside
 from metier.errors import MetierError, OptionError, suggest
-from metier.evidence.attribution import Attribution, Explainer, Lime, Occlusion, Shap
+from metier.evidence.attribution import Attribution, Explainer, Lime, Occlusion, Shap, nobody
+from metier.evidence.compare import holm
 from metier.evidence.explained import Explained, RowExplained
 from metier.evidence.faithful import (
     Curves,
@@ -19,6 +20,8 @@ from metier.evidence.faithful import (
     chance_curves,
     curves_of,
     faithfulness,
+    gain_of,
+    mean_of,
     ranking,
     stability,
 )
@@ -35,11 +38,13 @@ from metier.road.options import Progress
 from metier.runtime.session import load
 from metier.search.clock import Clock
 
-METHODS = ("auto", "terms", "shap", "lime", "occlusion", "gradients", "trees")
+METHODS = ("auto", "terms", "trees", "gradients", "shap", "occlusion", "lime")
 SHOWN = 6
 """Rows shown when none are named."""
 CHOOSING, JUDGING = 16, 48
 """Rows that choose the method, and that judge the chosen one, at most."""
+APART = 0.05
+"""The adjusted p-value below which a method is less faithful than the best."""
 TWICE = 8
 """Rows that are explained with another seed."""
 CHOSEN_BY, JUDGED_BY, REPEATED_BY = 0.45, 0.8, 0.88
@@ -72,7 +77,8 @@ class Bench:
         """Explain a row."""
         key = explainer.name, game.row
         if key not in self.made:
-            self.made[key] = explainer(game, self.seed)
+            alone = not len(game)
+            self.made[key] = nobody(game) if alone else explainer(game, self.seed)
         return self.made[key]
 
     def measure(self, explainers: Sequence[Explainer], game: Game) -> None:
@@ -83,6 +89,11 @@ class Bench:
             self.curves[explainer.name, game.row] = curves
         if game.row not in self.chance:
             self.chance[game.row] = chance_curves(game, self.seed)
+
+    def lead(self, name: str, other: str) -> list[float]:
+        """Return how much better one method is than another, row by row, where both were tried."""
+        rows = [row for own, row in self.curves if own == name and (other, row) in self.curves]
+        return [gain_of(self.curves[name, row], self.curves[other, row]) for row in rows]
 
     def judge(self, name: str, rows: Sequence[int]) -> Faithfulness:
         """Set a method against chance on rows that were measured."""
@@ -108,8 +119,7 @@ def explain_bundle(asked: Asked, progress: Progress, clock: Clock) -> Explained:
     if len(explainers) > 1:
         progress.stage(f"choosing among {', '.join(each.name for each in explainers)}")
         tried = _choose(explainers, choosing, games, bench, rest)
-    best = tried[0].method if tried else explainers[0].name
-    chosen = next(each for each in explainers if each.name == best)
+    chosen = _taken(explainers, tried, bench)
     progress.stage(f"explaining by {chosen.name}")
     shown = [games.game(place) for place in range(games.shown)]
     rows = tuple(
@@ -233,7 +243,7 @@ def _choose(
     explainers: Sequence[Explainer], places: Sequence[int], games: Games, bench: Bench, clock: Clock
 ) -> tuple[Faithfulness, ...]:
     """Measure every method on the same rows; the most faithful comes first."""
-    rows = []
+    rows: list[int] = []
     for place in places:
         if rows and _late(clock, CHOSEN_BY):
             break
@@ -245,10 +255,25 @@ def _choose(
     return tuple(sorted(found, key=lambda each: -each.gain.value))
 
 
+def _taken(
+    explainers: Sequence[Explainer], tried: Sequence[Faithfulness], bench: Bench
+) -> Explainer:
+    """Return the most faithful method; of those that cannot be told from it, the one that comes
+    first in `METHODS`: exact before drawn, and shares that sum before weights."""
+    if not tried:
+        return explainers[0]
+    best = tried[0].method
+    others = [each.name for each in explainers if each.name != best]
+    behind = [mean_of(bench.lead(best, name)) for name in others]
+    told_apart = holm([found.p if found.value > 0 else 1.0 for found in behind])
+    ties = {name for name, p in zip(others, told_apart, strict=True) if not p < APART}
+    return next(each for each in explainers if each.name == best or each.name in ties)
+
+
 def _judge(
     chosen: Explainer, places: Sequence[int], games: Games, bench: Bench, clock: Clock
 ) -> Faithfulness | None:
-    rows = []
+    rows: list[int] = []
     for place in places:
         if _late(clock, JUDGED_BY):
             break

@@ -208,7 +208,8 @@ def as_proven(found: Tradeoff, served: Served) -> Tradeoff:
     """Say what the rows of the proof say of the limit; it is not met where they rule it out."""
     proof = worst(served.disparities, served.columns, found.asked.kind)
     if proof is None or proof.value is None or proof.low is None or proof.high is None:
-        return found
+        told = f"{found.verdict}. On the rows of the proof no two groups can be judged"
+        return replace(found, verdict=told)
     limit = found.asked.limit or 0.0
     figures = (
         f"{points(proof.value)} points ({points(proof.low)} to {points(proof.high)}, "

@@ -193,7 +193,7 @@ def games_of(
 
 def _readable(games: Games, named: bool) -> Games:
     """Leave out rows that the bundle gives no score."""
-    good = np.isfinite(games.scores).all(axis=1)
+    good = np.asarray(np.isfinite(games.scores).all(axis=1))
     if good.all():
         return games
     if named and not good[: games.shown].all():

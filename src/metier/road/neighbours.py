@@ -19,7 +19,7 @@ from metier.evidence.explained import Nearest, Neighbour
 from metier.road.games import Games
 from metier.road.labelled import target_of
 from metier.search.clock import Clock
-from metier.types import Model, Roles, Table, batches_of
+from metier.types import Floats, Model, Roles, Table, batches_of
 
 NEAR = 3
 """Training rows for each row shown."""
@@ -64,7 +64,8 @@ def _among(games: Games, model: Model, table: Table, clock: Clock) -> Nearest:
 
     shown = games.table.take(range(games.shown))
     order = np.random.default_rng(games.seed).permutation(len(table))
-    parts, told = [], ""
+    parts: list[Floats] = []
+    told = ""
     for rows in batches_of(len(table), AT_ONCE):
         if parts and clock.left < 1.0:
             break
@@ -84,6 +85,7 @@ def _among(games: Games, model: Model, table: Table, clock: Clock) -> Nearest:
             )
             for i, own in enumerate(nearest(likeness, NEAR))
         },
+        tuple(name for name, kind in games.table.roles.inputs.items() if kind == "image"),
     )
 
 

@@ -229,8 +229,8 @@ def learn(
     """
     energies = None
     unseen = unseen[np.isfinite(unseen).all(axis=1)]
-    # The sums over several labels, and numbers, say nothing of whether a row is of the usual kind.
-    if kind in ("binary", "multiclass") and len(unseen) >= FEWEST:
+    # The margins of trees, the sums over several labels and numbers draw nothing.
+    if kind in ("binary", "multiclass") and reads != "numbers" and len(unseen) >= FEWEST:
         energies = Ranked.of(energy(unseen))
     if features is None or len(features) < FEWEST or features.shape[1] > MOST_WIDE:
         return Domain(energies=energies)

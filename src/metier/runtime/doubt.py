@@ -31,12 +31,18 @@ class Asked:
     Args:
         abstain: leave answers empty where there is doubt, and say why.
         coverage: sets or intervals that hold the truth so often.
-        max_error: leave answers empty that are too unsure for this share of errors.
+        max_error: leave answers empty that are too unsure for this share of errors; abstaining is
+            then by this, not by sets.
     """
 
     abstain: bool = False
     coverage: float | None = None
     max_error: float | None = None
+
+    @property
+    def abstains(self) -> bool:
+        """Whether answers may be left empty."""
+        return self.abstain or self.max_error is not None
 
     @property
     def nothing(self) -> bool:
@@ -61,17 +67,13 @@ class Doubt:
                 raise OptionError(f"--coverage: the bundle has no calibration scores; {AGAIN}")
             self.conformal.check(asked.coverage)
         if asked.max_error is not None:
-            if not asked.abstain:
-                raise OptionError(
-                    "--max-error: says when answers are left empty; give --abstain as well"
-                )
             if self.selective is None:
                 raise OptionError(
                     "--max-error: the bundle does not know how often it is wrong at which "
                     f"confidence (numbers have none, older bundles neither); {AGAIN}"
                 )
             self.selective.least(asked.max_error)
-        if asked.abstain and self == Doubt():
+        if asked.abstains and self == Doubt():
             raise OptionError(
                 f"--abstain: the bundle was made without statistics of its doubt; {AGAIN}"
             )
@@ -142,7 +144,7 @@ class Judge:
                 found = self._interval(scores[:, 0], readable, count, coverage)
         else:
             found = self._sets(columns, scores, readable, count)
-        if self.asked.abstain and readable:
+        if self.asked.abstains and readable:
             for row in np.flatnonzero(self._unlike(scored, readable)):
                 found.reasons[readable[row]] = UNLIKE
         return found
@@ -167,7 +169,7 @@ class Judge:
         """Sets where a coverage is asked for, and the reasons of sets and of confidence."""
         asked, conformal = self.asked, self.doubt.conformal
         reasons: dict[int, str] = {}
-        if asked.max_error is not None and asked.abstain:
+        if asked.max_error is not None:
             reasons = self._unsure(scores, readable, asked.max_error)
         coverage = asked.coverage
         if coverage is None and asked.abstain and asked.max_error is None and conformal is not None:
@@ -181,7 +183,7 @@ class Judge:
         for place, row in enumerate(readable):
             order = [k for k in np.argsort(-shares[place], kind="stable") if inside[place, k]]
             sets[row] = [self.decision.labels[k] for k in order]
-        if asked.abstain:
+        if asked.abstain and asked.max_error is None:
             answers = self.decision.answers(scores)
             for row, answer in zip(readable, answers, strict=True):
                 why = told(sets[row] or [], answer, coverage)

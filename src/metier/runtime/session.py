@@ -24,7 +24,7 @@ from metier.runtime.manifest import GRAPH, NAME, Manifest, read_manifest, verify
 from metier.runtime.postprocess import Answer, Decision, TaskKind
 from metier.runtime.preprocess import Columns, Preprocess, restore
 from metier.runtime.rows import to_rows
-from metier.runtime.scoring import Floats, Scored, open_session, score
+from metier.runtime.scoring import Floats, Scored, features_read, open_session, score
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Predictions:
         labels: the names of the columns of `probabilities`.
         reasons: why a row has no answer.
         warnings: at most one line on what was missing or unknown in the input as a whole.
-        withheld: rows that could be read and yet have no answer, because there was doubt.
+        withheld: what would have been answered, by row, where there was too much doubt.
         sets: with a coverage, the labels that hold the truth so often, likeliest first.
         low, high: with a coverage, the interval of a number that does; float64 (n,).
     """
@@ -47,7 +47,7 @@ class Predictions:
     labels: tuple[str, ...]
     reasons: dict[int, str] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
-    withheld: frozenset[int] = frozenset()
+    withheld: dict[int, Answer] = field(default_factory=dict)
     sets: list[list[str] | None] | None = None
     low: NDArray[np.float64] | None = None
     high: NDArray[np.float64] | None = None
@@ -99,8 +99,8 @@ class Bundle:
                 where not exactly one label holds the truth at the coverage.
             coverage: give sets of labels, or intervals of numbers, that hold the truth so often;
                 without it, abstaining goes by the coverage that the bundle was made for.
-            max_error: abstain, instead of by sets, where an answer is too unsure for this share of
-                errors among those that are given.
+            max_error: abstain where an answer is too unsure for this share of errors among those
+                that are given, instead of by sets.
 
         Raises:
             DataError: when the rows are none of these, or no input column is among them.
@@ -110,7 +110,7 @@ class Bundle:
         if not asked.nothing:
             self.doubt.check(asked)
         found = to_rows(rows, self.manifest.columns)
-        scored = self.scored(found.columns, features=abstain)
+        scored = self.scored(found.columns, features=asked.abstains)
         reasons = {
             **dict.fromkeys(_not_finite(scored.scores), "the model gave no finite score"),
             **scored.reasons,
@@ -123,15 +123,19 @@ class Bundle:
         decision, strangers = self._deciding(found.columns, readable)
         decided = decision.answers(scored.scores[readable]) if readable else []
         held = self._held(asked, found.columns, scored, readable)
+        withheld: dict[int, Answer] = {}
         for row, answer in zip(readable, decided, strict=True):
-            answers[row] = None if row in held.reasons else answer
+            if row in held.reasons:
+                withheld[row] = answer
+            else:
+                answers[row] = answer
         return Predictions(
             answers=answers,
             probabilities=self._probabilities(scored.scores, readable),
             labels=self.labels,
             reasons=dict(sorted({**reasons, **held.reasons}.items())),
             warnings=_warnings(found.absent, scored.unseen, strangers),
-            withheld=frozenset(held.reasons),
+            withheld=withheld,
             sets=held.sets,
             low=held.low,
             high=held.high,
@@ -173,6 +177,8 @@ class Bundle:
         bundle tells unlike rows by, if that is asked for."""
         domain = self.doubt.domain if features else None
         reads = None if domain is None else domain.reads
+        if reads != features_read(self.session):
+            reads = None
         return score(self.preprocess, self.session, len(self.labels) or 1, columns, reads)
 
 

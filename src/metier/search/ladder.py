@@ -20,7 +20,8 @@ class Rung:
     """One strategy on one source, with some parameters fixed and the others to be searched.
 
     `baseline` rungs always run, once, with their defaults: what a specialist has to beat. `first`
-    is where a search begins, for what differs from the strategy's own defaults.
+    is where a search begins, for what differs from the strategy's own defaults. `share` is the part
+    of its slot that a rung gets which is there for what it explains, and seldom wins.
     """
 
     name: str
@@ -29,6 +30,7 @@ class Rung:
     fixed: Mapping[str, Any] = field(default_factory=dict)
     baseline: bool = False
     first: Mapping[str, Any] = field(default_factory=dict)
+    share: float = 1.0
 
     @property
     def space(self) -> dict[str, Range]:
@@ -46,6 +48,8 @@ NOTHING = "none"
 """The source of what starts from nothing."""
 WITHOUT_SOURCE = ("majority", "mean", "classical", "linear", "ebm")
 """Strategies that start from nothing."""
+FOR_A_GLASS_BOX = 0.35
+"""The share of its slot that the glass box gets, so that boosting keeps most of the time."""
 NEURAL: tuple[tuple[str, str, Mapping[str, Any]], ...] = (
     ("probe", "probe", {}),
     ("finetune-top", "finetune", {"train": "top"}),
@@ -87,7 +91,9 @@ def rungs(
 
 def _glass_box() -> list[Rung]:
     """The rung of the model that can be read, where its library is installed."""
-    return [Rung("ebm", "ebm", NOTHING)] if find_spec("interpret") is not None else []
+    if find_spec("interpret") is None:
+        return []
+    return [Rung("ebm", "ebm", NOTHING, share=FOR_A_GLASS_BOX)]
 
 
 def _baselines(roles: Roles, kind: TaskKind, sources: Sequence[str]) -> list[Rung]:

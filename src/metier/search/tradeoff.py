@@ -135,7 +135,7 @@ def conclude(
         if best is start:
             told = f"the specialist is within the limit as it is: {best.told()}"
         else:
-            told = f"{best.called}: {best.told()}, down from {start.told()}; {_cost(best)}"
+            told = f"taken is {best.called}: {best.told()}, down from {start.told()}; {_cost(best)}"
         return Tradeoff(*parts, best.name, True, told)
     nearest = min(measured, key=lambda each: (each.apart or 0.0, -worth(each)[0]))
     told = (

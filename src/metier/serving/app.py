@@ -58,7 +58,7 @@ def _add_predict(app: FastAPI, service: Service) -> None:
         began = time.perf_counter()
         async with service.bodies.reading(request.receive, length, waits) as body:
             asked = service.reader.read(body, headers.get("content-type", ""))
-            found = await service.batcher.ask(asked.columns, asked.count)
+            found = await service.batcher.ask(asked.columns, asked.count, asked.asked)
         content = write_answer(found, asked.warnings)
         spent = {"Server-Timing": f"total;dur={1000 * (time.perf_counter() - began):.1f}"}
         return Response(content, media_type="application/json", headers=spent)
@@ -72,7 +72,9 @@ def _add_predict(app: FastAPI, service: Service) -> None:
             **schema.responses(*_barred(service, 400, 408, 413, 415, 422, 503, 504)),
         },
         openapi_extra={
-            "requestBody": schema.request_body(service.reader.wanted, service.limits.rows)
+            "requestBody": schema.request_body(
+                service.reader.wanted, service.limits.rows, service.reader.doubt
+            )
         },
     )
 
@@ -139,18 +141,28 @@ def write_answer(found: Predictions, warnings: Sequence[str]) -> bytes:
     shares = None if found.probabilities is None else found.probabilities.tolist()
     rows = []
     for row, answer in enumerate(found.answers):
-        known = shares is not None and row not in found.reasons
+        read = row not in found.reasons or row in found.withheld
         rows.append(
             {
                 "prediction": answer,
                 "probabilities": dict(zip(found.labels, shares[row], strict=True))
-                if known and shares is not None
+                if read and shares is not None
                 else None,
                 "reason": found.reasons.get(row),
+                **_beside(found, row, read),
             }
         )
     content = {"predictions": rows, "warnings": list(warnings)}
     return json.dumps(content, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
+
+
+def _beside(found: Predictions, row: int, read: bool) -> dict[str, Any]:
+    """The set or the interval of a row, when they were asked for."""
+    told: dict[str, Any] = {} if found.sets is None else {"set": found.sets[row]}
+    for name, bounds in (("low", found.low), ("high", found.high)):
+        if bounds is not None:
+            told[name] = float(bounds[row]) if read else None
+    return told
 
 
 async def _refuse(request: Request, error: Exception) -> Response:

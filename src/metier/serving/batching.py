@@ -19,12 +19,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from metier.runtime.doubt import Asked
 from metier.runtime.session import Predictions
 from metier.serving.limits import Limits, Refused
 
 Columns = Mapping[str, Sequence[Any]]
-Predict = Callable[[dict[str, list[Any]]], Predictions]
+Predict = Callable[[dict[str, list[Any]], Asked], Predictions]
+NOTHING = Asked()
 LOG = logging.getLogger(__name__)
 SMOOTHING = 0.2
 """Weight of the newest batch in the pace."""
@@ -46,6 +49,7 @@ class _Job:
 
     columns: Columns
     count: int
+    asked: Asked
     deadline: float
     loop: asyncio.AbstractEventLoop
     answer: asyncio.Future[Predictions]
@@ -64,7 +68,7 @@ class Batcher:
     """Puts requests into batches and hands out the answers.
 
     Args:
-        predict: answers columns; only ever called from the one thread.
+        predict: answers columns as asked; only ever called from the one thread.
         limits: how many rows may wait, and for how long.
         watch: told of every batch, in the thread, after its answers are on their way.
     """
@@ -97,15 +101,15 @@ class Batcher:
         """How long the rows that wait will take, at the pace of late."""
         return self.waiting * self._pace
 
-    async def ask(self, columns: Columns, count: int) -> Predictions:
-        """Return the predictions for `count` rows.
+    async def ask(self, columns: Columns, count: int, asked: Asked = NOTHING) -> Predictions:
+        """Return the predictions for `count` rows, with what else is asked for.
 
         Raises:
             Refused: 503 when the queue is full, 504 when there was no answer in time.
         """
         loop = asyncio.get_running_loop()
         deadline = time.monotonic() + self._limits.timeout
-        job = _Job(columns, count, deadline, loop, loop.create_future())
+        job = _Job(columns, count, asked, deadline, loop, loop.create_future())
         self._accept(job)
         try:
             async with asyncio.timeout(self._limits.timeout):
@@ -130,7 +134,7 @@ class Batcher:
             began = time.perf_counter()
             rows = sum(stop - start for _, start, stop in parts)
             try:
-                found = self._predict(_together(parts))
+                found = self._predict(_together(parts), parts[0][0].asked)
             except Exception as error:  # whatever it is, it belongs to those who asked
                 _tell(parts, error)
                 continue
@@ -165,12 +169,16 @@ class Batcher:
             self.waiting -= job.left
 
     def _take(self) -> list[Part]:
-        """Every request gets an equal share of the batch; what is left over goes by age."""
+        """Every request gets an equal share of the batch; what is left over goes by age.
+
+        Only what is asked in the same way as by the oldest goes together.
+        """
         room = self._room()
         parts: list[Part] = []
-        share = max(1, room // len(self._jobs))
+        alike = [job for job in self._jobs if job.asked == self._jobs[0].asked]
+        share = max(1, room // len(alike))
         for quota in (share, room):
-            for job in list(self._jobs):
+            for job in [job for job in alike if job.left]:
                 size = min(job.left, quota, room)
                 if size > 0:
                     parts.append((job, job.taken, job.taken + size))
@@ -222,20 +230,34 @@ def _cut(found: Predictions, start: int, stop: int) -> Predictions:
         probabilities=None if found.probabilities is None else found.probabilities[start:stop],
         labels=found.labels,
         reasons={r - start: told for r, told in found.reasons.items() if start <= r < stop},
+        withheld={r - start: own for r, own in found.withheld.items() if start <= r < stop},
+        sets=None if found.sets is None else found.sets[start:stop],
+        low=None if found.low is None else found.low[start:stop],
+        high=None if found.high is None else found.high[start:stop],
     )
 
 
 def _joined(parts: Sequence[Predictions]) -> Predictions:
     if len(parts) == 1:
         return parts[0]
-    reasons, at = {}, 0
+    reasons, withheld, at = {}, {}, 0
     for part in parts:
         reasons.update({at + row: told for row, told in part.reasons.items()})
+        withheld.update({at + row: answer for row, answer in part.withheld.items()})
         at += len(part)
-    known = [part.probabilities for part in parts if part.probabilities is not None]
+    sets = [part.sets for part in parts if part.sets is not None]
     return Predictions(
         answers=[answer for part in parts for answer in part.answers],
-        probabilities=np.concatenate(known) if known else None,
+        probabilities=_stacked([part.probabilities for part in parts]),
         labels=parts[0].labels,
         reasons=reasons,
+        withheld=withheld,
+        sets=[own for part in sets for own in part] if sets else None,
+        low=_stacked([part.low for part in parts]),
+        high=_stacked([part.high for part in parts]),
     )
+
+
+def _stacked(parts: Sequence[NDArray[np.float64] | None]) -> NDArray[np.float64] | None:
+    known = [part for part in parts if part is not None]
+    return np.concatenate(known) if known else None

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any, NoReturn
 
+from metier.errors import OptionError
+from metier.runtime.doubt import Asked, Doubt
 from metier.runtime.manifest import InputColumn
 from metier.serving.forms import read_form
 from metier.serving.limits import Refused
@@ -24,17 +26,20 @@ WORDS = {
     "number": "a number",
     "category": "a text, a number, true or false",
 }
+BESIDE = ("abstain", "coverage", "max_error")
+"""What may be asked for beside answers."""
 FILES, ROWS = "files", "rows"
 """The fields of a form: the images, and the other columns of each as JSON."""
 
 
 @dataclass(frozen=True)
-class Asked:
-    """The columns that the model reads, how many rows, and what was missing."""
+class Request:
+    """The columns that the model reads, how many rows, what was missing, and what else is asked."""
 
     columns: dict[str, list[Any]]
     count: int
     warnings: tuple[str, ...] = ()
+    asked: Asked = field(default_factory=Asked)
 
 
 @dataclass(frozen=True)
@@ -44,17 +49,19 @@ class Reader:
     Args:
         wanted: the columns that the model reads.
         most: rows that one request may have.
+        doubt: what the bundle knows of its doubt: what can be asked for beside answers.
     """
 
     wanted: tuple[InputColumn, ...]
     most: int
+    doubt: Doubt = field(default_factory=Doubt)
 
     @property
     def image(self) -> str | None:
         """The column of images, if the model reads one."""
         return next((column.name for column in self.wanted if column.kind == "image"), None)
 
-    def read(self, body: bytes, content_type: str) -> Asked:
+    def read(self, body: bytes, content_type: str) -> Request:
         """Return the columns of a request.
 
         Raises:
@@ -66,26 +73,50 @@ class Reader:
         if kind == "application/json" and self.image is not None:
             raise Refused(415, "images are sent as files: a form with a field `files` for each")
         if kind == "application/json":
-            return self._from_rows(_rows_of(_json(body)))
+            data = _json(body)
+            found = self._from_rows(_rows_of(data))
+            return replace(found, asked=self._asked(data))
         needed = "multipart/form-data" if self.image is not None else "application/json"
         raise Refused(415, f"the content type must be {needed}")
 
-    def _from_form(self, body: bytes, content_type: str) -> Asked:
+    def _from_form(self, body: bytes, content_type: str) -> Request:
         assert self.image is not None
         fields = read_form(body, content_type)
         images: list[Any] = [content for name, content in fields if name == FILES]
         texts = [content for name, content in fields if name == ROWS]
-        if unknown := sorted({name for name, _ in fields} - {FILES, ROWS}):
+        if unknown := sorted({name for name, _ in fields} - {FILES, ROWS, *BESIDE}):
             raise Refused(422, f"unknown field {unknown[0]!r}: a form has `files` and `rows`")
+        asked = self._asked({name: _json(content) for name, content in fields if name in BESIDE})
         if len(texts) > 1:
             raise Refused(422, "the field `rows` is there twice: it is one list for all files")
         given = _rows_of({"rows": _json(texts[0])}) if texts else [{}] * len(images)
         if len(given) != len(images):
             raise Refused(422, f"{len(images)} files and {len(given)} rows: give one row a file")
         found = self._from_rows(given, beside_files=True)
-        return Asked({**found.columns, self.image: images}, found.count, found.warnings)
+        columns = {**found.columns, self.image: images}
+        return Request(columns, found.count, found.warnings, asked)
 
-    def _from_rows(self, rows: Sequence[Mapping[str, Any]], beside_files: bool = False) -> Asked:
+    def _asked(self, data: Mapping[str, Any]) -> Asked:
+        """Return what is asked for beside answers, null and false being nothing."""
+        abstain = data.get("abstain") or False
+        shares = {name: data.get(name) for name in BESIDE if name != "abstain"}
+        if not isinstance(abstain, bool):
+            raise Refused(422, "`abstain` must be true or false")
+        for name, value in shares.items():
+            if value is not None and (
+                isinstance(value, bool) or not isinstance(value, int | float)
+            ):
+                raise Refused(422, f"`{name}` must be a number between 0 and 1")
+        found = Asked(abstain, **shares)
+        try:
+            self.doubt.check(found)
+        except OptionError as error:
+            raise Refused(
+                422, str(error).replace("max-error", "max_error").replace("--", "")
+            ) from None
+        return found
+
+    def _from_rows(self, rows: Sequence[Mapping[str, Any]], beside_files: bool = False) -> Request:
         if len(rows) > self.most:
             raise Refused(422, f"{len(rows)} rows, and a request may have {self.most}")
         if not rows:
@@ -99,7 +130,7 @@ class Reader:
         absent = [column for column in plain if not any(column.name in row for row in rows)]
         told = (f"missing columns read as empty: {_names(absent)}",) if absent else ()
         columns = {column.name: [_cell(row.get(column.name)) for row in rows] for column in plain}
-        return Asked(columns, len(rows), told)
+        return Request(columns, len(rows), told)
 
 
 def _json(body: bytes) -> Any:

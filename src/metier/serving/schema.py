@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from metier.runtime.doubt import Doubt
 from metier.runtime.manifest import InputColumn
 from metier.runtime.postprocess import Decision
 from metier.serving.rows import ALLOWED, FILES, ROWS
@@ -29,18 +30,20 @@ ERROR: Schema = {
 }
 
 
-def request_body(wanted: Sequence[InputColumn], most: int) -> Schema:
+def request_body(wanted: Sequence[InputColumn], most: int, doubt: Doubt) -> Schema:
     """Return the schema of a request: JSON, or a form where the bundle reads images."""
     plain = [column for column in wanted if column.kind != "image"]
     if len(plain) == len(wanted):
         rows = {"type": "array", "items": _row(plain), "minItems": 1, "maxItems": most}
-        body: Schema = {"type": "object", "required": ["rows"], "properties": {"rows": rows}}
+        asked = {"rows": rows, **_beside(doubt)}
+        body: Schema = {"type": "object", "required": ["rows"], "properties": asked}
         return {"required": True, "content": {"application/json": {"schema": body}}}
     file = {"type": "string", "format": "binary"}
     fields: Schema = {FILES: {"type": "array", "items": file, "minItems": 1, "maxItems": most}}
     if plain:
         told = "the other columns: a JSON list with one object for each file"
         fields[ROWS] = {"type": "string", "description": told}
+    fields |= _beside(doubt)
     form: Schema = {
         "type": "object",
         "required": [FILES],
@@ -48,6 +51,27 @@ def request_body(wanted: Sequence[InputColumn], most: int) -> Schema:
         "additionalProperties": False,
     }
     return {"required": True, "content": {"multipart/form-data": {"schema": form}}}
+
+
+def _beside(doubt: Doubt) -> Schema:
+    """What may be asked for beside answers, as far as this very bundle can promise it."""
+    conformal, selective = doubt.conformal, doubt.selective
+    coverage: Schema = {"type": "null"}
+    if conformal is not None:
+        coverage = {"exclusiveMinimum": 0, "maximum": conformal.highest, "exclusiveMaximum": 1}
+        coverage = {"type": ["number", "null"], **coverage}
+    error: Schema = {"type": "null"}
+    if selective is not None and selective.steps[0].bound < 1:
+        error = {"minimum": selective.steps[0].bound, "exclusiveMaximum": 1}
+        error = {"type": ["number", "null"], **error}
+    abstain: Schema = {"enum": [False, None]} if doubt == Doubt() else {"type": ["boolean", "null"]}
+    told = {
+        "abstain": "leave the prediction out where there is doubt; `reason` says why",
+        "coverage": "add a `set` of labels, or `low` and `high`, that hold the truth so often",
+        "max_error": "leave out what is too unsure for this share of errors",
+    }
+    parts = {"abstain": abstain, "coverage": coverage, "max_error": error}
+    return {name: {**part, "description": told[name]} for name, part in parts.items()}
 
 
 def _row(columns: Sequence[InputColumn]) -> Schema:
@@ -93,6 +117,7 @@ def predictions(decision: Decision) -> Schema:
             "prediction": _or_null(answer, "null where the row could not be read"),
             "probabilities": _or_null(shares, "null for numbers and unreadable rows"),
             "reason": {"type": ["string", "null"], "description": "why there is no prediction"},
+            **_told(decision, label),
         },
         "additionalProperties": False,
     }
@@ -104,6 +129,17 @@ def predictions(decision: Decision) -> Schema:
             "warnings": {"type": "array", "items": {"type": "string"}},
         },
         "additionalProperties": False,
+    }
+
+
+def _told(decision: Decision, label: Schema) -> Schema:
+    """What a row has besides, when a coverage was asked for."""
+    if decision.kind == "regression":
+        ends = {"low": "where the interval begins", "high": "where it ends"}
+        return {name: {"type": ["number", "null"], "description": ends[name]} for name in ends}
+    labels = {"type": "array", "items": label}
+    return {
+        "set": _or_null(labels, "labels that hold the truth as often as asked, likeliest first")
     }
 
 

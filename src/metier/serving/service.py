@@ -5,13 +5,14 @@ from __future__ import annotations
 import io
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import PurePath, PureWindowsPath
 from typing import Any
 
 import PIL.Image
 
 from metier.errors import BundleError
+from metier.runtime.doubt import Asked
 from metier.runtime.manifest import InputColumn
 from metier.runtime.reference import from_json
 from metier.runtime.session import Bundle, Predictions
@@ -77,9 +78,9 @@ class Service:
         self._tell_drift()
         return self.metrics.render()
 
-    def _predict(self, columns: dict[str, list[Any]]) -> Predictions:
+    def _predict(self, columns: dict[str, list[Any]], asked: Asked) -> Predictions:
         self._seen.clear()
-        return self.bundle.predict(columns)
+        return self.bundle.predict(columns, **asdict(asked))
 
     def _watch(self, batch: Batch) -> None:
         self.metrics.count_batch(batch)
@@ -87,7 +88,9 @@ class Service:
             return
         found = batch.predictions
         several = self.bundle.task_kind == "multilabel"
-        answers = of_answers(found.answers, found.probabilities, several)
+        # What was held back is watched as well: else more doubt would look like other answers.
+        decided = [found.withheld.get(row, answer) for row, answer in enumerate(found.answers)]
+        answers = of_answers(decided, found.probabilities, several)
         self.monitor.observe(joined(self._seen).and_also(answers))
         if time.monotonic() - self._looked > LOOK_SECONDS:
             self._tell_drift()
@@ -111,7 +114,9 @@ def open_service(bundle: Bundle, limits: Limits, token: str | None = None) -> Se
         bundle=bundle,
         limits=limits,
         door=Door(token),
-        reader=Reader(columns_read(manifest.columns, manifest.preprocess), limits.rows),
+        reader=Reader(
+            columns_read(manifest.columns, manifest.preprocess), limits.rows, bundle.doubt
+        ),
         bodies=Bodies(limits),
         metrics=Metrics(bundle.digest, __version__, manifest.decision.kind, limits),
         monitor=_monitor(bundle),

@@ -69,7 +69,7 @@ class Constrain:
             return learned_within(
                 "constrain", self, start, problem, self._penalised(problem, run), {}
             )
-        fairer, notes = self._reduced(problem, run.seed)
+        fairer, notes = self._reduced(problem, run)
         return learned_within("constrain", self, start, fairer, run, notes)
 
     def _penalised(self, problem: Problem, run: Run) -> Run:
@@ -83,7 +83,7 @@ class Constrain:
 
         return run.with_objective(wrap)
 
-    def _reduced(self, problem: Problem, seed: int) -> tuple[Problem, dict[str, float]]:
+    def _reduced(self, problem: Problem, run: Run) -> tuple[Problem, dict[str, float]]:
         """The problem with the labels and weights under which a plain learner is a fairer one."""
         from metier.training.reductions import signed_weights
 
@@ -91,7 +91,13 @@ class Constrain:
         targets = task.encode(table)
         groups = joined(list(table.groups().values()))
         signed = signed_weights(
-            _features(table), targets, groups, self.disparity, self.strength, seed
+            _features(table),
+            targets,
+            groups,
+            self.disparity,
+            self.strength,
+            run.seed,
+            run.cache.memory.setdefault("multipliers", {}),
         )
         changed = (signed > 0).astype(np.int64)
         if len(np.unique(changed)) < 2:  # pressed so hard that one answer is left

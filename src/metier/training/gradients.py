@@ -87,7 +87,7 @@ class Gradients:
 
         shares, base, output = self._integrate(margin, here, nothing)
         by_pixel = shares[0].sum(0).numpy().astype(np.float64)
-        values = np.bincount(picture.regions.ravel(), weights=by_pixel.ravel())
+        values: Array = np.bincount(picture.regions.ravel(), by_pixel.ravel()).astype(np.float64)
         return Attribution(values, base, output, TOLERANCE, by_pixel)
 
     def _integrate(self, margin: Any, here: Tensor, nothing: Tensor) -> tuple[Tensor, float, float]:

@@ -8,8 +8,9 @@ model, fitted by their mean, and no lottery among many.
 
 from __future__ import annotations
 
+import hashlib
 import warnings
-from collections.abc import Sequence
+from collections.abc import MutableMapping, Sequence
 from types import ModuleType
 from typing import Any, Literal
 
@@ -39,6 +40,7 @@ def signed_weights(
     kind: Kind,
     strength: float,
     seed: int = 0,
+    known: MutableMapping[int, Any] | None = None,
 ) -> Array:
     """Return a signed weight of each row (n,): what calling it positive gains, above or below 0.
 
@@ -49,17 +51,31 @@ def signed_weights(
         kind: what the groups shall have in common.
         strength: how many times the multipliers that the quick learner needs.
         seed: of the sample.
+        known: multipliers that were found before; those of these rows are put there.
     """
     named = merged(groups)
     if len(set(named)) < 2 or len(np.unique(targets)) < 2:
         return np.where(targets > 0, 1.0, -1.0)
-    sample = _sample(named, targets, seed)
-    multipliers = _multipliers(features[sample], targets[sample], named[sample], kind)
+    kept = {} if known is None else known
+    key = _key(features, targets, named, kind, seed)
+    if key not in kept:
+        sample = _sample(named, targets, seed)
+        kept[key] = _multipliers(features[sample], targets[sample], named[sample], kind)
     moment = _moment(kind)
     moment.load_data(features, _series(targets), sensitive_features=_series(named))
-    known = multipliers.reindex(moment.index, fill_value=0.0)
-    pressed = strength * moment.signed_weights(known).to_numpy()
+    multipliers = kept[key].reindex(moment.index, fill_value=0.0)
+    pressed = strength * moment.signed_weights(multipliers).to_numpy()
     return np.asarray(np.where(targets > 0, 1.0, -1.0) + pressed)
+
+
+def _key(
+    features: Floats, targets: NDArray[np.int64], groups: NDArray[np.str_], kind: Kind, seed: int
+) -> int:
+    """What names these rows, however hard they are pressed."""
+    content = hashlib.blake2b(f"{kind}/{seed}".encode(), digest_size=8)
+    for part in (features, targets, groups):
+        content.update(np.ascontiguousarray(part).tobytes())
+    return int.from_bytes(content.digest(), "little")
 
 
 def merged(groups: Sequence[str]) -> NDArray[np.str_]:
