@@ -92,6 +92,6 @@ def test_a_table_is_damaged_column_by_column() -> None:
     given = Rows(table, kinds, np.arange(60) % 2, np.arange(60), RULE)
     measure_natural(watch, given, "accuracy")
     gaps = [sum(v is None for v in each["age"]) for each in seen]
-    assert max(gaps) > 15 and all(each["text"] == table["text"] for each in seen)
+    assert max(gaps) > 15 and {cell for each in seen for cell in each["text"]} == {"stays"}
     apart = [[a is None for a in each["age"]] != [b is None for b in each["job"]] for each in seen]
     assert any(apart), "columns have gaps of their own"

@@ -131,7 +131,7 @@ def test_tables_are_damaged_and_columns_moved(target: str, kind: str, tmp_path: 
     assert rendered(found)
     free = measure(folder, columns(), categories=["colour"])
     assert free.assaults[0].change.difference < changes[0]
-    with pytest.raises(OptionError, match="'colours'.*did you mean 'colour'"):
+    with pytest.raises(OptionError, match=r"'colours'.*did you mean 'colour'"):
         measure(folder, columns(), categories=["colours"])
 
 

@@ -34,6 +34,7 @@ KINDS = ("binary", "multiclass", "multilabel", "regression")
 REFUSED = {
     ("majority", "regression"),
     ("generalist", "regression"),
+    ("defensive_distillation", "regression"),
     *((name, kind) for name in ("constrain", "threshold") for kind in KINDS[1:]),
     *(("mean", kind) for kind in KINDS[:3]),
 }
@@ -56,9 +57,10 @@ def make(name: str, settings: dict[str, Any]) -> Strategy:
     own = {field.name for field in fields(built)}
     changes = {key: value for key, value in settings.items() if key in own}
     if "inner" in own:
-        inner = {f.name for f in fields(built.inner)}
+        wrapped = built.inner or find("strategies", "finetune")()
+        inner = {f.name for f in fields(wrapped)}
         changes["inner"] = replace(
-            built.inner, **{key: value for key, value in settings.items() if key in inner}
+            wrapped, **{key: value for key, value in settings.items() if key in inner}
         )
     strategy: Strategy = replace(built, **changes)
     return strategy
