@@ -250,7 +250,7 @@ def cloud_of(features: NDArray[Any], classes: NDArray[Any]) -> Cloud:
     """Describe where features (n, d) lie; classes share one precision."""
     values = np.asarray(features, dtype=np.float64)
     names, places, counts = np.unique(classes, return_inverse=True, return_counts=True)
-    if counts.min(initial=0) < IN_A_CLASS:
+    if counts.min() < IN_A_CLASS:
         names, places = names[:1], np.zeros(len(values), np.int64)
     centres = np.stack([values[places == k].mean(axis=0) for k in range(len(names))])
     away = values - centres[places]
