@@ -16,6 +16,9 @@ from metier.report.content import Entry, Report, to_json
 from metier.threads import settle_threads
 
 if TYPE_CHECKING:
+    from metier.evidence.explained import Explained
+    from metier.evidence.robustness import Robustness
+    from metier.report.audit import Audit
     from metier.road.compare import Compared
     from metier.road.compress import Handed
     from metier.road.options import Progress
@@ -115,6 +118,9 @@ def specialize(
     max_latency: str | float | None = None,
     max_loss: float | None = None,
     coverage: float | None = None,
+    max_disparity: float | None = None,
+    disparity: str | None = None,
+    allow_group_thresholds: bool = False,
     sampler: str = "tpe",
     seed: int = 0,
     resume: bool = False,
@@ -141,7 +147,8 @@ def specialize(
         cost: what errors cost in a binary task, as "fn=5,fp=1".
         group: column whose equal values stay on one side of every split.
         time: column to split by: earlier rows train, later ones judge.
-        sensitive: columns kept beside the data and never learned from.
+        sensitive: columns by which it is measured who is served worse, and that are never learned
+            from; `age:25,60` cuts a number, which is else cut at its quartiles.
         prefer: "small" takes the cheapest candidate that cannot be told from the best.
         refit: "all" fits the chosen recipe again on all rows, the held-out share included.
         max_size: what the whole bundle may have, as "12MB": the chosen recipe is then made smaller.
@@ -149,6 +156,12 @@ def specialize(
         max_loss: points of the metric that this may cost; 0.5 when None.
         coverage: how often sets of labels, or intervals, have to hold the truth where nothing else
             is asked at predict; 0.9 when None.
+        max_disparity: how far groups of a sensitive column may lie apart, 0.05 for 5 points: the
+            chosen recipe is then made fairer, at the least cost.
+        disparity: what that limits: "parity" (answered positive) or "odds" (found where it is
+            true, and in vain where it is not); "odds" when None.
+        allow_group_thresholds: groups may be answered by thresholds of their own; the sensitive
+            columns are then needed to predict.
         sampler: grid, random, tpe, gp or hyperband.
         seed: where all random numbers come from.
         resume: go on with what lies in `out`; start when nothing does.
@@ -187,6 +200,9 @@ def specialize(
         max_latency=max_latency,
         max_loss=max_loss,
         coverage=coverage,
+        max_disparity=max_disparity,
+        disparity=disparity,
+        allow_group_thresholds=allow_group_thresholds,
     )
     check_words(options)
     clock = Clock(parse_effort(budget, trials), started)
@@ -295,14 +311,18 @@ def predict(
     return found
 
 
-def evaluate(bundle: str | Path, data: Any) -> list[Finding]:
+def evaluate(bundle: str | Path, data: Any, *, sensitive: Sequence[str] = ()) -> list[Finding]:
     """Measure a bundle on labelled rows: every metric of its task with its interval.
 
     When these are the rows that its run was proven on, that is one more look at them: it is
     counted, and the finding `looks` says how many there were.
+
+    With `sensitive` columns (`age:25,60` cuts a number), who is served worse follows: groups, how
+    far they lie apart, what gives the group away, and regions that nobody named.
     """
     from metier.data.read import read
     from metier.evidence.metrics import scorecard
+    from metier.road.fairly import serve_whom
     from metier.road.labelled import read_labelled
     from metier.road.looks import look
     from metier.road.sureness import measure_sureness
@@ -310,11 +330,81 @@ def evaluate(bundle: str | Path, data: Any) -> list[Finding]:
 
     loaded, raw = load(bundle), read(data)
     rows = read_labelled(loaded, raw)
-    decision = loaded.manifest.decision
+    served = serve_whom(loaded, rows, raw, sensitive).findings if sensitive else ()
+    decision = loaded.manifest.decision.at(rows.columns())
     found = scorecard(rows.task, rows.truth, rows.scores(loaded), decision)
     measured = {finding.name for finding in found}
     sure = [f for f in measure_sureness(loaded, rows).findings if f.name not in measured]
-    return [*rows.findings, *found, *sure, *look(Path(bundle), raw.fingerprint)]
+    return [*rows.findings, *found, *sure, *served, *look(Path(bundle), raw.fingerprint)]
+
+
+def robustness(
+    bundle: str | Path, data: Any, *, seconds: float = 120.0, seed: int = 0, examples: bool = False
+) -> Robustness:
+    """Measure how a bundle's score falls when labelled rows are damaged and when they are attacked.
+
+    Attacks that follow gradients need torch and the run folder's `weights/`.
+
+    Args:
+        bundle: a run folder or its `specialist/`.
+        data: labelled rows that it did not learn from.
+        seconds: about how long this may take.
+        seed: where all random numbers start.
+        examples: keep a few broken inputs, which are rows of the data.
+    """
+    from metier.data.read import read
+    from metier.road.labelled import read_labelled
+    from metier.road.robustness import measure_robustness
+    from metier.runtime.session import load
+
+    settle_threads()
+    loaded = load(bundle)
+    rows = read_labelled(loaded, read(data))
+    return measure_robustness(loaded, rows, Path(bundle), seconds, seed, examples=examples)
+
+
+def audit(
+    bundle: str | Path,
+    data: Any,
+    *,
+    sensitive: Sequence[str] = (),
+    out: str | Path | None = None,
+    examples: bool = False,
+    budget: str | float | None = None,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> Audit:
+    """Measure what a person should know who signs off a bundle, and write one page of it.
+
+    Who is served worse, how it breaks, how sure it is, what it looks at, what it was never shown.
+    The rows count as looked at, as in `evaluate`.
+
+    Args:
+        bundle: a run folder; attacks and explanations that follow gradients need its `weights/`.
+        data: labelled rows that it did not learn from, in any form of `specialize`.
+        sensitive: columns whose groups are compared, `age:25,60` with cuts for a number.
+        out: the page to write, with the same in words (`.md`) beside it; none when None.
+        examples: let the page show rows of the data.
+        budget: about the wall-clock for everything: seconds, or "90s", "5m"; when None 45 seconds
+            for tables and 150 for texts and images.
+        seed: where all random numbers come from.
+        progress: who watches.
+
+    Raises:
+        InputError: for a bundle, data or columns that cannot be used.
+    """
+    started = monotonic()
+    settle_threads()
+    from metier.road.audit import Asked, audit_bundle, seconds_for, write_pages
+    from metier.runtime.session import load
+    from metier.search.clock import Clock, parse_budget
+
+    seconds = seconds_for(load(bundle)) if budget is None else parse_budget(budget)
+    asked = Asked(Path(bundle), data, tuple(sensitive), seed, examples)
+    found = audit_bundle(asked, progress or Silent(), Clock(seconds, started))
+    if out is not None:
+        write_pages(found, asked, Path(out))
+    return found
 
 
 def export(bundle: str | Path, format: str, out: str | Path | None = None) -> Path:
@@ -394,6 +484,51 @@ def compress(
     tried = tuple(strategies)
     asked = Asked(Path(bundle), data, limits, tried, train, unlabeled, seed, command)
     return make_smaller(asked, folder, progress or Silent(), clock)
+
+
+def explain(
+    bundle: str | Path,
+    data: Any,
+    *,
+    rows: Sequence[int] | None = None,
+    method: str = "auto",
+    out: str | Path | None = None,
+    train: Any = None,
+    budget: str | float = "2m",
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> Explained:
+    """Say what a bundle's answers come from, and how far to believe it.
+
+    Args:
+        bundle: a run folder; gradients, trees and the nearest training rows need its `weights/`.
+        data: rows, with or without labels, in any form of `specialize`. Explanations are measured
+            on them, so a few dozen say more than one.
+        rows: numbers (0-based) of the rows to show; six of them, evenly spread, when None.
+        method: "shap", "lime", "occlusion", "gradients", "trees", "terms", or "auto" for the one
+            that is the most faithful on these data.
+        out: a page to write; none when None.
+        train: the rows that the bundle learned from, for the nearest of them; the file that the
+            run remembers, when it is still there and the same, when None.
+        budget: wall-clock for everything: seconds, or "90s", "5m".
+        seed: where all random numbers come from.
+        progress: who watches.
+
+    Raises:
+        InputError: for a bundle, data, rows or a method that cannot be used.
+        MissingExtraError: for a method whose library is not installed.
+    """
+    started = monotonic()
+    settle_threads()
+    from metier.road.explain import Asked, explain_bundle, write_page
+    from metier.search.clock import Clock, parse_budget
+
+    clock = Clock(parse_budget(budget), started)
+    asked = Asked(Path(bundle), data, rows, method, train, seed)
+    found = explain_bundle(asked, progress or Silent(), clock)
+    if out is not None:
+        write_page(found, asked, Path(out))
+    return found
 
 
 def sources() -> list[dict[str, Any]]:

@@ -81,7 +81,9 @@ def build_parser() -> argparse.ArgumentParser:
     _add_rank(commands)
     _add_predict(commands)
     _add_evaluate(commands)
+    _add_audit(commands)
     _add_compare(commands)
+    _add_explain(commands)
     _add_export(commands)
     _add_load(commands)
     _add_serve(commands)
@@ -171,6 +173,7 @@ def _add_specialize(commands: Any) -> None:
     option("--cost", metavar="COSTS", help="what errors cost, such as fn=5,fp=1")
     option("--group", metavar="COL", help="rows with the same value stay on one side of a split")
     option("--time", metavar="COL", help="train on the past, prove on what came later")
+    _add_sensitive(parser)
     option(
         "--prefer",
         choices=("best", "small"),
@@ -189,6 +192,7 @@ def _add_specialize(commands: Any) -> None:
         help="how often sets of labels or intervals have to hold the truth when `metier predict` "
         "is asked for none (default: 0.9)",
     )
+    _add_fairness(parser)
     option("--sampler", metavar="NAME", help="grid, random, tpe, gp or hyperband (default: tpe)")
     option("--seed", metavar="N", type=int, help="where random numbers start (default: 0)")
     option("--config", metavar="FILE", type=Path, help="a TOML file of options; this line wins")
@@ -211,6 +215,28 @@ def _add_limits(parser: argparse.ArgumentParser) -> None:
         metavar="POINTS",
         type=float,
         help="points of the metric that making it smaller may cost (default: 0.5)",
+    )
+
+
+def _add_fairness(parser: argparse.ArgumentParser) -> None:
+    option = parser.add_argument
+    option(
+        "--max-disparity",
+        metavar="SHARE",
+        type=float,
+        help="groups of a sensitive column may lie this far apart, such as 0.05; exits with 3 when "
+        "nothing keeps to it",
+    )
+    option(
+        "--disparity",
+        choices=("parity", "odds"),
+        help="what that limits: how often groups are answered positive, or how often rightly and "
+        "in vain (default: odds)",
+    )
+    option(
+        "--allow-group-thresholds",
+        action="store_true",
+        help="groups may get thresholds of their own; predicting then needs the sensitive columns",
     )
 
 
@@ -316,7 +342,52 @@ def _add_evaluate(commands: Any) -> None:
     parser = _add(commands, "evaluate", "measure a bundle on labelled rows", "With intervals.")
     _add_bundle(parser)
     parser.add_argument("data", metavar="DATA", type=Path, help="labelled rows")
+    _add_sensitive(parser)
+    parser.add_argument(
+        "--robustness",
+        action="store_true",
+        help="also damage and attack the rows, and say how far the score falls",
+    )
+    parser.add_argument(
+        "--seconds",
+        metavar="N",
+        type=_amount,
+        help="about how long --robustness may take (default: 120)",
+    )
     _add_json(parser)
+
+
+def _add_audit(commands: Any) -> None:
+    parser = _add(
+        commands,
+        "audit",
+        "write the page for whoever signs off a model",
+        "On labelled rows: how often it is right, who is served worse, how it breaks, how sure it "
+        "is, what it looks at and what it was never shown. The same in words goes beside the page.",
+    )
+    _add_bundle(parser)
+    option = parser.add_argument
+    option("data", metavar="DATA", type=Path, help="labelled rows that it did not learn from")
+    _add_sensitive(parser)
+    option("--out", metavar="FILE", type=Path, help="the page (default: audit.html)")
+    option("--examples", action="store_true", help="let the page show rows of the data")
+    option(
+        "--budget",
+        metavar="TIME",
+        help="about the wall-clock for everything (default: 45s for tables, 150s for others)",
+    )
+    option("--seed", metavar="N", type=int, help="where random numbers start (default: 0)")
+    _add_json(parser)
+
+
+def _add_sensitive(parser: Any) -> None:
+    parser.add_argument(
+        "--sensitive",
+        metavar="COL",
+        action="append",
+        help="measure who is served worse by this column, which is never learned from (repeat for "
+        "several; age:25,60 cuts a number, which is else cut at its quartiles)",
+    )
 
 
 def _add_compare(commands: Any) -> None:
@@ -332,6 +403,32 @@ def _add_compare(commands: Any) -> None:
     parser.add_argument(
         "--data", metavar="TEST", type=Path, required=True, help="rows that neither learned from"
     )
+    _add_json(parser)
+
+
+def _add_explain(commands: Any) -> None:
+    parser = _add(
+        commands,
+        "explain",
+        "show what answers come from, and how far to believe it",
+        "Shades words, regions or columns by what they have to do with the answer, for single rows "
+        "and over all. Each method is measured on these data: does the answer move when what it "
+        "names is taken away, more than by chance?",
+    )
+    _add_bundle(parser)
+    option = parser.add_argument
+    option("data", metavar="DATA", type=Path, help="rows, with or without labels")
+    option("--rows", metavar="N,N", type=_numbers, help="rows to show, from 0 (default: six)")
+    option(
+        "--method",
+        metavar="M",
+        help="auto, shap, lime, occlusion, gradients, trees or terms (default: auto, the most "
+        "faithful in the time)",
+    )
+    option("--out", metavar="FILE", type=Path, help="the page (default: explain.html)")
+    option("--train", metavar="FILE", type=Path, help="the rows it learned from, for the nearest")
+    option("--budget", metavar="TIME", help="wall-clock time for everything (default: 2m)")
+    option("--seed", metavar="N", type=int, help="where random numbers start (default: 0)")
     _add_json(parser)
 
 
@@ -413,6 +510,13 @@ def _count(text: str) -> int:
     if not text.isdecimal() or int(text) == 0:
         raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 1")
     return int(text)
+
+
+def _numbers(text: str) -> list[int]:
+    parts = [part.strip() for part in text.split(",") if part.strip()]
+    if not parts or not all(part.isdecimal() for part in parts):
+        raise argparse.ArgumentTypeError(f"{text!r} is no list of row numbers such as 0,5,7")
+    return [int(part) for part in parts]
 
 
 def _port(text: str) -> int:

@@ -17,10 +17,11 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from metier.arguments import parse
-from metier.errors import InputError, MetierError, MissingExtraError
+from metier.errors import InputError, MetierError, MissingExtraError, OptionError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -32,6 +33,11 @@ Command = Callable[[argparse.Namespace], int | None]
 """Runs a command; what it returns is the exit code, 0 for None."""
 NOT_MET = 3
 """The exit code when nothing meets the limits that were given."""
+
+AUDIT = Path("audit.html")
+"""The page of `metier audit` when none is named."""
+EXPLANATION = "explain.html"
+"""The page of `metier explain` when none is named."""
 
 SERVING = ("fastapi", "uvicorn", "python_multipart", "prometheus_client")
 """What `metier serve` needs beside the core."""
@@ -84,8 +90,8 @@ def _specialize(args: argparse.Namespace) -> int:
     print_summary(result.report, _console(), paths)
     if "json" in args:
         _print_json(result.to_json())
-    tried = result.report.compression
-    return 0 if tried is None or tried.met else NOT_MET
+    told = (result.report.compression, result.report.tradeoff)
+    return 0 if all(each is None or each.met for each in told) else NOT_MET
 
 
 def _compress(args: argparse.Namespace) -> int:
@@ -142,10 +148,39 @@ def _predict(args: argparse.Namespace) -> None:
 def _evaluate(args: argparse.Namespace) -> None:
     from metier import api
 
-    found = api.evaluate(args.bundle, args.data)
+    if "seconds" in args and "robustness" not in args:
+        raise OptionError("--seconds is for --robustness: give both, or neither")
+    named = {"sensitive": args.sensitive} if "sensitive" in args else {}
+    found = api.evaluate(args.bundle, args.data, **named)
     _print_findings(found, "nothing to measure")
+    more: dict[str, Any] = {}
+    if "robustness" in args:
+        from metier.report.robustness import score_lines
+
+        limit = {"seconds": args.seconds} if "seconds" in args else {}
+        shaken = api.robustness(args.bundle, args.data, **limit)
+        _print_rows(score_lines(shaken))
+        _print_findings(shaken.findings, "nothing to damage or to attack")
+        for note in shaken.notes:
+            print(f"note: {note}", file=sys.stderr)
+        more = {"robustness": shaken}
     if "json" in args:
-        _print_json({"findings": found})
+        _print_json({"findings": found, **more})
+
+
+def _audit(args: argparse.Namespace) -> None:
+    from metier import api
+
+    given = {"out": AUDIT, **_given(args)}
+    with _progress() as progress:
+        found = api.audit(args.bundle, args.data, progress=progress, **given)
+    _print_findings(found.worries, "nothing that was measured speaks against it")
+    for name, reason in found.left_out.items():
+        print(f"warning: {name} was not measured: {reason}", file=sys.stderr)
+    words = given["out"].with_suffix(".md")
+    _console().print(f"\nThe page: {given['out']}, the same in words: {words}", markup=False)
+    if "json" in args:
+        _print_json({"page": given["out"], "words": words, "findings": found.findings})
 
 
 def _compare(args: argparse.Namespace) -> None:
@@ -163,6 +198,18 @@ def _compare(args: argparse.Namespace) -> None:
         _print_findings(found.findings, "")
     if "json" in args:
         _print_json(found)
+
+
+def _explain(args: argparse.Namespace) -> None:
+    from metier import api
+
+    given = {"out": EXPLANATION, **_given(args)}
+    with _progress() as progress:
+        found = api.explain(args.bundle, args.data, progress=progress, **given)
+    _print_findings(found.findings, "nothing was measured")
+    _console().print(f"\nThe page: {given['out']}", markup=False)
+    if "json" in args:
+        _print_json({"page": str(given["out"]), **found.to_json()})
 
 
 def _export(args: argparse.Namespace) -> None:
@@ -222,7 +269,9 @@ COMMANDS: dict[str, Command] = {
     "rank": _rank,
     "predict": _predict,
     "evaluate": _evaluate,
+    "audit": _audit,
     "compare": _compare,
+    "explain": _explain,
     "export": _export,
     "load": _load,
     "serve": _serve,

@@ -13,6 +13,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from metier.runtime.groups import GroupColumn
 from metier.runtime.postprocess import TaskKind
 
 if TYPE_CHECKING:
@@ -25,9 +26,10 @@ if TYPE_CHECKING:
 
 Kind = Literal["text", "number", "category", "date", "image"]
 Modality = Literal["text", "image", "tabular"]
-Form = Literal["source", "net", "booster", "linear", "graph"]
+Form = Literal["source", "net", "booster", "linear", "additive", "graph"]
 """What a specialist is made of: an untouched source, a torch net, a LightGBM booster (perhaps fed
-by a net), a linear model on counted or measured inputs (a constant too), or a finished graph."""
+by a net), a linear model on counted or measured inputs (a constant too), a sum of curves over
+columns, or a finished graph."""
 
 Floats = NDArray[np.float32]
 Rows = NDArray[np.int64]
@@ -44,6 +46,10 @@ class Roles:
     ids: tuple[str, ...] = ()
     sensitive: tuple[str, ...] = ()
     ignored: tuple[str, ...] = ()
+    cuts: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    """Where the groups of a sensitive number begin."""
+    weight: str | None = None
+    """How much each row counts in learning; None counts all alike."""
 
     @property
     def modality(self) -> Modality:
@@ -83,6 +89,20 @@ class Table:
         """The target column, or the columns of a multi-label target given as several columns."""
         names = list(self.roles.target)
         return self.frame[names[0]] if len(names) == 1 else self.frame.select(names)
+
+    @property
+    def weights(self) -> NDArray[np.float64] | None:
+        """How much each row counts in learning, (n,); None when all count alike."""
+        name = self.roles.weight
+        return None if name is None else self.frame[name].cast(pl.Float64).to_numpy()
+
+    def groups(self) -> dict[str, list[str]]:
+        """The group of each row by each sensitive column."""
+        cuts = self.roles.cuts
+        return {
+            name: GroupColumn(name, cuts.get(name, ())).of(self.frame[name].to_list())
+            for name in self.roles.sensitive
+        }
 
     def columns(self) -> dict[str, Any]:
         """The inputs as the runtime takes them: name to list; image paths made absolute."""

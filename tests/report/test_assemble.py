@@ -8,7 +8,7 @@ import pytest
 
 from metier.report.assemble import About, assemble
 from metier.report.content import Report, from_json, to_json
-from metier.search.choice import choose
+from metier.search.choice import Prefer, choose
 from metier.search.clock import Clock
 from metier.search.finals import Wish, finish
 from metier.search.recipe import Recipe
@@ -19,8 +19,8 @@ from tests.search.conftest import guess
 __all__ = ["guess"]
 
 
-def report(folder: Path, n: int = 400, **rights: float) -> Report:
-    """The report of a race between guesses; `base` is a baseline that starts from nothing."""
+def report(folder: Path, n: int = 400, prefer: Prefer = "best", **rights: float) -> Report:
+    """The report of a race between guesses; two names are baselines that start from nothing."""
     race = fakes.race(folder, n)
     candidates = []
     for name, right in rights.items():
@@ -30,7 +30,7 @@ def report(folder: Path, n: int = 400, **rights: float) -> Report:
         for fold in range(len(race.split.folds)):
             race.run_fold(candidate, fold)
         candidates.append(candidate)
-    climb = choose(race, candidates, tuple(range(len(race.split.folds))))
+    climb = choose(race, candidates, tuple(range(len(race.split.folds))), prefer)
     final = next(iter(finish(race, climb, Wish(None, "all", (), Clock(None), 0.0))))
     about = About("run", "metier specialize", {}, {}, (), (), "run/specialist", notes=("a note",))
     return assemble(race, climb, final, about)
@@ -66,6 +66,13 @@ def test_a_baseline_that_wins_is_what_the_user_gets_and_is_told(tmp_path: Path) 
     assert "so that is what you get" in found.verdict
     assert found.verdict_level == "neutral"
     assert {each.name for each in found.baselines} == {"majority", "classical"}
+
+
+def test_a_smaller_one_that_was_asked_for_is_not_said_to_be_better(tmp_path: Path) -> None:
+    found = report(tmp_path, prefer="small", majority=0.5, classical=0.85, probe=0.86)
+    assert found.chosen is not None and found.chosen.name == "classical-0"
+    assert "not distinguishable from probe" in found.verdict and "and smaller" in found.verdict
+    assert "did better than" not in found.verdict
 
 
 def test_mistakes_are_rows_of_the_file_and_not_of_the_proof(tmp_path: Path) -> None:

@@ -77,6 +77,18 @@ def test_a_chain_whose_network_changes_is_tried(run: Path, valid: Path, tmp_path
     assert only.side.bytes < found.compression.parent.bytes
 
 
+def test_what_would_be_too_large_is_not_trained(run: Path, valid: Path, tmp_path: Path) -> None:
+    asked: Any = {"strategies": ("prune", "trim", "quantize"), "max_loss": 100, "budget": "3m"}
+    found = compress(run, valid, out=tmp_path / "small", max_size="1KB", **asked)
+    tried = {each.name: each for each in found.compression.tried}
+    trained = [name for name in tried if "prune" in name]
+    skipped = [name for name in trained if tried[name].state == "skipped"]
+    assert len(trained) == 3 and len(skipped) == 2
+    assert all("found without training it" in tried[name].reason for name in skipped)
+    (smallest,) = set(trained) - set(skipped)
+    assert tried[smallest].side is not None, tried[smallest].reason
+
+
 def test_limits_that_nothing_meets_end_with_three(
     run: Path, valid: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

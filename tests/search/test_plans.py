@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from metier.errors import ChainError, OptionError
@@ -47,3 +49,13 @@ def test_each_step_of_a_chain_is_settled_by_its_own_notes() -> None:
     assert frozen.parameters["epochs"] == 2.0
     assert frozen.then[0].parameters["epochs"] == 5.0
     assert frozen.then[1] == Then("quantize")
+
+
+def test_an_outline_cuts_without_training() -> None:
+    (plan,) = plans("net", "text", ("distill", "trim", "quantize"))[2:3]
+    assert plan.trains and not plans("net", "text")[0].trains
+    assert [step.strategy for step in plan.cutting] == ["distill", "trim"]
+    assert [step.strategy for step in plan.ending] == ["quantize"]
+    outline: Any = plan.outline()
+    assert outline.gives == "net" and outline.steps[0].epochs == 0
+    assert outline.steps[0].blocks == 0.67 == plan.cutting[0].parameters["blocks"]

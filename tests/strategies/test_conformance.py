@@ -34,6 +34,7 @@ KINDS = ("binary", "multiclass", "multilabel", "regression")
 REFUSED = {
     ("majority", "regression"),
     ("generalist", "regression"),
+    *((name, kind) for name in ("constrain", "threshold") for kind in KINDS[1:]),
     *(("mean", kind) for kind in KINDS[:3]),
 }
 """What has no meaning; it is refused with a ChainError."""
@@ -41,6 +42,10 @@ QUICK = {"epochs": 1, "trees": 15, "bags": 1}
 """Fields that make a fit short, for the strategies that have them."""
 ENDLESS = {"epochs": 100_000, "trees": 10_000_000, "patience": 0}
 NEEDS = {"lora": "peft", "boost": "lightgbm", "fuse": "lightgbm", "thin": "lightgbm"}
+NEEDS |= {"ebm": "interpret"}
+NEEDS |= {"reweigh": "lightgbm", "constrain": "fairlearn", "threshold": "lightgbm"}
+FAIR = ("reweigh", "constrain", "threshold")
+"""What needs to know who is to be treated alike."""
 Tables = Callable[..., Table]
 
 

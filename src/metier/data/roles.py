@@ -46,11 +46,12 @@ def infer_roles(
         target: the column to predict, or several columns of 0 and 1; None looks for one by name.
         group: rows of one group stay on one side of every split; it is no input unless `given`.
         time: splits go forward in time along this column. It stays an input.
-        sensitive: columns by which fairness is reported. They stay inputs.
+        sensitive: columns by which fairness is measured. They are never inputs.
         given: kinds of input columns that are known; inferred for the rest.
 
     Raises:
-        DataError: a column is not there, or nothing is left to predict from.
+        DataError: a column is not there, is sensitive and the target at once, or nothing is left
+            to predict from.
     """
     given = dict(given or {})
     frame = raw.frame
@@ -59,6 +60,11 @@ def infer_roles(
         for name in names:
             if name is not None:
                 _must_have(frame, name, role)
+    for name in sensitive:
+        if name in targets:
+            raise DataError(
+                f"column {name!r} is the target: who is served worse is measured by another column"
+            )
     for name, kind in given.items():
         _must_have(frame, name, "given")
         if kind not in get_args(Kind):
@@ -70,7 +76,7 @@ def infer_roles(
     ignored: list[str] = []
     for column in frame:
         name = column.name
-        if name in targets or (name == group and name not in given):
+        if name in targets or name in sensitive or (name == group and name not in given):
             continue
         part: Part = given.get(name) or infer_part(column, raw.base)
         if part == "id":

@@ -90,7 +90,9 @@ def write_bundle(
             _write(stage / name, content)
         manifest = Manifest(
             decision=decision,
-            columns=_columns(sample if table is None else table) if columns is None else columns,
+            columns=_columns(sample if table is None else table, decision)
+            if columns is None
+            else columns,
             preprocess=model.preprocess.spec(),
             source=_source(specialist),
             lineage=tuple(_plain(step) for step in specialist.lineage),
@@ -152,11 +154,15 @@ def _compare(
     return parity, Seen(np.array(readable), reads, found.features)
 
 
-def _columns(table: Table) -> tuple[InputColumn, ...]:
+def _columns(table: Table, decision: Decision) -> tuple[InputColumn, ...]:
+    """The inputs, and what a decision by group needs beside them."""
     found = []
     for name, kind in table.roles.inputs.items():
         low, high = _range(table.frame[name]) if kind in ("number", "date") else (None, None)
         found.append(InputColumn(name, kind, low, high))
+    for each in () if decision.groups is None else decision.groups.columns:
+        if each.name not in table.roles.inputs:
+            found.append(InputColumn(each.name, "number" if each.cuts else "category"))
     return tuple(found)
 
 

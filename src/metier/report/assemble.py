@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from metier.evidence.calibration import reliability
 from metier.evidence.compare import Comparison, paired
-from metier.evidence.judge import called, gains, judge
+from metier.evidence.judge import against, called, gains, judge
 from metier.evidence.metrics import find, interval, scorecard
+from metier.evidence.served import Served
 from metier.evidence.sureness import Sureness, sureness_of
 from metier.evidence.words import sentence
 from metier.report.content import Bin, Confusion, Curve, Entry, Level, Report, Scatter
@@ -45,6 +46,7 @@ class About:
     looks: int = 1
     notes: Sequence[str] = ()
     doubt: Doubt = field(default_factory=Doubt)
+    fairness: Served | None = None
 
 
 def assemble(race: Race, climb: Climb, final: Final, about: About) -> Report:
@@ -53,13 +55,13 @@ def assemble(race: Race, climb: Climb, final: Final, about: About) -> Report:
     mine = proof.chosen
     chosen = mine.candidate
     headline = interval(race.metric, proof.targets, mine.scores, mine.decision, seed=race.seed)
-    against = {
+    rivals = {
         name: _paired(race.metric, proof.targets, mine, other, race.seed)
         for name, other in proof.baselines.items()
     }
     verdicts = judge(
         headline,
-        against,
+        rivals,
         rows=_rows_called(final),
         transfer=_transfers(race, chosen),
         runner_up=_runner_up(race, climb, chosen),
@@ -85,7 +87,7 @@ def assemble(race: Race, climb: Climb, final: Final, about: About) -> Report:
         proof=tuple(scorecard(task, proof.targets, mine.scores, mine.decision, seed=race.seed)),
         proof_on=_proof_on(final),
         baselines=_baselines(race, final),
-        comparisons=(*fallback, *verdicts[1:], *gains(against)),
+        comparisons=(*fallback, *verdicts[1:], *gains(rivals)),
         curves=_curves(climb.candidates),
         confusion=_confusion(task.labels, proof.targets, mine),
         scatter=_scatter(proof.targets, mine),
@@ -104,6 +106,7 @@ def assemble(race: Race, climb: Climb, final: Final, about: About) -> Report:
         rows=_row_counts(race, final),
         sureness=_sureness(race, final, about.doubt),
         label_counts=_label_counts(task.labels, race.targets),
+        fairness=about.fairness,
     )
 
 
@@ -143,7 +146,11 @@ def _fallback(race: Race, climb: Climb, chosen: Candidate) -> tuple[Finding, ...
 
     best = max(others, key=standing)
     rows = race.selecting_rows([k for k in climb.folds if k in best.folds])
-    comparison = compare(race, chosen, best, rows)
+    c = compare(race, chosen, best, rows)
+    if c.difference < 0:  # only where the smaller one was asked for
+        told = against(best.rung, c)
+        text = f"{called(chosen.rung)} is {told} on the {len(rows):,} rows that chose, and smaller"
+        return (_finding("smaller_chosen", text, c, "info"),)
     transfer = _transfers(race, best) and not _transfers(race, chosen)
     what = "negative transfer: no pretrained start" if transfer else "nothing that was searched"
     text = (
@@ -151,8 +158,11 @@ def _fallback(race: Race, climb: Climb, chosen: Candidate) -> tuple[Finding, ...
         "so that is what you get"
     )
     name = "negative_transfer" if transfer else "baseline_chosen"
-    c = comparison
-    return (Finding(name, sentence(text), c.difference, c.low, c.high, c.n, "warning"),)
+    return (_finding(name, text, c, "warning"),)
+
+
+def _finding(name: str, text: str, c: Comparison, level: Literal["info", "warning"]) -> Finding:
+    return Finding(name, sentence(text), c.difference, c.low, c.high, c.n, level)
 
 
 def _rows_called(final: Final) -> str:

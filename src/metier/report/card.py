@@ -8,8 +8,10 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from metier.evidence.words import sentence
 from metier.report import wording
 from metier.report.content import Report, ranked
+from metier.report.fairness import fairness_lines
 from metier.report.snippet import plain_snippet as plain_snippet
 from metier.types import Finding
 
@@ -49,10 +51,11 @@ def render_card(report: Report, *, snippet: str) -> str:
     """
     sections = (
         _front_matter(report),
-        f"# {_text(report.name)}\n\n{_text(report.verdict)}",
+        f"# {as_markdown(report.name)}\n\n{as_markdown(report.verdict)}",
         _intended_use(report),
         _training_data(report),
         _results(report),
+        _served(report),
         _sureness(report),
         _limits(report),
         _use(report, snippet),
@@ -109,10 +112,10 @@ def _intended_use(report: Report) -> str:
         "multilabel": f"any of {len(report.labels)} labels: {_labels(report)}",
         "regression": "a number",
     }[report.task_kind]
-    given = ", ".join(f"{_text(name)} ({kind})" for name, kind in report.inputs.items())
+    given = ", ".join(f"{as_markdown(name)} ({kind})" for name, kind in report.inputs.items())
     lines = [
         "## Intended use",
-        f"Predicts **{_text(report.target)}**, {what}.",
+        f"Predicts **{as_markdown(report.target)}**, {what}.",
         f"Inputs: {given}." if given else "",
         "It is meant for rows of the same kind and origin as those it was trained on. It has been "
         "measured on nothing else.",
@@ -121,22 +124,22 @@ def _intended_use(report: Report) -> str:
 
 
 def _labels(report: Report, most: int = 100) -> str:
-    shown = ", ".join(_text(label) for label in report.labels[:most])
+    shown = ", ".join(as_markdown(label) for label in report.labels[:most])
     return shown + (", …" if len(report.labels) > most else "")
 
 
 def _training_data(report: Report) -> str:
     if not (report.rows or report.label_counts):
         return ""
-    parts = [f"{n:,} rows for {_text(part)}" for part, n in report.rows.items()]
+    parts = [f"{n:,} rows for {as_markdown(part)}" for part, n in report.rows.items()]
     lines = ["## Training data"]
     if parts:
         lines.append(f"{', '.join(parts)}. No row is part of this bundle.")
     if counts := report.label_counts:
         fewest, most = min(counts, key=counts.__getitem__), max(counts, key=counts.__getitem__)
         lines.append(
-            f"Rows for a label: from {counts[fewest]:,} ({_text(fewest)}) "
-            f"to {counts[most]:,} ({_text(most)})."
+            f"Rows for a label: from {counts[fewest]:,} ({as_markdown(fewest)}) "
+            f"to {counts[most]:,} ({as_markdown(most)})."
         )
     return "\n\n".join(lines)
 
@@ -158,14 +161,15 @@ def _results(report: Report) -> str:
         ),
     )
     looks = f"These rows were looked at {wording.times(report.looks)}." if report.looks else ""
-    parts = ["## Results", f"{_text(report.proof_on)} {looks}".strip(), table]
+    parts = ["## Results", f"{as_markdown(report.proof_on)} {looks}".strip(), table]
     if report.comparisons:
         parts.append("\n".join(f"- {_claim(found)}" for found in report.comparisons))
     baselines = [entry for entry in ranked(report) if entry.state in ("chosen", "baseline")]
     if len(baselines) > 1:
         metric = wording.title(report.metric)
         parts += [
-            _text(report.leaderboard_on) or "Against the baselines, on the rows of the selection:",
+            as_markdown(report.leaderboard_on)
+            or "Against the baselines, on the rows of the selection:",
             _table(
                 ("Model", metric, f"{level} interval"),
                 (
@@ -197,7 +201,7 @@ def _sureness(report: Report) -> str:
         )
     lines = [
         "## How sure it is, and when it does not answer",
-        "\n".join(f"- {_text(each.verdict)}" for each in found.findings),
+        "\n".join(f"- {as_markdown(each.verdict)}" for each in found.findings),
         promised,
         "`metier predict --coverage 0.9` adds sets or intervals; `--abstain` leaves an answer "
         "empty where a row is unlike the training data (a false alarm for about 1 in 20 that are "
@@ -207,7 +211,7 @@ def _sureness(report: Report) -> str:
 
 
 def _limits(report: Report) -> str:
-    lines = [_text(note) for note in report.notes]
+    lines = [as_markdown(note) for note in report.notes]
     lines += [
         _claim(found) for found in report.data_findings if found.level in ("problem", "warning")
     ]
@@ -220,9 +224,22 @@ def _limits(report: Report) -> str:
         )
     lines.append(
         "The license of the weights follows from their source "
-        f"({_text(report.source)}) and from your data; none is claimed here."
+        f"({as_markdown(report.source)}) and from your data; none is claimed here."
     )
     return "## Limits\n\n" + "\n".join(f"- {line}" for line in lines)
+
+
+def _served(report: Report) -> str:
+    """Who is served worse, in words."""
+    if report.fairness is None:
+        return ""
+    found = report.fairness
+    by = as_markdown(", ".join(found.columns))
+    opening = f"Measured on {found.n:,} {as_markdown(found.on)}, by {by}."
+    lines = [f"- {as_markdown(sentence(line))}" for line in fairness_lines(found)]
+    if report.tradeoff is not None:
+        lines.insert(0, f"- {as_markdown(sentence(report.tradeoff.verdict))}")
+    return "\n\n".join(("## Who is served worse", opening, "\n".join(lines)))
 
 
 def _weakest(report: Report, most: int = 3) -> str:
@@ -236,7 +253,8 @@ def _weakest(report: Report, most: int = 3) -> str:
         if sum(row)
     ]
     return ", ".join(
-        f"{_text(label)} ({100 * share:.0f} % of {n})" for share, label, n in sorted(shares)[:most]
+        f"{as_markdown(label)} ({100 * share:.0f} % of {n})"
+        for share, label, n in sorted(shares)[:most]
     )
 
 
@@ -260,9 +278,9 @@ def _use(report: Report, snippet: str) -> str:
 
 
 def _origin(report: Report) -> str:
-    steps = [_text(report.source), *(_text(step.strategy) for step in report.lineage)]
-    made = ", ".join(f"{_text(name)} {_text(v)}" for name, v in report.versions.items())
-    lines = ["## Lineage", " → ".join(steps), f"Made on {_text(report.created)}."]
+    steps = [as_markdown(report.source), *(as_markdown(step.strategy) for step in report.lineage)]
+    made = ", ".join(f"{as_markdown(name)} {as_markdown(v)}" for name, v in report.versions.items())
+    lines = ["## Lineage", " → ".join(steps), f"Made on {as_markdown(report.created)}."]
     lines.append(f"Versions: {made}." if made else "")
     lines += [_claim(found) for found in report.cost]
     return "\n\n".join(line for line in lines if line)
@@ -270,13 +288,13 @@ def _origin(report: Report) -> str:
 
 def _claim(found: Finding) -> str:
     value = wording.value_of(found) if found.value is not None and not found.verdict else ""
-    said = _text(found.verdict) or value
-    return f"**{_text(wording.title(found.name))}**: {said}"
+    said = as_markdown(found.verdict) or value
+    return f"**{as_markdown(wording.title(found.name))}**: {said}"
 
 
 def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
     lines = [head, ("---", *("---:" for _ in head[1:]))]
-    lines += [tuple(_text(cell) for cell in row) for row in rows]
+    lines += [tuple(as_markdown(cell) for cell in row) for row in rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
@@ -287,7 +305,7 @@ def _code(text: str) -> str:
     return f"{fence}python\n{text.rstrip()}\n{fence}"
 
 
-def _text(text: str) -> str:
+def as_markdown(text: str) -> str:
     """Return text that Markdown shows as it is: no markup, no HTML, one line."""
     quiet = _MARKUP.sub(r"\\\1", _CONTROLS.sub(" ", text).strip())
     return quiet.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

@@ -6,11 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from metier.report import wording
-from metier.report.assets import asset, moment, policy
+from metier.report.assets import render
 from metier.report.plots import HEIGHT, WIDTH, Panel, axis_over, frame
 from metier.report.svg import hover, picture, tag, text
 from metier.search.front import Compression, Shrunk, Side, milliseconds, pareto
@@ -53,22 +52,7 @@ class Compressed:
 
 def render_compressed(told: Compressed) -> str:
     """Return the page of a run of `metier compress` as a complete HTML document."""
-    house = Environment(
-        loader=PackageLoader("metier.report", "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    house.filters |= {"title": wording.title, "setting": wording.setting, **filters()}
-    script = asset("page.js")
-    return house.get_template("compressed.html").render(
-        told=told,
-        policy=policy(script),
-        style=asset("page.css"),
-        script=script,
-        created=moment(told.created),
-    )
+    return render("compressed.html", told.created, filters(), told=told)
 
 
 def filters() -> dict[str, Callable[..., Any]]:

@@ -22,9 +22,12 @@ from typing import Any, Literal
 
 import numpy as np
 
+from metier.evidence.fairness import Group
+from metier.evidence.served import Served
 from metier.evidence.sureness import Sureness, sureness_from_json
 from metier.runtime.postprocess import TaskKind
 from metier.search.front import Compression, Limits, Shrunk, Side
+from metier.search.tradeoff import Fairness, Point, Tradeoff
 from metier.types import Finding, Modality, Step
 
 State = Literal["chosen", "tried", "baseline", "failed", "cut"]
@@ -134,6 +137,8 @@ class Report:
         confidence: the coverage that the intervals were made for.
         compression: what was tried to meet limits of size or latency; None when there were none.
         sureness: how sure it is and with what right, on the rows of the proof.
+        tradeoff: what was tried to keep groups together; None when there was no limit.
+        fairness: who is served worse on the rows of the proof; None when no column was named.
     """
 
     name: str
@@ -175,6 +180,8 @@ class Report:
     confidence: float = 0.95
     compression: Compression | None = None
     sureness: Sureness | None = None
+    fairness: Served | None = None
+    tradeoff: Tradeoff | None = None
 
     @property
     def headline(self) -> Finding | None:
@@ -228,7 +235,39 @@ def from_json(data: Mapping[str, Any]) -> Report:
         plain["compression"] = compression_from_json(plain["compression"])
     if plain.get("sureness") is not None:
         plain["sureness"] = sureness_from_json(plain["sureness"])
+    if plain.get("fairness") is not None:
+        plain["fairness"] = served_from_json(plain["fairness"])
+    if plain.get("tradeoff") is not None:
+        plain["tradeoff"] = tradeoff_from_json(plain["tradeoff"])
     return Report(**{name: _frozen(value) for name, value in plain.items()})
+
+
+def served_from_json(data: Mapping[str, Any]) -> Served:
+    """Build who is served worse again from its `to_json`."""
+
+    def group(each: Mapping[str, Any]) -> Group:
+        return Group(**{**each, "measures": tuple(_build(Finding, m) for m in each["measures"])})
+
+    parts: dict[str, Any] = {
+        **{name: tuple(group(each) for each in data[name]) for name in ("groups", "crossed")},
+        **{
+            name: tuple(_build(Finding, each) for each in data[name])
+            for name in ("disparities", "proxies", "slices")
+        },
+        **{name: tuple(data[name]) for name in ("columns", "notes")},
+    }
+    return Served(**{**data, **parts})
+
+
+def tradeoff_from_json(data: Mapping[str, Any]) -> Tradeoff:
+    """Build what was tried to keep groups together again from its `to_json`."""
+    proof = None if data.get("proof") is None else _build(Finding, data["proof"])
+    rebuilt = {
+        "asked": Fairness(**data["asked"]),
+        "points": tuple(Point(**each) for each in data["points"]),
+        "proof": proof,
+    }
+    return Tradeoff(**{**data, **rebuilt})
 
 
 def compression_from_json(data: Mapping[str, Any]) -> Compression:

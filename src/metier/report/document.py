@@ -9,11 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from metier.report import wording
-from metier.report.assets import asset, moment, policy
+from metier.report.assets import render
 from metier.types import Finding
 
 Cell = str | Markup
@@ -104,19 +102,4 @@ class Document:
 
 def render_document(document: Document) -> str:
     """Return a complete HTML page that holds all it shows and asks nothing of the network."""
-    house = Environment(
-        loader=PackageLoader("metier.report", "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    house.filters |= {"title": wording.title, "kind": lambda block: type(block).__name__}
-    script = asset("page.js")
-    return house.get_template("document.html").render(
-        document=document,
-        policy=policy(script),
-        style=asset("page.css"),
-        script=script,
-        created=moment(document.created),
-    )
+    return render("document.html", document.created, {}, document=document)

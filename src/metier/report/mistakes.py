@@ -25,13 +25,13 @@ def find_mistakes(race: Race, chosen: Candidate, decision: Decision) -> tuple[Mi
     """Return the out-of-fold rows of the training data that were answered worst."""
     rows = np.sort(np.concatenate([race.split.folds[k].valid for k in sorted(chosen.folds)]))
     scores, targets = race.scores(chosen, rows), race.targets[rows]
-    worst, sure = _worst(scores, targets, decision)
+    worst, sure = _worst(scores, targets, _at(decision, race.table.take(rows)))
     if not len(worst):
         return ()
     numbers = row_numbers(race.table)
     shown = race.table.take(rows[worst])
     inputs = _shown(shown)
-    answers = decision.answers(scores[worst])
+    answers = _at(decision, shown).answers(scores[worst])
     return tuple(
         Mistake(
             row=int(numbers[rows[i]]),
@@ -42,6 +42,11 @@ def find_mistakes(race: Race, chosen: Candidate, decision: Decision) -> tuple[Mi
         )
         for k, i in enumerate(worst)
     )
+
+
+def _at(decision: Decision, table: Table) -> Decision:
+    """The decision for exactly these rows."""
+    return decision.at({name: table.frame[name].to_list() for name in table.roles.sensitive})
 
 
 def _worst(

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import re
 import shlex
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import groupby
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from metier.report import compression, plots, wording
-from metier.report.assets import asset, moment, policy
+from metier.report.assets import render
 from metier.report.confusion import confused_pairs, heat_map, per_class
 from metier.report.content import Entry, Report, ranked
 from metier.report.document import Section
+from metier.report.fairness import fairness_sections
 from metier.report.sureness import sureness_sections
+from metier.report.tradeoff import tradeoff_section
 from metier.types import Finding
 
 FRONT = 10
@@ -47,27 +49,16 @@ def render_page(report: Report, *, examples: bool = True) -> str:
     """
     if not examples:
         report = replace(report, mistakes=(), scatter=None)
-    house = _environment(report)
-    return house.get_template("page.html").render(_context(report, examples))
+    return render("page.html", report.created, _filters(report), **_context(report, examples))
 
 
-def _environment(report: Report) -> Environment:
-    house = Environment(
-        loader=PackageLoader("metier.report", "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+def _filters(report: Report) -> dict[str, Callable[..., Any]]:
     axes = _gain_axes(report)
-    house.filters |= {
-        "title": wording.title,
-        "kind": lambda block: type(block).__name__,
+    return {
         "number": wording.number,
         "duration": wording.duration,
         "size": wording.size,
         "times": wording.times,
-        "setting": wording.setting,
         "parameters": wording.parameters,
         "value": wording.value_of,
         "interval": wording.interval_of,
@@ -82,24 +73,20 @@ def _environment(report: Report) -> Environment:
         "is_picture": lambda text: bool(_PICTURE.match(text)),
         **compression.filters(),
     }
-    return house
 
 
 def _context(report: Report, examples: bool) -> dict[str, Any]:
     front, behind = _folded(report)
-    script, style = (asset(name) for name in ("page.js", "page.css"))
+    sections = _sections(report)
     confusion = report.confusion
     axis = _leaderboard_axis(report)
     return {
         "report": report,
         "examples": examples,
-        "policy": policy(script),
-        "style": style,
-        "script": script,
-        "created": moment(report.created),
         "light": LIGHTS[report.verdict_level],
         "task": _TASKS[report.task_kind].format(len(report.labels)),
-        "contents": _contents(report),
+        "contents": _contents(report, sections),
+        "sections": sections,
         "front": front,
         "behind": behind,
         "ties": any(entry.tied for entry in report.leaderboard),
@@ -112,18 +99,11 @@ def _context(report: Report, examples: bool) -> dict[str, Any]:
         "per_class": per_class(confusion) if confusion else [],
         "scatter": plots.scatter_plot(report.scatter) if report.scatter else None,
         "mistakes": report.mistakes,
-        "sections": _sections(report),
         "data_findings": sorted(report.data_findings, key=lambda found: _WEIGHT[found.level]),
         "bundle_argument": shlex.quote(report.bundle),
         "python_use": _python_use(report),
         **_measures(report),
     }
-
-
-def _sections(report: Report) -> tuple[Section, ...]:
-    if report.sureness is None:
-        return ()
-    return sureness_sections(replace(report.sureness, bins=()))  # drawn under Calibration
 
 
 def _measures(report: Report) -> dict[str, Any]:
@@ -148,9 +128,21 @@ def _measures(report: Report) -> dict[str, Any]:
     }
 
 
-def _contents(report: Report) -> list[tuple[str, str]]:
+def _sections(report: Report) -> tuple[Section, ...]:
+    """The parts of the page that are made of blocks."""
+    found: list[Section] = []
+    if report.sureness is not None:
+        found += sureness_sections(replace(report.sureness, bins=()))  # drawn under Calibration
+    if report.tradeoff is not None:
+        found.append(tradeoff_section(report.tradeoff))
+    if report.fairness is not None:
+        found += fairness_sections(report.fairness)
+    return tuple(found)
+
+
+def _contents(report: Report, sections: Sequence[Section]) -> list[tuple[str, str]]:
     """Return the anchors and names of the sections that this report has."""
-    sections = (
+    parts = (
         ("leaderboard", "Leaderboard", report.leaderboard),
         ("comparisons", "What it gains", report.comparisons),
         ("measures", "All measures", report.proof),
@@ -158,16 +150,16 @@ def _contents(report: Report) -> list[tuple[str, str]]:
         ("confusion", "Confusion", report.confusion),
         ("calibration", "Calibration", report.reliability),
         ("calibration", "Prediction and truth", report.scatter),
-        ("sureness", "How sure it is", _sections(report)),
         ("mistakes", "Worst mistakes", report.mistakes),
         ("data", "Data findings", report.data_findings),
         ("compression", "Smaller and faster", report.compression),
+        *((section.name, section.title, True) for section in sections),
         ("cost", "Cost", report.cost),
         ("lineage", "Lineage", report.lineage),
         ("use", "Using it", True),
         ("settings", "Settings", True),
     )
-    return [(anchor, words) for anchor, words, there in sections if there]
+    return [(anchor, words) for anchor, words, there in parts if there]
 
 
 def _folded(report: Report) -> tuple[list[Entry], list[Entry]]:

@@ -14,6 +14,7 @@ from metier.report.compression import loss_told
 from metier.report.content import Entry, Report, ranked
 from metier.report.progress import Progress as Progress
 from metier.search.front import Compression, Side, megabytes, milliseconds
+from metier.search.tradeoff import Tradeoff
 
 MOST = 12
 """Candidates that are listed; baselines and the chosen one always are."""
@@ -38,6 +39,8 @@ def print_summary(report: Report, console: Console, paths: Mapping[str, str] | N
         console.print()
         _print_tried(report.compression, console)
         _print_told(report.compression, console)
+    if report.tradeoff is not None:
+        _print_tradeoff(report.tradeoff, console)
     verdict = Text(report.verdict, style=COLOURS[report.verdict_level])
     console.print(Text.assemble("\n", verdict), soft_wrap=not console.is_terminal)
     for basis in (report.proof_on, *report.notes):
@@ -57,6 +60,25 @@ def print_compression(
 
 def _print_told(found: Compression, console: Console) -> None:
     colour = COLOURS["bad" if not found.met else "good" if found.chosen else "neutral"]
+    verdict = Text(sentence(found.verdict), style=colour)
+    console.print(Text.assemble("\n", verdict), soft_wrap=not console.is_terminal)
+
+
+def _print_tradeoff(found: Tradeoff, console: Console) -> None:
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    table.add_column("groups", overflow="fold")
+    for heading in (wording.title(found.metric), "apart", "interval"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("", overflow="fold")
+    for each in found.points:
+        chosen = each.name == found.chosen
+        between = wording.interval(each.apart_low, each.apart_high)
+        told = "chosen" if chosen else each.reason
+        figures = wording.number(each.value), wording.number(each.apart), between
+        table.add_row(each.called, *figures, told, style="bold" if chosen else "")
+    console.print()
+    console.print(table)
+    colour = COLOURS["good" if found.met else "bad"]
     verdict = Text(sentence(found.verdict), style=colour)
     console.print(Text.assemble("\n", verdict), soft_wrap=not console.is_terminal)
 

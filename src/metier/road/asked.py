@@ -120,7 +120,7 @@ def _toml(asked: Mapping[str, Any], data: Data) -> str:
     lines = ["# What was asked of this run. `metier specialize --config run.toml` asks it again."]
     lines.append("[options]")
     for name, value in asked.items():
-        if name == "sensitive" or (name == "test" and value == FROM_MEMORY):
+        if name == "test" and value == FROM_MEMORY:
             continue
         if name == "examples":
             lines.append(f"no-examples = {_plain(not value)}")

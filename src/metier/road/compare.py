@@ -95,7 +95,9 @@ def compare_bundles(
     raw = read(data)
     rows = _shared(*(read_labelled(bundle, raw) for bundle in bundles))
     scores = _scores(rows, bundles)
-    first, second = (each.manifest.decision for each in bundles)
+    first, second = (
+        each.manifest.decision.at(own.columns()) for each, own in zip(bundles, rows, strict=True)
+    )
     decisions = first, in_order(second, first.labels)
     task, truth = rows[0].task, rows[0].truth
     cards = [

@@ -36,6 +36,11 @@ def export_bundle(path: str | Path, format: str, out: str | Path | None = None) 
     if format not in FORMATS:
         raise OptionError(f"--format {format}: unknown{suggest(format, FORMATS)}")
     bundle, folder = load(path), specialist_of(Path(path))
+    if bundle.manifest.decision.groups is not None:
+        raise OptionError(
+            f"--format {format}: this specialist answers by a threshold for each group, which only "
+            "metier knows; make one without --allow-group-thresholds"
+        )
     target = folder.resolve().parent / format if out is None else Path(out)
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise OptionError(f"--out {target}: is there already; give another folder or remove it")

@@ -10,8 +10,9 @@ from metier.data.labels import infer_task
 from metier.data.raw import Raw
 from metier.data.read import read
 from metier.data.roles import infer_roles
+from metier.data.sensitive import split_cuts, with_cuts
 from metier.data.table import build_table
-from metier.errors import DataError, MissingExtraError, SourceError
+from metier.errors import DataError, MissingExtraError, OptionError, SourceError
 from metier.evidence.calibration import cost_matrix
 from metier.evidence.metrics import find as find_metric
 from metier.road.options import Options
@@ -51,22 +52,34 @@ class Plan:
 
 def plan(data: Data, options: Options) -> Plan:
     """Open sources and lay out the ladder. Raises InputError for names that are not known."""
+    _refuse_limit(data, options)
     costs = () if options.cost is None else cost_matrix(options.cost, data.task.labels)
     sources = _needed_sources(data, options)
     ladder = rungs(data.table.roles, data.task.kind, list(sources), options.strategies)
     return Plan(data, sources, ladder, costs)
 
 
+def _refuse_limit(data: Data, options: Options) -> None:
+    """Refuse a limit on disparity where there are no classes."""
+    kind = data.task.kind
+    if options.max_disparity is not None and kind not in ("binary", "multiclass"):
+        raise OptionError(
+            f"--max-disparity: limits how often a class is answered, and this is {kind}"
+        )
+
+
 def read_data(data: object, options: Options) -> Data:
     """Read the training rows and the test rows, infer roles and task, and refuse what cannot be."""
     raw = read(data)
+    sensitive, cuts = split_cuts(options.sensitive, raw.frame.columns)
     roles = infer_roles(
         raw,
         target=options.target,
         group=options.group,
         time=options.time,
-        sensitive=options.sensitive,
+        sensitive=sensitive,
     )
+    roles = with_cuts(roles, raw.frame, cuts)
     table, findings = build_table(raw, roles, options.task)
     kind = infer_task(table, options.task)
     task = build(kind, table, options.metric)
@@ -82,7 +95,7 @@ def read_data(data: object, options: Options) -> Data:
 def _test_table(
     given: Raw, table: Table, task: Task, kind: str | None
 ) -> tuple[Table, tuple[str, ...]]:
-    for name in (*table.roles.target, *table.roles.inputs):
+    for name in (*table.roles.target, *table.roles.inputs, *table.roles.sensitive):
         if name not in given.frame.columns:
             raise DataError(f"test data {given.name}: no column {name!r}, which training has")
     test, _ = build_table(given, table.roles, kind)

@@ -47,6 +47,9 @@ def command_of(data: Any, options: Options) -> str:
         if name == "examples":
             words.append("--no-examples")
             continue
+        if value is True:
+            words.append(f"--{name.replace('_', '-')}")
+            continue
         for each in value if isinstance(value, list) else [value]:
             told = "TEST" if each == FROM_MEMORY else str(each)
             words += [f"--{flags.get(name, name).replace('_', '-')}", told]

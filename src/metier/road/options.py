@@ -10,6 +10,7 @@ from metier.errors import OptionError, suggest
 from metier.runtime.postprocess import TaskKind
 from metier.search.clock import parse_budget
 from metier.search.front import Limits, limits_of
+from metier.search.tradeoff import Fairness, asked_of
 
 
 class Progress(Protocol):
@@ -47,11 +48,24 @@ class Options:
     max_latency: str | float | None = None
     max_loss: float | None = None
     coverage: float | None = None
+    max_disparity: float | None = None
+    disparity: str | None = None
+    allow_group_thresholds: bool = False
 
     @property
     def limits(self) -> Limits:
         """What the user's device allows. Raises OptionError for what is no limit."""
         return limits_of(self.max_size, self.max_latency, self.max_loss)
+
+    @property
+    def fairness(self) -> Fairness:
+        """How far groups may lie apart. Raises OptionError for what is no limit."""
+        kind = self.disparity or "odds"
+        return asked_of(self.max_disparity, kind, self.allow_group_thresholds)
+
+
+NEED_GROUPS = ("reweigh", "constrain", "threshold")
+"""Strategies that are fair to somebody, and have to know to whom."""
 
 
 def parse_effort(budget: str | float, trials: int | None) -> float | None:
@@ -75,6 +89,7 @@ def check_words(options: Options) -> None:
         raise OptionError(
             f"--coverage {options.coverage:g}: is no share between 0 and 1; write for example 0.9"
         )
+    _check_fairness(options)
     for name, value, known in (
         ("prefer", options.prefer, ("best", "small")),
         ("refit", options.refit, ("all", "none")),
@@ -82,3 +97,22 @@ def check_words(options: Options) -> None:
     ):
         if value is not None and value not in known:
             raise OptionError(f"unknown {name} {value!r}{suggest(str(value), known)}")
+
+
+def _check_fairness(options: Options) -> None:
+    """Refuse words on fairness that do not go together."""
+    limited = options.fairness.limit is not None
+    if limited and not options.sensitive:
+        raise OptionError("--max-disparity: between which groups? name a column with --sensitive")
+    if options.disparity is not None and not limited:
+        raise OptionError("--disparity: says what a limit is on; give --max-disparity")
+    for name in options.strategies:
+        parts = name.replace(")", "").split("(")
+        needs = next((part for part in parts if part in NEED_GROUPS), None)
+        if needs is not None and not options.sensitive:
+            raise OptionError(f"--strategy {name}: fair to whom? name a column with --sensitive")
+        if "threshold" in parts and not options.allow_group_thresholds:
+            raise OptionError(
+                f"--strategy {name}: the sensitive columns would be needed to predict; give "
+                "--allow-group-thresholds if that may be"
+            )

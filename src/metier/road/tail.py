@@ -21,6 +21,8 @@ from metier.report.card import render_card
 from metier.report.content import Report, from_json, to_json
 from metier.report.page import render_page
 from metier.report.snippet import plain_snippet
+from metier.road.fairer import as_proven
+from metier.road.fairly import serve_proof
 from metier.road.limits import as_delivered
 from metier.runtime.doubt import Doubt
 from metier.runtime.postprocess import Decision
@@ -34,6 +36,7 @@ from metier.search.ladder import NOTHING
 from metier.search.race import Race
 from metier.search.recipe import Recipe
 from metier.search.records import Candidate
+from metier.search.tradeoff import Tradeoff
 from metier.types import Finding, Specialist, Table
 
 PARITY_ROWS = 256
@@ -105,6 +108,8 @@ class Told:
     limits: Limits = field(default_factory=Limits)
     compression: Compression | None = None
     coverage: float | None = None
+    sensitive: Sequence[str] = ()
+    tradeoff: Tradeoff | None = None
 
 
 class Tail:
@@ -162,6 +167,9 @@ class Tail:
         Raises ParityError or BundleError when the bundle cannot be written; nothing is changed.
         """
         doubt = doubt_of(self.race, final.candidate, final.decision, told.coverage)
+        served = None
+        if self.race.table.roles.sensitive:
+            served = serve_proof(self.race, final, told.sensitive)
         about = About(
             name=self.folder.name,
             command=self.command,
@@ -173,6 +181,7 @@ class Tail:
             looks=looks,
             notes=(*told.notes, *final.notes),
             doubt=doubt,
+            fairness=served,
         )
         report = assemble(self.race, climb, final, about)
         digest = self._write_final(report, final, doubt)
@@ -181,9 +190,15 @@ class Tail:
         compression = None
         if told.limits.given:
             compression = as_delivered(told.compression, told.limits, cost, report.headline)
-        report = replace(report, digest=digest, cost=cost, compression=compression)
+        tradeoff = told.tradeoff
+        if tradeoff is not None and served is not None:
+            tradeoff = as_proven(tradeoff, served)
+        report = replace(
+            report, digest=digest, cost=cost, compression=compression, tradeoff=tradeoff
+        )
         sure = () if report.sureness is None else report.sureness.findings
         claims = [*report.proof, *sure, *report.comparisons, *report.data_findings, *report.cost]
+        claims += [] if served is None else served.findings
         lines = "".join(f"{json.dumps(to_json(claim))}\n" for claim in claims)
         write_aside(self.folder / "findings.jsonl", lines.encode())
         page = render_page(report, examples=told.examples)
@@ -207,10 +222,18 @@ class Tail:
                 "proof": None if headline is None else to_json(headline),
                 "recipe": final.recipe.to_json(),
                 "target": list(self.race.table.roles.target),
+                **self._sensitive(),
             },
             held_out=HeldOut(final.proof.chosen.scores, final.proof.chosen.decision),
             doubt=doubt,
         )
+
+    def _sensitive(self) -> dict[str, Any]:
+        """The columns that the run was measured by, and where the groups of numbers begin."""
+        roles = self.race.table.roles
+        if not roles.sensitive:
+            return {}
+        return {"sensitive": {name: list(roles.cuts.get(name, ())) for name in roles.sensitive}}
 
     def _write_early(self, made: Specialist, decision: Decision) -> None:
         card = (

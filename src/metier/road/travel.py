@@ -12,6 +12,8 @@ from metier.data.splits import PROVE, split
 from metier.errors import BundleError, DataError, ParityError
 from metier.report.content import Report
 from metier.road.asked import check_same, claimed, settings, versions
+from metier.road.fairer import Fairing, make_fairer
+from metier.road.fairer import reserve_for as reserve_for_fairness
 from metier.road.intake import Plan, plan, read_data
 from metier.road.limits import Fitting, fit_limits, reserve_for
 from metier.road.looks import count_look
@@ -95,6 +97,7 @@ def _walk(
     fits = finals(race, data.test, options.refit)
     share = FOR_A_BASELINE if any(not rung.baseline for rung in ladder) else 1.0
     kept = reserve_for(options.limits, clock.budget)
+    kept += reserve_for_fairness(options.fairness, clock.budget)
     limits = Limits(clock, lambda: tail.reserve() + kept, fits, options.trials, share)
     climbed = _climb(race, ladder, tail, limits, options, progress)
     if _only_baselines(planned.ladder, climbed):
@@ -106,6 +109,14 @@ def _walk(
             f"{climbed.passed} did better than {climbed.chosen.name} by no more than a standard "
             "error, and trains more of the network: such a lead is mostly chance"
         )
+    tradeoff = None
+    if options.fairness.limit is not None:
+        stage("keeping groups together")
+        asked, after = options.fairness, reserve_for(options.limits, clock.budget)
+        fairing = Fairing(
+            race, asked, clock, lambda: tail.reserve() + after, fits, planned.costs, folder
+        )
+        climbed, tradeoff = make_fairer(fairing, climbed, lambda name: progress.trial(name, {}))
     compression = None
     if options.limits.given:
         stage("making it smaller")
@@ -124,6 +135,8 @@ def _walk(
         options.limits,
         compression,
         options.coverage,
+        options.sensitive,
+        tradeoff,
     )
     return _deliver(race, climbed, wish, tail, told, data.proof, progress)
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+
+from metier.runtime.groups import GroupThresholds
+from metier.runtime.preprocess import Columns
 
 TaskKind = Literal["binary", "multiclass", "multilabel", "regression"]
 Answer = str | float | list[str]
@@ -29,6 +32,9 @@ class Decision:
         isotonic: binary: knots (margin of the logits, calibrated log odds) of a rising line that
             takes the place of the temperature; beyond the ends its slope is 1 / temperature. Empty:
             the temperature alone.
+        groups: binary: thresholds by group, which stand in for the common one in `at`; None for
+            one rule for everybody.
+        own: thresholds of rows, one each; `at` fills it in, and it is never stored.
     """
 
     kind: TaskKind
@@ -37,6 +43,22 @@ class Decision:
     thresholds: tuple[float, ...] = ()
     costs: tuple[tuple[float, ...], ...] = ()
     isotonic: tuple[tuple[float, float], ...] = ()
+    groups: GroupThresholds | None = None
+    own: tuple[float, ...] = ()
+
+    @property
+    def common(self) -> float:
+        """The threshold of a binary decision for whoever has none of their own."""
+        return self.thresholds[0] if self.thresholds else 0.5
+
+    def at(self, columns: Columns) -> Decision:
+        """Return the decision for exactly these rows, in their order: each by its own group.
+
+        The same decision where there are no groups.
+        """
+        if self.groups is None:
+            return self
+        return replace(self, own=tuple(self.groups.of(columns, self.common).tolist()))
 
     def probabilities(self, scores: NDArray[Any]) -> NDArray[np.float64]:
         """Return (n, outputs) probabilities; for regression the values themselves."""
@@ -66,6 +88,10 @@ class Decision:
             return found[:, 0]
         if self.kind == "multilabel":
             return (found >= np.asarray(self.thresholds or [0.5])).astype(np.int64)
+        if self.own:
+            if len(self.own) != len(found):
+                raise ValueError(f"thresholds of {len(self.own)} rows for {len(found)} rows")
+            return (found[:, 1] >= np.asarray(self.own)).astype(np.int64)
         if self.costs:
             return np.asarray((found @ np.asarray(self.costs)).argmin(axis=1))
         if self.kind == "binary" and self.thresholds:
@@ -91,6 +117,7 @@ class Decision:
             "thresholds": list(self.thresholds),
             "costs": [list(row) for row in self.costs],
             **knots,
+            **({} if self.groups is None else {"groups": self.groups.to_json()}),
         }
 
     @classmethod
@@ -103,4 +130,5 @@ class Decision:
             thresholds=tuple(float(t) for t in data["thresholds"]),
             costs=tuple(tuple(float(c) for c in row) for row in data["costs"]),
             isotonic=tuple((float(x), float(y)) for x, y in data.get("isotonic", ())),
+            groups=GroupThresholds.from_json(data["groups"]) if data.get("groups") else None,
         )

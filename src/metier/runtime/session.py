@@ -21,7 +21,7 @@ from metier.errors import BundleError
 from metier.runtime.doubt import Asked, Doubt, Held, Judge, doubt_of
 from metier.runtime.graphs import reads_other_files
 from metier.runtime.manifest import GRAPH, NAME, Manifest, read_manifest, verify
-from metier.runtime.postprocess import Answer, TaskKind
+from metier.runtime.postprocess import Answer, Decision, TaskKind
 from metier.runtime.preprocess import Columns, Preprocess, restore
 from metier.runtime.rows import to_rows
 from metier.runtime.scoring import Floats, Scored, features_read, open_session, score
@@ -120,7 +120,8 @@ class Bundle:
         scored.scores[list(reasons)] = np.nan
         readable = [row for row in range(found.count) if row not in reasons]
         answers: list[Answer | None] = [None] * found.count
-        decided = self.manifest.decision.answers(scored.scores[readable]) if readable else []
+        decision, strangers = self._deciding(found.columns, readable)
+        decided = decision.answers(scored.scores[readable]) if readable else []
         held = self._held(asked, found.columns, scored, readable)
         withheld: dict[int, Answer] = {}
         for row, answer in zip(readable, decided, strict=True):
@@ -133,7 +134,7 @@ class Bundle:
             probabilities=self._probabilities(scored.scores, readable),
             labels=self.labels,
             reasons=dict(sorted({**reasons, **held.reasons}.items())),
-            warnings=_warnings(found.absent, scored.unseen),
+            warnings=_warnings(found.absent, scored.unseen, strangers),
             withheld=withheld,
             sets=held.sets,
             low=held.low,
@@ -146,6 +147,15 @@ class Bundle:
         manifest = self.manifest
         judge = Judge(self.doubt, manifest.decision, manifest.columns, asked)
         return judge.hold(columns, scored, readable)
+
+    def _deciding(self, columns: Columns, rows: list[int]) -> tuple[Decision, int]:
+        """The decision for some rows, and how many of them have no threshold of their own."""
+        decision = self.manifest.decision
+        if decision.groups is None:
+            return decision, 0
+        needed = (each.name for each in decision.groups.columns)
+        own = {name: [columns[name][row] for row in rows] for name in needed}
+        return decision.at(own), len(decision.groups.strangers(own))
 
     def scores(self, columns: Columns) -> Floats:
         """Return raw scores, float32 (n, outputs), NaN for rows that cannot be read.
@@ -231,7 +241,7 @@ def _not_finite(scores: Floats) -> list[int]:
     return [int(row) for row in np.flatnonzero(~np.isfinite(scores).all(axis=1))]
 
 
-def _warnings(absent: Sequence[str], unseen: dict[str, int]) -> tuple[str, ...]:
+def _warnings(absent: Sequence[str], unseen: dict[str, int], strangers: int = 0) -> tuple[str, ...]:
     """One line on all that was missing or unknown, or none."""
     told = []
     if absent:
@@ -240,4 +250,8 @@ def _warnings(absent: Sequence[str], unseen: dict[str, int]) -> tuple[str, ...]:
     if unseen:
         names = ", ".join(f"{name!r} ({count})" for name, count in unseen.items())
         told.append(f"values never seen in training treated as unknown in {names}")
+    if strangers:
+        told.append(
+            f"{strangers} rows of a missing or unknown group decided by the common threshold"
+        )
     return ("; ".join(told),) if told else ()

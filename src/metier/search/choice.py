@@ -11,10 +11,18 @@ from metier.errors import DataError
 from metier.evidence.compare import Comparison, paired
 from metier.search.race import Race
 from metier.search.records import Candidate
+from metier.search.wrapping import innermost
 from metier.types import Rows
 
 Prefer = Literal["best", "small"]
-STEPS: Mapping[str, int] = {"majority": 0, "mean": 0, "linear": 1, "classical": 1, "boost": 2}
+STEPS: Mapping[str, int] = {
+    "majority": 0,
+    "mean": 0,
+    "linear": 1,
+    "classical": 1,
+    "boost": 2,
+    "ebm": 2,
+}
 """How dear a strategy's models are at predict: counts and tables before networks, which are 3."""
 
 
@@ -92,10 +100,10 @@ def _plainest(
 
 def freedom(candidate: Candidate) -> int:
     """Return how much of a network a candidate trains; 0 for what trains none of it."""
-    recipe = candidate.recipe
-    if recipe.strategy == "finetune":
-        return {"head": 0, "top": 1}.get(str(recipe.parameters.get("train")), 3)
-    return FREEDOM.get(recipe.strategy, 0)
+    strategy, parameters = innermost(candidate.recipe.strategy, candidate.recipe.parameters)
+    if strategy == "finetune":
+        return {"head": 0, "top": 1}.get(str(parameters.get("train")), 3)
+    return FREEDOM.get(strategy, 0)
 
 
 def ranked(
@@ -125,7 +133,8 @@ def value(race: Race, candidate: Candidate, rows: Rows) -> float:
 
 def size(candidate: Candidate) -> tuple[int, int]:
     """Return how dear a candidate is at predict, as far as that is known without a clock."""
-    return STEPS.get(candidate.recipe.strategy, 3), candidate.parameters
+    strategy, _ = innermost(candidate.recipe.strategy, candidate.recipe.parameters)
+    return STEPS.get(strategy, 3), candidate.parameters
 
 
 def compare(race: Race, a: Candidate, b: Candidate, rows: Rows) -> Comparison:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -23,6 +23,7 @@ from metier.search.recipe import Recipe, settle
 from metier.search.records import Candidate
 from metier.search.sampling import score_until
 from metier.search.slots import growth, longest
+from metier.search.wrapping import build
 from metier.types import Floats, Rows, Specialist, Table
 
 ON_TRAIN = 512
@@ -110,7 +111,25 @@ def decide(race: Race, candidate: Candidate, costs: tuple[tuple[float, ...], ...
     if kind in {"binary", "multilabel"} and not costs:
         thresholds = fit_thresholds(scores, targets, decision, race.metric, race.seed)
         decision = replace(decision, thresholds=thresholds)
-    return decision
+    rule = rule_of(candidate.recipe)
+    return decision if rule is None else rule(decision, scores, targets, race.table.take(rows))
+
+
+Rule = Callable[[Decision, Floats, NDArray[Any], Table], Decision]
+
+
+def rule_of(recipe: Recipe) -> Rule | None:
+    """Return what a recipe has to say about how scores become answers; None for nothing.
+
+    A strategy that does says so with a method ``decided(decision, scores, targets, table)``.
+    """
+    strategy: Any = build(recipe.strategy, recipe.parameters)
+    while strategy is not None:
+        found: Rule | None = getattr(strategy, "decided", None)
+        if found is not None:
+            return found
+        strategy = getattr(strategy, "inner", None)
+    return None
 
 
 def frozen_recipe(candidate: Candidate) -> Recipe:
@@ -285,7 +304,8 @@ class _Ending:
             judged[other.rung] = Judged(other, own, decide(self.race, other, self.wish.costs))
         where: Where = "test" if rows is None else "held-out"
         targets = self.race.task.encode(table.take(seen))
-        mine = Judged(self.chosen, scores, self.decision)
+        decision = self.decision.at(_cells(table.take(seen)))
+        mine = Judged(self.chosen, scores, decision)
         return Proof(where, table, seen, targets, mine, judged)
 
     def _out_of_fold(self) -> Proof:
@@ -296,9 +316,15 @@ class _Ending:
             other.rung: Judged(other, race.scores(other, rows), decide(race, other, costs))
             for other in self._baselines()
         }
-        mine = Judged(self.chosen, race.scores(self.chosen, rows), self.decision)
+        decision = self.decision.at(_cells(race.table.take(rows)))
+        mine = Judged(self.chosen, race.scores(self.chosen, rows), decision)
         return Proof("out-of-fold", race.table, rows, race.targets[rows], mine, judged)
 
     def _baselines(self) -> list[Candidate]:
         done = self.climb.finished()
         return [c for c in done if c.state == "baseline" and c is not self.chosen]
+
+
+def _cells(table: Table) -> dict[str, Any]:
+    """The cells of the sensitive columns, by which a decision may differ."""
+    return {name: table.frame[name].to_list() for name in table.roles.sensitive}

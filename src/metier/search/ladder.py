@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from typing import Any
 
 from metier.errors import OptionError
 from metier.registry import find
 from metier.runtime.postprocess import TaskKind
-from metier.space import Range, space
+from metier.search.wrapping import build, default, is_wrapper, ranges, unwrap, within
+from metier.space import Range
 from metier.types import Modality, Roles
 
 
@@ -18,7 +20,8 @@ class Rung:
     """One strategy on one source, with some parameters fixed and the others to be searched.
 
     `baseline` rungs always run, once, with their defaults: what a specialist has to beat. `first`
-    is where a search begins, for what differs from the strategy's own defaults.
+    is where a search begins, for what differs from the strategy's own defaults. `share` is the part
+    of its slot that a rung gets which is there for what it explains, and seldom wins.
     """
 
     name: str
@@ -27,24 +30,26 @@ class Rung:
     fixed: Mapping[str, Any] = field(default_factory=dict)
     baseline: bool = False
     first: Mapping[str, Any] = field(default_factory=dict)
+    share: float = 1.0
 
     @property
     def space(self) -> dict[str, Range]:
         """What may be searched."""
-        ranges = space(find("strategies", self.strategy))
-        return {name: over for name, over in ranges.items() if name not in self.fixed}
+        return {n: over for n, over in ranges(self.strategy).items() if n not in self.fixed}
 
     @property
     def defaults(self) -> dict[str, Any]:
         """The defaults of what may be searched."""
-        kind: Any = find("strategies", self.strategy)()
-        return {name: self.first.get(name, getattr(kind, name)) for name in self.space}
+        first = self.first
+        return {n: first[n] if n in first else default(self.strategy, n) for n in self.space}
 
 
 NOTHING = "none"
 """The source of what starts from nothing."""
-WITHOUT_SOURCE = ("majority", "mean", "classical", "linear")
+WITHOUT_SOURCE = ("majority", "mean", "classical", "linear", "ebm")
 """Strategies that start from nothing."""
+FOR_A_GLASS_BOX = 0.35
+"""The share of its slot that the glass box gets, so that boosting keeps most of the time."""
 NEURAL: tuple[tuple[str, str, Mapping[str, Any]], ...] = (
     ("probe", "probe", {}),
     ("finetune-top", "finetune", {"train": "top"}),
@@ -52,6 +57,12 @@ NEURAL: tuple[tuple[str, str, Mapping[str, Any]], ...] = (
     ("finetune-all", "finetune", {"train": "all"}),
 )
 """Rungs on a pretrained network, from cheap to dear."""
+WRAPPED: Mapping[Modality, str] = {
+    "text": "finetune-top",
+    "image": "finetune-top",
+    "tabular": "boost",
+}
+"""What a wrapper goes around when it is not said."""
 FIRST: Mapping[Modality, Mapping[str, Any]] = {"image": {"rate": 5e-4}}
 """Where the search of a neural rung begins. Networks with batch normalisation bear, and on few rows
 need, higher rates than the transformers that the strategies' defaults are made for."""
@@ -68,7 +79,7 @@ def rungs(
     """
     baselines = _baselines(roles, kind, sources)
     if roles.modality == "tabular":
-        climbed = _on_each("boost", "boost", sources)
+        climbed = [*_on_each("boost", "boost", sources), *_glass_box()]
     else:
         climbed = _neural(roles, sources)
     if not asked:
@@ -76,6 +87,13 @@ def rungs(
     wanted = _wanted(climbed, asked, roles, kind, sources)
     names = {rung.name for rung in wanted}
     return [*(rung for rung in baselines if rung.name not in names), *wanted]
+
+
+def _glass_box() -> list[Rung]:
+    """The rung of the model that can be read, where its library is installed."""
+    if find_spec("interpret") is None:
+        return []
+    return [Rung("ebm", "ebm", NOTHING, share=FOR_A_GLASS_BOX)]
 
 
 def _baselines(roles: Roles, kind: TaskKind, sources: Sequence[str]) -> list[Rung]:
@@ -126,17 +144,40 @@ def _wanted(
     """The rungs that were asked for; one that is not on the ladder is added with its defaults."""
     found: list[Rung] = []
     for name in asked:
-        fits = [r for r in climbed if name in (r.strategy, r.name, r.name.partition("@")[0])]
-        if not fits:
-            _check_fits(name, roles, kind)
-            fits = _on_each(name, name, [NOTHING] if name in WITHOUT_SOURCE else sources)
+        fits = _named(climbed, name, roles, kind, sources)
         found.extend(rung for rung in fits if rung not in found)
     return found
 
 
+def _named(
+    climbed: Sequence[Rung], name: str, roles: Roles, kind: TaskKind, sources: Sequence[str]
+) -> list[Rung]:
+    """The rungs of one name; a wrapper's are those of what it wraps, each wrapped."""
+    fits = [r for r in climbed if name in (r.strategy, r.name, r.name.partition("@")[0])]
+    if fits:
+        return fits
+    outer, inner = unwrap(name)
+    if inner is None and is_wrapper(outer):
+        inner = WRAPPED[roles.modality]
+    if inner is not None:
+        _check_fits(outer, roles, kind)
+        return [_wrapped(outer, each) for each in _named(climbed, inner, roles, kind, sources)]
+    _check_fits(name, roles, kind)
+    return _on_each(name, name, [NOTHING] if name in WITHOUT_SOURCE else sources)
+
+
+def _wrapped(outer: str, rung: Rung) -> Rung:
+    """The rung of a wrapper around what another rung does."""
+    strategy = f"{outer}({rung.strategy})"
+    build(strategy, within(rung.fixed))  # refuses what wraps nothing
+    return Rung(
+        f"{outer}({rung.name})", strategy, rung.source, within(rung.fixed), first=within(rung.first)
+    )
+
+
 def _check_fits(name: str, roles: Roles, kind: TaskKind) -> None:
     """Refuse a strategy that cannot work on these inputs, before anything is trained."""
-    strategy = find("strategies", name)
+    strategy: Any = find("strategies", name)()
     if roles.modality not in strategy.modalities:
         raise OptionError(
             f"--strategy {name}: works on {' and '.join(strategy.modalities)}, and these inputs "

@@ -32,6 +32,25 @@ class Plan:
             steps = [_with_rows(step, unlabeled) for step in steps]
         return Chain(tuple(steps))
 
+    @property
+    def trains(self) -> bool:
+        """Whether a step trains, which is what takes time."""
+        return any(_has(step.build(), "epochs") for step in self.steps)
+
+    @property
+    def cutting(self) -> tuple[Then, ...]:
+        """The steps that leave a network, which may be a smaller one."""
+        return tuple(step for step in self.steps if step.build().gives == "net")
+
+    @property
+    def ending(self) -> tuple[Then, ...]:
+        """The steps that make a finished graph of it."""
+        return self.steps[len(self.cutting) :]
+
+    def outline(self) -> Strategy:
+        """Return the steps that cut, without their training: what they leave is as large."""
+        return Chain(tuple(_untrained(step.build()) for step in self.cutting))
+
 
 TRIM = Then("trim")
 INT8 = Then("quantize")
@@ -99,8 +118,19 @@ def _check(name: str, form: Form, modality: Modality) -> None:
 
 
 def _with_rows(step: Any, unlabeled: Table) -> Any:
-    takes = any(field.name == "unlabeled" for field in fields(step))
-    return replace(step, unlabeled=unlabeled) if takes else step
+    return replace(step, unlabeled=unlabeled) if _has(step, "unlabeled") else step
+
+
+UNTRAINED = {"epochs": 0, "alpha": 0.0, "looks": 32}
+"""Settings with which a step cuts as much as ever, and learns nothing."""
+
+
+def _untrained(step: Any) -> Any:
+    return replace(step, **{name: value for name, value in UNTRAINED.items() if _has(step, name)})
+
+
+def _has(step: Any, name: str) -> bool:
+    return any(field.name == name for field in fields(step))
 
 
 def _called(step: Then) -> str:

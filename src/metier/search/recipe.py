@@ -8,8 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from metier.errors import OptionError, suggest
-from metier.registry import find
+from metier.search.wrapping import build, settled
 from metier.strategies.chain import Chain
 from metier.types import Specialist, Strategy
 
@@ -23,7 +22,7 @@ class Then:
 
     def build(self) -> Strategy:
         """Return the strategy. Raises OptionError for a parameter it does not have."""
-        return _built(self.strategy, self.parameters)
+        return build(self.strategy, self.parameters)
 
 
 @dataclass(frozen=True)
@@ -46,7 +45,7 @@ class Recipe:
         Raises OptionError for a parameter that one does not have, and ChainError for a chain that
         cannot be.
         """
-        first = _built(self.strategy, self.parameters)
+        first = build(self.strategy, self.parameters)
         return Chain((first, *(step.build() for step in self.then))) if self.then else first
 
     def followed_by(self, steps: Sequence[Then]) -> Recipe:
@@ -72,16 +71,6 @@ class Recipe:
         return cls(data["strategy"], data["source"], dict(data["parameters"]), then)
 
 
-def _built(name: str, parameters: Mapping[str, Any]) -> Strategy:
-    kind = find("strategies", name)
-    known = [f.name for f in dataclasses.fields(kind)]
-    for given in parameters:
-        if given not in known:
-            raise OptionError(f"{name} has no parameter {given!r}{suggest(given, known)}")
-    built: Strategy = kind(**parameters)
-    return built
-
-
 CHAIN = "chain"
 """Where the notes of a chain's fit keep those of its steps, first to last."""
 
@@ -96,20 +85,18 @@ def settle(recipe: Recipe, notes: Sequence[Mapping[str, Any]]) -> Recipe:
     """Return the frozen recipe: what the fits on the folds found out (when to stop) is fixed.
 
     A strategy that finds something out while it fits says so with a method
-    `settled(notes) -> parameters`.
+    `settled(notes) -> parameters` (`wrapping.settled`).
     """
     by_step = [list(each.get(CHAIN, [each])) for each in notes]
-    settled = _settled(recipe.strategy, recipe.parameters, [own[0] for own in by_step])
+    first = _settled(recipe.strategy, recipe.parameters, [own[0] for own in by_step])
     then = tuple(
         Then(t.strategy, _settled(t.strategy, t.parameters, [own[k] for own in by_step]))
         for k, t in enumerate(recipe.then, start=1)
     )
-    return dataclasses.replace(recipe, parameters=settled, then=then)
+    return dataclasses.replace(recipe, parameters=first, then=then)
 
 
 def _settled(
     name: str, parameters: Mapping[str, Any], notes: Sequence[Mapping[str, Any]]
 ) -> Mapping[str, Any]:
-    strategy: Any = _built(name, parameters)
-    settled = getattr(strategy, "settled", None)
-    return parameters if settled is None or not notes else {**parameters, **settled(notes)}
+    return settled(build(name, parameters), parameters, list(notes))

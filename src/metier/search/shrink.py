@@ -21,19 +21,21 @@ from numpy.typing import NDArray
 
 from metier.cache import Cache
 from metier.deploy.bundle import write_bundle
-from metier.errors import Pruned
+from metier.errors import MetierError, Pruned
 from metier.evidence.gate import Cost, Gate, PairCost, judge, measure_pair
 from metier.evidence.metrics import interval
 from metier.runtime.manifest import InputColumn
 from metier.runtime.postprocess import Decision
 from metier.search.clock import Clock
-from metier.search.front import Limits, Shrunk, Side
+from metier.search.front import Limits, Shrunk, Side, megabytes
 from metier.search.plans import Plan
 from metier.search.race import told
 from metier.types import Floats, Problem, Run, Specialist, Table, Task
 
 FOR_MEASURING = 5.0
 """Seconds of a trial that are kept for writing and measuring its bundle."""
+SURELY = 1.1
+"""A plan that would be so many times too large is not tried: sizes told by weights are rough."""
 COST_ROWS = 64
 PARITY_ROWS = 64
 
@@ -126,12 +128,21 @@ def shrink(
     try:
         if limits.given and limits.excess(ring.side()) <= 1:
             return ring.side(), []
-        for number, plan in enumerate(plans):
-            seconds = (arena.clock.left - arena.reserve) / (len(plans) - number)
+        quick = [plan for plan in plans if not plan.trains]
+        slow = [plan for plan in plans if plan.trains]
+        skipped: dict[str, str] = {}
+        for number, plan in enumerate((*quick, *slow)):
+            if number == len(quick):
+                tell("how small the others can get")
+                skipped = ring.too_large(slow)
+            waiting = sum(p.name not in skipped for p in (*quick, *slow)[number:])
+            seconds = (arena.clock.left - arena.reserve) / max(waiting, 1)
             ring.attempts.append(Attempt(plan))
+            reason = skipped.get(plan.name, "")
             if seconds < FOR_MEASURING:
-                skipped = Shrunk(plan.name, "skipped", "no time was left to try it")
-                ring.attempts[-1].shrunk = skipped
+                reason = reason or "no time was left to try it"
+            if reason:
+                ring.attempts[-1].shrunk = Shrunk(plan.name, "skipped", reason)
                 continue
             tell(plan.name)
             ring.attempt(ring.attempts[-1], seconds)
@@ -150,6 +161,7 @@ class _Ring:
         self.home = arena.folder / "parent" / "specialist"
         self.seen: list[Cost] = []
         _write(arena, arena.bouts[0].parent, self.home)
+        self._bytes = sum(file.stat().st_size for file in self.home.iterdir())
 
     def attempt(self, attempt: Attempt, seconds: float) -> None:
         """Fit a plan in every bout, write and measure its bundle, and let the gate decide."""
@@ -183,6 +195,37 @@ class _Ring:
             meets=self.limits.excess(found) <= 1,
             seconds=time.monotonic() - began,
         )
+
+    def too_large(self, plans: Sequence[Plan]) -> dict[str, str]:
+        """Return why plans cannot meet the limit of size, by name: training makes nothing smaller,
+        so that is found without it. Where none can, the smallest is tried all the same."""
+        limit = self.limits.size
+        if limit is None:
+            return {}
+        sizes = {plan.name: self._size(plan) for plan in plans}
+        over = {name: size for name, size in sizes.items() if size > SURELY * limit}
+        if over and len(over) == len(sizes):
+            del over[min(over, key=over.__getitem__)]
+        return {
+            name: f"would be about {megabytes(round(size))}, as was found without training it"
+            for name, size in over.items()
+        }
+
+    def _size(self, plan: Plan) -> float:
+        """Return the bytes that a plan will leave, by its weights; 0 where that cannot be told."""
+        bout, clock = self.arena.bouts[0], self.arena.clock
+        ends = [a.shrunk.side for a in self.attempts if a.shrunk and a.plan.steps == plan.ending]
+        whole = self._bytes if not plan.ending else next((s.bytes for s in ends if s), None)
+        if whole is None or bout.parent.model is None:
+            return 0.0
+        deadline = clock.deadline((clock.left - self.arena.reserve) / 10)
+        run = Run(self.arena.cache, self.arena.seed, self.arena.device, deadline)
+        try:
+            cut = plan.outline()(bout.parent, bout.problem, run)
+        except MetierError:  # trying it will tell what is wrong with it
+            return 0.0
+        assert cut.model is not None
+        return whole * cut.model.parameters / bout.parent.model.parameters
 
     def side(self) -> Side:
         """Return the parent's figures, the median of all the times that it was measured."""

@@ -61,6 +61,7 @@ def slot(
         per_fit = min(per_fit, (left - more * longest(leader)) / len(folds))
     if rung.baseline:
         per_fit *= limits.baseline
+    per_fit *= rung.share
     known = [r.seconds for c in candidates if c.rung == rung.name for r in c.folds.values()]
     dear = bool(known) and float(np.median(known)) > TOO_DEAR * per_fit
     return 0.0 if dear or per_fit < FEWEST_SECONDS else per_fit

@@ -90,7 +90,7 @@ class Boost:
         goals = _goals(task, task.encode(table), model, numbers)
         notes = []
         for i, goal in enumerate(goals):
-            sample = _sample(goal, numbers, model.preprocess, self.balanced)
+            sample = _sample(goal, numbers, model.preprocess, self.balanced, table.weights)
             folds = inner_folds(table, goal.targets, 1 if len(table) > MANY_ROWS else 3, run.seed)
             members, note = self._grow(goal, sample, folds, _share_of_time(run, len(goals) - i))
             model = replace(model, members=(*model.members, *members))
@@ -236,11 +236,17 @@ def _offset(goals: Sequence[Goal], outputs: int) -> tuple[float, ...]:
     return tuple(found)
 
 
-def _sample(goal: Goal, numbers: Floats, preprocess: Any, balanced: bool) -> Sample:
-    weights = None
+def _sample(
+    goal: Goal,
+    numbers: Floats,
+    preprocess: Any,
+    balanced: bool,
+    weights: NDArray[np.float64] | None,
+) -> Sample:
     if balanced and not goal.objective.startswith("regression"):
         _, which, counts = np.unique(goal.targets, return_inverse=True, return_counts=True)
-        weights = (len(goal.targets) / (len(counts) * counts))[which]
+        even = (len(goal.targets) / (len(counts) * counts))[which]
+        weights = even if weights is None else weights * even
     codes = preprocess.categorical if isinstance(preprocess, Numbers) else ()
     return Sample(numbers, goal.targets, codes, weights, goal.start)
 

@@ -76,6 +76,7 @@ class Classical:
             balanced=self.balanced,
             strength=self.strength or None,
             until=None if run.deadline is None else now + FOR_CHOOSING * (run.deadline - now),
+            weights=table.weights,
         )
         model = LinearModel(preprocess, Terms(weights.table, weights.bias))
         return model, {"strength": weights.strength, "terms": len(weights.table)}
@@ -95,6 +96,7 @@ class Classical:
             balanced=self.balanced,
             strength=self.strength or None,
             seed=run.seed,
+            weights=None if table.weights is None else table.weights[readable],
         )
         model = LinearModel(preprocess, Dense(head.weight.T.copy(), head.bias))
         return model, {"strength": head.strength, "features": features.shape[1]}

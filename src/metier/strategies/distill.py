@@ -81,7 +81,9 @@ class Distill:
             return self._objective(supervised, lesson, model, run)
 
         try:
-            _, notes = learn(model, problem, run, self.schedule(), Loss(), teach=teach)
+            _, notes = learn(
+                model, problem, run, Schedule.of(self, head_rate=self.rate * 5), Loss(), teach=teach
+            )
         finally:
             narrow(model.net)
         step = Step("distill", self._told(), time.monotonic() - began, notes)
@@ -90,19 +92,6 @@ class Distill:
     def settled(self, notes: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         """What the fits on the folds found out: how many epochs, so that none need be held out."""
         return settled_schedule(notes)
-
-    def schedule(self) -> Schedule:
-        """The loop's schedule for these parameters."""
-        return Schedule(
-            epochs=self.epochs,
-            rate=self.rate,
-            head_rate=self.rate * 5,
-            layer_decay=self.layer_decay,
-            weight_decay=self.weight_decay,
-            patience=self.patience,
-            average=self.average,
-            rows=self.rows,
-        )
 
     def _student(self, start: Specialist, problem: Problem, run: Run) -> NetModel:
         """The net that is to learn: fewer blocks of the teacher, or of a pretrained source."""
@@ -175,5 +164,12 @@ def _fit_head(model: NetModel, problem: Problem, run: Run) -> None:
     task = problem.task
     features = feed_for(model, problem.train, run).features()
     targets = task.encode(problem.train)
-    head = fit_head(features, targets, task.kind, task.outputs, seed=run.seed)
+    head = fit_head(
+        features,
+        targets,
+        task.kind,
+        task.outputs,
+        seed=run.seed,
+        weights=problem.train.weights,
+    )
     model.net.set_head(head.weight, head.bias)

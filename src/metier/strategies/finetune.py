@@ -70,27 +70,15 @@ class Finetune:
             _fit_head(model, problem, run, self.balanced)
         model.net.dropout.p = self.dropout
         loss = Loss(self.smoothing, self.balanced)
-        _, notes = learn(model, problem, run, self.schedule(), loss, fresh=fresh)
+        _, notes = learn(
+            model, problem, run, Schedule.of(self, head_rate=self.rate * 10), loss, fresh=fresh
+        )
         model.net.dropout.p = 0.0
         return start.then(model, Step("finetune", asdict(self), time.monotonic() - began, notes))
 
     def settled(self, notes: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         """What the fits on the folds found out: how many epochs, so that none need be held out."""
         return settled_schedule(notes)
-
-    def schedule(self) -> Schedule:
-        """The loop's schedule for these parameters."""
-        return Schedule(
-            epochs=self.epochs,
-            rate=self.rate,
-            head_rate=self.rate * 10,
-            layer_decay=self.layer_decay,
-            weight_decay=self.weight_decay,
-            patience=self.patience,
-            average=self.average,
-            unfreeze=self.unfreeze,
-            rows=self.rows,
-        )
 
     def _boundary(self, start: Specialist, problem: Problem) -> int:
         source: Any = start.source
@@ -113,5 +101,13 @@ def _fit_head(model: NetModel, problem: Problem, run: Run, balanced: bool) -> No
     task = problem.task
     features = feed_for(model, problem.train, run).features()
     targets = task.encode(problem.train)
-    head = fit_head(features, targets, task.kind, task.outputs, balanced=balanced, seed=run.seed)
+    head = fit_head(
+        features,
+        targets,
+        task.kind,
+        task.outputs,
+        balanced=balanced,
+        seed=run.seed,
+        weights=problem.train.weights,
+    )
     model.net.set_head(head.weight, head.bias)

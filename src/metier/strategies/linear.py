@@ -52,6 +52,7 @@ class Linear:
             balanced=self.balanced,
             strength=self.strength or None,
             seed=run.seed,
+            weights=table.weights,
         )
         model = LinearModel(
             preprocess, Dense(head.weight.T.copy(), head.bias, "numbers", limit=LIMIT)

@@ -58,18 +58,14 @@ class Lora:
             task = problem.task
             features = feed_for(model, problem.train, run).features()
             targets = task.encode(problem.train)
-            head = fit_head(features, targets, task.kind, task.outputs, seed=run.seed)
+            weights = problem.train.weights
+            head = fit_head(
+                features, targets, task.kind, task.outputs, seed=run.seed, weights=weights
+            )
             model.net.set_head(head.weight, head.bias)
         adapted = self._adapt(model, boundary, run.seed)
         model.net.dropout.p = self.dropout
-        schedule = Schedule(
-            epochs=self.epochs,
-            rate=self.rate,
-            head_rate=self.rate * 2,
-            weight_decay=0.0,
-            patience=self.patience,
-            rows=self.rows,
-        )
+        schedule = Schedule.of(self, head_rate=self.rate * 2, weight_decay=0.0)
         try:
             _, notes = learn(model, problem, run, schedule, Loss())
         finally:

@@ -35,7 +35,13 @@ class Probe:
         features = feed_for(model, problem.train, run).features()
         targets = task.encode(problem.train)
         head = fit_head(
-            features, targets, task.kind, task.outputs, balanced=self.balanced, seed=run.seed
+            features,
+            targets,
+            task.kind,
+            task.outputs,
+            balanced=self.balanced,
+            seed=run.seed,
+            weights=problem.train.weights,
         )
         model.net.set_head(head.weight, head.bias)
         notes = {"strength": head.strength}

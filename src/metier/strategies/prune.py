@@ -82,24 +82,15 @@ class Prune:
         if self.alpha:
             lesson = hear(start.model, [problem.train], run)
             teach = partial(Taught, lesson=lesson, alpha=self.alpha, temperature=self.temperature)
-        _, notes = learn(model, problem, run, self.schedule(), Loss(), teach=teach)
+        _, notes = learn(
+            model, problem, run, Schedule.of(self, head_rate=self.rate * 10), Loss(), teach=teach
+        )
         step = Step("prune", asdict(self), time.monotonic() - began, {**notes, "cut": gone})
         return start.then(model, step)
 
     def settled(self, notes: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         """What the fits on the folds found out: how many epochs, so that none need be held out."""
         return settled_schedule(notes)
-
-    def schedule(self) -> Schedule:
-        """The loop's schedule of the recovery."""
-        return Schedule(
-            epochs=self.epochs,
-            rate=self.rate,
-            head_rate=self.rate * 10,
-            patience=self.patience,
-            average=self.average,
-            rows=self.rows,
-        )
 
     def _operate(
         self, parent: NetModel, problem: Problem, run: Run

@@ -38,9 +38,7 @@ class Scratch:
         net = Net(source.load(pretrained=False, seed=run.seed), problem.task.outputs)
         net.learn_from(0)
         model = NetModel(net, preprocess_of(start.source, problem.train), problem.task, source, 0)
-        schedule = Schedule(
-            epochs=self.epochs, rate=self.rate, head_rate=self.rate, patience=self.patience
-        )
+        schedule = Schedule.of(self, head_rate=self.rate)
         _, notes = learn(model, problem, run, schedule, Loss(), fresh=True)
         return start.then(model, Step("scratch", asdict(self), time.monotonic() - began, notes))
 

@@ -17,6 +17,8 @@ from metier.types import Floats
 
 STRENGTHS: tuple[float, ...] = tuple(round(10.0 ** (half / 2), 6) for half in range(-5, 7))
 """Inverse regularisation (C) on features of unit variance, from strong to weak."""
+Weights = NDArray[np.float64] | None
+"""How much each row counts, (n,); None when all count alike."""
 ENOUGH = 5000
 """Rows from which a single split tells the strengths apart."""
 
@@ -39,24 +41,26 @@ def fit_head(
     balanced: bool = False,
     strength: float | None = None,
     seed: int = 0,
+    weights: Weights = None,
 ) -> Head:
     """Fit logistic regression (ridge for regression) on features (n, width).
 
     Features are centred and divided by one common number, so that directions in which a good
     encoder varies more go on counting more. `strength` fixes C (1 / alpha for ridge); None
-    chooses it by cross-validated log loss (squared error). `balanced` weighs classes alike.
+    chooses it by cross-validated log loss (squared error). `balanced` weighs classes alike,
+    `weights` (n,) weigh rows.
     """
     centre = features.mean(axis=0)
     spread = float(np.sqrt(((features - centre) ** 2).mean())) or 1.0
     scaled = np.ascontiguousarray((features - centre) / spread, dtype=np.float32)
     with few_threads(scaled.size):
         if kind == "regression":
-            weight, bias, strength = _ridge(scaled, targets, strength)
+            weight, bias, strength = _ridge(scaled, targets, strength, weights)
         elif kind == "multilabel":
-            weight, bias, strength = _each_label(scaled, targets, balanced, strength, seed)
+            weight, bias, strength = _each_label(scaled, targets, balanced, strength, seed, weights)
         else:
-            strength = strength or _choose(scaled, targets, balanced, seed)
-            weight, bias = _logistic(scaled, targets, outputs, strength, balanced)
+            strength = strength or _choose(scaled, targets, balanced, seed, weights)
+            weight, bias = _logistic(scaled, targets, outputs, strength, balanced, weights)
     weight = (weight / spread).astype(np.float32)
     bias = (bias - weight @ centre).astype(np.float32)
     return Head(weight, bias, strength)
@@ -68,6 +72,7 @@ def _logistic(
     outputs: int,
     strength: float,
     balanced: bool,
+    weights: Weights,
 ) -> tuple[NDArray[Any], NDArray[Any]]:
     """Multinomial logistic regression as (outputs, width) and (outputs,), two rows for binary."""
     weight = np.zeros((outputs, features.shape[1]))
@@ -76,7 +81,7 @@ def _logistic(
     if len(present) == 1:  # nothing to tell apart
         bias[present[0]] = 0.0
         return weight, bias
-    model = _fit(_classifier(strength, balanced, len(targets)), features, targets)
+    model = _fit(_classifier(strength, balanced, len(targets)), features, targets, weights)
     if len(model.classes_) == 2:
         low, high = model.classes_
         weight[low], weight[high] = -model.coef_[0] / 2, model.coef_[0] / 2
@@ -99,16 +104,18 @@ def _classifier(strength: float, balanced: bool, n: int) -> Any:
     )
 
 
-def _fit(model: Any, features: Floats, targets: NDArray[Any]) -> Any:
+def _fit(model: Any, features: Floats, targets: NDArray[Any], weights: Weights = None) -> Any:
     from sklearn.exceptions import ConvergenceWarning
 
     with warnings.catch_warnings():
         # A head that is nearly converged predicts the same; the strength is chosen by its loss.
         warnings.simplefilter("ignore", ConvergenceWarning)
-        return model.fit(features, targets)
+        return model.fit(features, targets, sample_weight=weights)
 
 
-def _choose(features: Floats, targets: NDArray[Any], balanced: bool, seed: int) -> float:
+def _choose(
+    features: Floats, targets: NDArray[Any], balanced: bool, seed: int, weights: Weights
+) -> float:
     """The strength with the lowest log loss on rows left out, found by walking from the middle."""
     folds = _folds(targets, seed)
     if not folds:
@@ -119,14 +126,15 @@ def _choose(features: Floats, targets: NDArray[Any], balanced: bool, seed: int) 
         found = []
         for model, (train, valid) in zip(models, folds, strict=True):
             model.C = strength / math.sqrt(len(train))
-            fitted = _fit(model, features[train], targets[train])
-            found.append(_log_loss(fitted, features[valid], targets[valid]))
+            own, judging = (None if weights is None else weights[rows] for rows in (train, valid))
+            fitted = _fit(model, features[train], targets[train], own)
+            found.append(_log_loss(fitted, features[valid], targets[valid], judging))
         return float(np.mean(found))
 
     return climb(STRENGTHS, 1.0, loss)
 
 
-def _log_loss(model: Any, features: Floats, targets: NDArray[Any]) -> float:
+def _log_loss(model: Any, features: Floats, targets: NDArray[Any], weights: Weights) -> float:
     with np.errstate(divide="ignore"):
         found = model.predict_log_proba(features)
     column = np.searchsorted(model.classes_, targets)
@@ -135,7 +143,7 @@ def _log_loss(model: Any, features: Floats, targets: NDArray[Any]) -> float:
     )
     picked = np.full(len(targets), -20.0)
     picked[known] = np.maximum(found[np.flatnonzero(known), column[known]], -20.0)
-    return float(-picked.mean())
+    return float(-np.average(picked, weights=weights))
 
 
 def _folds(targets: NDArray[Any], seed: int) -> list[tuple[NDArray[Any], NDArray[Any]]]:
@@ -154,12 +162,17 @@ def _folds(targets: NDArray[Any], seed: int) -> list[tuple[NDArray[Any], NDArray
 
 
 def _each_label(
-    features: Floats, targets: NDArray[Any], balanced: bool, strength: float | None, seed: int
+    features: Floats,
+    targets: NDArray[Any],
+    balanced: bool,
+    strength: float | None,
+    seed: int,
+    weights: Weights,
 ) -> tuple[NDArray[Any], NDArray[Any], float]:
     """One logistic regression a label; the strength is chosen on the most even label."""
     marks = targets.astype(np.int64)
     even = int(np.abs(marks.mean(axis=0) - 0.5).argmin())
-    strength = strength or _choose(features, marks[:, even], balanced, seed)
+    strength = strength or _choose(features, marks[:, even], balanced, seed, weights)
     weight = np.zeros((marks.shape[1], features.shape[1]))
     bias = np.zeros(marks.shape[1])
     for label in range(marks.shape[1]):
@@ -167,19 +180,20 @@ def _each_label(
         if share in (0.0, 1.0):
             bias[label] = 20.0 * (2 * share - 1)
             continue
-        model = _fit(_classifier(strength, balanced, len(marks)), features, marks[:, label])
+        classifier = _classifier(strength, balanced, len(marks))
+        model = _fit(classifier, features, marks[:, label], weights)
         weight[label], bias[label] = model.coef_[0], model.intercept_[0]
     return weight, bias, strength
 
 
 def _ridge(
-    features: Floats, targets: NDArray[Any], strength: float | None
+    features: Floats, targets: NDArray[Any], strength: float | None, weights: Weights
 ) -> tuple[NDArray[Any], NDArray[Any], float]:
     from sklearn.linear_model import Ridge, RidgeCV
 
     if strength is None:
-        model = RidgeCV(alphas=np.logspace(-2, 5, 22)).fit(features, targets)
+        model = RidgeCV(alphas=np.logspace(-2, 5, 22)).fit(features, targets, weights)
         strength = float(1 / model.alpha_)
     else:
-        model = Ridge(alpha=1 / strength).fit(features, targets)
+        model = Ridge(alpha=1 / strength).fit(features, targets, weights)
     return np.atleast_2d(model.coef_), np.atleast_1d(model.intercept_), strength

@@ -15,6 +15,7 @@ from metier.training.loop import Outcome, Schedule, Watch, fit
 from metier.training.net import NetModel
 from metier.training.objectives import Objective, Supervised
 from metier.training.start import feed_for
+from metier.training.weighing import by_content
 from metier.types import Problem, Run, Table, Task
 
 STOPPING_SHARE = 0.15
@@ -55,12 +56,14 @@ def learn(
     feed = feed_for(model, train, run)
     kept = targets if stopping is None else targets[fitting]
     centre, scale = _standardised(kept, task)
+    rows = _row_weights(train, kept, task, model, loss.balanced)
     supervised = Supervised(
         task,
-        weights=_class_weights(kept, task, model) if loss.balanced else None,
+        weights=_class_weights(kept, task, model) if loss.balanced and rows is None else None,
         smoothing=loss.smoothing,
         centre=centre,
         scale=scale,
+        rows=rows,
     )
     watch = None
     if stopping is not None:
@@ -130,6 +133,19 @@ def _class_weights(targets: NDArray[Any], task: Task, model: NetModel) -> torch.
         weights = len(targets) / (task.outputs * np.maximum(counts, 1))
         return torch.as_tensor(weights, dtype=torch.float32, device=device)
     return None
+
+
+def _row_weights(
+    train: Table, targets: NDArray[Any], task: Task, model: NetModel, balanced: bool
+) -> Mapping[int, float] | None:
+    """How much each row counts, by its content; the class weights are then among them."""
+    weights = train.weights
+    if weights is None:
+        return None
+    even = _class_weights(targets, task, model) if balanced else None
+    if even is not None:
+        weights = weights * even.cpu().numpy()[targets]
+    return by_content(train.digests, weights)
 
 
 def _standardised(targets: NDArray[Any], task: Task) -> tuple[float, float]:

@@ -13,7 +13,7 @@ import math
 import time
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +70,13 @@ class Schedule:
     patience: int = 0
     average: float = 0.0
     unfreeze: float = 0.0
+
+    @classmethod
+    def of(cls, strategy: Any, **others: Any) -> Schedule:
+        """The settings that a strategy has as fields of its own, and others given by name."""
+        names = (each.name for each in fields(cls))
+        own = {name: getattr(strategy, name) for name in names if hasattr(strategy, name)}
+        return cls(**(own | others))
 
 
 @dataclass(frozen=True)

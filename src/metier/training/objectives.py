@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -55,6 +55,7 @@ class Supervised:
         weights: one weight an output, against imbalance; None weighs all alike.
         smoothing: share of the target spread over all classes (Szegedy et al., 2016).
         centre, scale: for regression a score of s says the value s * scale + centre.
+        rows: how much each row counts, by its digest; None when all count alike.
         feeds: none; labelled rows are all that it reads.
     """
 
@@ -63,15 +64,31 @@ class Supervised:
     smoothing: float = 0.0
     centre: float = 0.0
     scale: float = 1.0
+    rows: Mapping[int, float] | None = None
     enters: None = None
     feeds: tuple[Feed, ...] = ()
 
     def __call__(self, net: Net, batch: Batch) -> Tensor:
-        return self.of(net(batch.inputs, batch.hidden, batch.at), batch.targets)
+        scores = net(batch.inputs, batch.hidden, batch.at)
+        return self.of(scores, batch.targets, batch.digests)
 
-    def of(self, scores: Tensor, targets: Tensor) -> Tensor:
-        """The mean loss of scores that are already there."""
+    def of(
+        self, scores: Tensor, targets: Tensor, digests: NDArray[np.uint64] | None = None
+    ) -> Tensor:
+        """The mean loss of scores that are already there; rows are weighed where `digests` name
+        them."""
         if self.task.kind == "regression":
             # The task's loss takes the target's own unit; the far centre would cost precision.
             scores, targets = scores * self.scale, targets - self.centre
-        return self.task.loss(scores, targets, self.weights, self.smoothing)
+        if self.rows is None or digests is None:
+            return self.task.loss(scores, targets, self.weights, self.smoothing)
+        return self._weighed(scores, targets, [self.rows[d] for d in digests.tolist()])
+
+    def _weighed(self, scores: Tensor, targets: Tensor, weights: Sequence[float]) -> Tensor:
+        """The weighted mean; a task only knows the plain one, so rows of one weight go together."""
+        total = scores.sum() * 0.0
+        for weight in sorted(set(weights)):
+            own = [place for place, each in enumerate(weights) if each == weight]
+            loss = self.task.loss(scores[own], targets[own], self.weights, self.smoothing)
+            total = total + loss * (weight * len(own))
+        return total / len(weights)

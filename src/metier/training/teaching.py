@@ -111,7 +111,9 @@ class Taught:
         scores = net.head(net.dropout(features))
         loss = self._told(features, scores, batch.digests)
         if self.alpha < 1.0:
-            loss = loss + (1 - self.alpha) * self.supervised.of(scores, batch.targets)
+            loss = loss + (1 - self.alpha) * self.supervised.of(
+                scores, batch.targets, batch.digests
+            )
         return loss if self.more is None else 0.5 * (loss + self._beside(net, batch))
 
     def _told(self, features: Tensor, scores: Tensor, digests: NDArray[np.uint64]) -> Tensor:

@@ -15,6 +15,7 @@ from metier.runtime.postprocess import TaskKind
 from metier.runtime.preprocess import Columns, joined_texts
 from metier.training.climb import climb
 from metier.training.folds import Fold
+from metier.training.heads import Weights
 from metier.types import Floats
 
 STRENGTHS = (0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.0)
@@ -81,14 +82,15 @@ def fit_terms(
     balanced: bool = False,
     strength: float | None = None,
     until: float | None = None,
+    weights: Weights = None,
 ) -> TermWeights:
     """Fit (multinomial) logistic regression, one a label, or ridge.
 
     Without `strength` the one with the lowest loss on the folds is taken; past the instant `until`
-    no further one is tried.
+    no further one is tried. `weights` (n,) weigh rows.
     """
-    strength = strength or _choose(rows, targets, kind, outputs, folds, balanced, until)
-    table, bias = _fit(rows, targets, kind, outputs, strength, balanced)
+    strength = strength or _choose(rows, targets, kind, outputs, folds, balanced, until, weights)
+    table, bias = _fit(rows, targets, kind, outputs, strength, balanced, weights)
     return TermWeights(table.astype(np.float32), bias.astype(np.float32), strength)
 
 
@@ -100,26 +102,30 @@ def _choose(
     folds: Sequence[Fold],
     balanced: bool,
     until: float | None,
+    weights: Weights,
 ) -> float:
     def loss_of(strength: float) -> float:
         losses = []
         for train, judge in folds:
-            table, bias = _fit(rows[train], targets[train], kind, outputs, strength, balanced)
-            losses.append(_loss(np.asarray(rows[judge] @ table) + bias, targets[judge], kind))
+            own, judging = (None if weights is None else weights[each] for each in (train, judge))
+            fitted = _fit(rows[train], targets[train], kind, outputs, strength, balanced, own)
+            scores = np.asarray(rows[judge] @ fitted[0]) + fitted[1]
+            losses.append(_loss(scores, targets[judge], kind, judging))
         return float(np.mean(losses))
 
     return climb(STRENGTHS, USUAL, loss_of, until) if folds else USUAL
 
 
-def _loss(scores: NDArray[Any], targets: NDArray[Any], kind: TaskKind) -> float:
+def _loss(scores: NDArray[Any], targets: NDArray[Any], kind: TaskKind, weights: Weights) -> float:
     """Mean log loss, or mean squared error."""
     if kind == "regression":
-        return float(((scores[:, 0] - targets) ** 2).mean())
+        return float(np.average((scores[:, 0] - targets) ** 2, weights=weights))
     if kind == "multilabel":
-        return float(np.logaddexp(0.0, np.where(targets > 0, -scores, scores)).mean())
+        each = np.logaddexp(0.0, np.where(targets > 0, -scores, scores)).mean(axis=1)
+        return float(np.average(each, weights=weights))
     scores = scores - scores.max(axis=1, keepdims=True)
     own = scores[np.arange(len(targets)), targets]
-    return float((np.log(np.exp(scores).sum(axis=1)) - own).mean())
+    return float(np.average(np.log(np.exp(scores).sum(axis=1)) - own, weights=weights))
 
 
 def _fit(
@@ -129,17 +135,19 @@ def _fit(
     outputs: int,
     strength: float,
     balanced: bool,
+    weights: Weights,
 ) -> tuple[NDArray[Any], NDArray[Any]]:
     """Return weights (terms, outputs) and bias (outputs,)."""
     if kind == "regression":
         from sklearn.linear_model import Ridge
 
-        ridge = Ridge(alpha=3.0 / strength, solver="sparse_cg", tol=1e-5).fit(rows, targets)
+        ridge = Ridge(alpha=3.0 / strength, solver="sparse_cg", tol=1e-5)
+        ridge.fit(rows, targets, weights)
         return ridge.coef_.reshape(-1, 1), np.array([ridge.intercept_], dtype=np.float64)
     if kind != "multilabel":
-        return _logistic(rows, targets, outputs, strength, balanced)
+        return _logistic(rows, targets, outputs, strength, balanced, weights)
     pairs = [
-        _logistic(rows, targets[:, j].astype(np.int64), 2, strength, balanced)
+        _logistic(rows, targets[:, j].astype(np.int64), 2, strength, balanced, weights)
         for j in range(outputs)
     ]
     tables = [table[:, 1] - table[:, 0] for table, _ in pairs]
@@ -147,7 +155,12 @@ def _fit(
 
 
 def _logistic(
-    rows: Sparse, targets: NDArray[Any], outputs: int, strength: float, balanced: bool
+    rows: Sparse,
+    targets: NDArray[Any],
+    outputs: int,
+    strength: float,
+    balanced: bool,
+    weights: Weights,
 ) -> tuple[NDArray[Any], NDArray[Any]]:
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
@@ -164,7 +177,7 @@ def _logistic(
     with warnings.catch_warnings():
         # Nearly converged predicts the same; the strength is chosen by its loss.
         warnings.simplefilter("ignore", ConvergenceWarning)
-        model.fit(rows, targets)
+        model.fit(rows, targets, sample_weight=weights)
     coefficients, intercepts = model.coef_, model.intercept_
     if len(present) == 2:
         coefficients = np.concatenate([-coefficients, coefficients]) / 2

@@ -8,11 +8,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from metier.deploy import additive
 from metier.deploy.booster import Booster, Member
 from metier.deploy.layers import Constant, Dense, Layer, Terms
 from metier.deploy.linear import LinearModel
 from metier.errors import BundleError, SourceError
 from metier.runtime.both import Both
+from metier.runtime.columns import Numbers
 from metier.runtime.preprocess import Preprocess, restore
 from metier.types import Model, Source, Table, Task
 
@@ -114,6 +116,13 @@ def read_linear(folder: Path, known: Known) -> Model:
     return LinearModel(known.preprocess, layer)
 
 
+def read_additive(folder: Path, known: Known) -> Model:
+    """Return the glass box that `Additive.save` wrote."""
+    if not isinstance(known.preprocess, Numbers):
+        raise ValueError("its preprocessing is not that of a table")
+    return additive.restore(known.preprocess, _json(folder / additive.FILE))
+
+
 def read_fused(folder: Path, known: Known) -> Model:
     """Return the net and the model of tables above it that `Fused.save` wrote."""
     from metier.training.fused import Fused
@@ -130,6 +139,7 @@ READERS: Mapping[str, Reader] = {
     "fused.json": read_fused,
     "boosters.json": read_booster,
     "linear.json": read_linear,
+    additive.FILE: read_additive,
     "net.json": read_net,
 }
 """What tells the kind of a folder of weights, and what reads it; a fused model has a net, too."""

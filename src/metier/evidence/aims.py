@@ -1,0 +1,54 @@
+"""What an attack wants of a model: a wrong answer, as its own decision rule decides."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from metier.runtime.postprocess import Decision
+
+
+@dataclass(frozen=True)
+class Aim:
+    """The truth of some rows, and how scores become answers there.
+
+    Args:
+        truth: what `Task.encode` returns, (n,) or (n, labels).
+        decision: the bundle's own, thresholds and costs included.
+    """
+
+    truth: NDArray[Any]
+    decision: Decision
+
+    def __len__(self) -> int:
+        return len(self.truth)
+
+    def take(self, rows: NDArray[Any]) -> Aim:
+        """Return the aim of some of the rows."""
+        return Aim(self.truth[rows], self.decision)
+
+    def wrong(self, scores: NDArray[Any]) -> NDArray[np.bool_]:
+        """Return whether each row is answered wrong; a number never is, it is only further off."""
+        if self.decision.kind == "regression":
+            return np.zeros(len(scores), dtype=np.bool_)
+        differs = self.decision.choices(scores) != self.truth
+        return np.asarray(differs if differs.ndim == 1 else differs.any(axis=1), dtype=np.bool_)
+
+    def harm(self, scores: NDArray[Any]) -> NDArray[np.float64]:
+        """Return how far each row is pushed towards a wrong answer; more is worse for the model.
+
+        Classes: the margin of the best wrong class over the right one. Labels: the margin of the
+        label that is most wrong. Numbers: the absolute error.
+        """
+        values = np.asarray(scores, dtype=np.float64)
+        rows = np.arange(len(values))
+        if self.decision.kind == "regression":
+            return np.asarray(np.abs(values[:, 0] - self.truth))
+        if self.decision.kind == "multilabel":
+            return np.asarray(np.where(self.truth > 0, -values, values).max(axis=1))
+        others = values.copy()
+        others[rows, self.truth] = -np.inf
+        return np.asarray(others.max(axis=1) - values[rows, self.truth])
