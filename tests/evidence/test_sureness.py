@@ -18,8 +18,9 @@ from metier.runtime.postprocess import Decision
 def drawn(kind: str, n: int, seed: int) -> tuple[Any, Any, Decision]:
     random = np.random.default_rng(seed)
     if kind == "regression":
-        y = random.normal(size=n)
-        return y + random.normal(size=n), y[:, None].astype(np.float32), Decision("regression")
+        values = random.normal(size=n)
+        truth = values + random.normal(size=n)
+        return truth, values[:, None].astype(np.float32), Decision("regression")
     if kind == "multilabel":
         flags = (random.random((n, 2)) < 0.4).astype(np.float32)
         return flags, random.normal(size=(n, 2)) + flags - 0.5, Decision("multilabel", ("a", "b"))

@@ -26,9 +26,9 @@ def doubt_for(decision: Decision, scale: float = 1.0) -> Doubt:
     """The doubt of a model whose scores err by about `scale`."""
     random = np.random.default_rng(0)
     if decision.kind == "regression":
-        y = random.normal(size=300)
-        scores = (y + scale * random.normal(size=300))[:, None]
-        return Doubt(conformal.learn(scores, y, decision))
+        values = random.normal(size=300)
+        off = (values + scale * random.normal(size=300))[:, None]
+        return Doubt(conformal.learn(off, values, decision))
     y = random.integers(0, 2, 300)
     scores = scale * random.normal(size=(300, 2)) + np.eye(2)[y]
     steps = (Step(0.8, 0.3, 0.0, 0.02), Step(0.6, 0.6, 0.05, 0.1))
@@ -81,6 +81,7 @@ def test_answers_are_left_out_where_there_is_doubt(text: Bundle) -> None:
             assert found.answers[row] is None and found.withheld[row] == plain[row]
             assert "at 90 %" in found.reasons[row]
     assert found.withheld, "this model is unsure of some of these"
+    assert found.probabilities is not None
     assert np.isfinite(found.probabilities).all(), "they are told all the same"
 
 
