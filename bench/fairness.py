@@ -75,7 +75,9 @@ def _measure(people: People, args: argparse.Namespace) -> list[records.Record]:
     for parts in folds:
         _answer(table, aware, task, parts, args, answered, seconds)
     truth = task.encode(table)
-    groups = table.groups()
+    from metier.data.sensitive import groups_of
+
+    groups = groups_of(table)
     found = [
         {
             "method": method,
@@ -217,7 +219,9 @@ def _pick(
     task: Any,
 ) -> str:
     """The most accurate within the limit on these rows; the nearest to it when none is."""
-    groups = table.groups()
+    from metier.data.sensitive import groups_of
+
+    groups = groups_of(table)
 
     def figures(name: str) -> tuple[float, float]:
         own = judged[name][0]

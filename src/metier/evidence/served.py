@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from metier.data.sensitive import groups_of
 from metier.evidence.answers import Answers
 from metier.evidence.disparity import disparities
 from metier.evidence.fairness import FEWEST, Group, by_group, intersections
@@ -81,7 +82,7 @@ def serve(
         seed: of resamples and halves.
         proxies: whether there is time to see how well the inputs tell the groups.
     """
-    groups = table.groups()
+    groups = groups_of(table)
     crossed = intersections(groups)
     small = sorted({c for c, own in groups.items() if _smallest(own) < FEWEST})
     told = f"groups under {FEWEST} rows ({', '.join(small)}) are shown and not judged by"

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from metier.cache import write_aside
+from metier.data.sensitive import groups_of
 from metier.evidence.answers import answers_of
 from metier.evidence.compare import paired
 from metier.evidence.disparity import disparities, worst
@@ -215,7 +216,7 @@ def _point(name: str, fairing: Fairing, climb: Climb, candidate: Candidate) -> P
     rule = _at(decide(race, candidate, fairing.costs), table)
     value = interval(race.metric, targets, scores, rule, seed=race.seed)
     answers = answers_of(targets, scores, rule)
-    groups = table.groups()
+    groups = groups_of(table)
     found = worst(disparities(answers, groups, seed=race.seed), list(groups), asked.kind)
     limit = asked.limit or 0.0
     apart = None if found is None else found.value
