@@ -167,6 +167,7 @@ def _evaluate(args: argparse.Namespace) -> None:
         _print_findings(shaken.findings, "nothing to damage or to attack")
         for note in shaken.notes:
             print(f"note: {note}", file=sys.stderr)
+        found = [*found, *shaken.findings]
         more = {"robustness": shaken}
     if "json" in args:
         _print_json({"findings": found, **more})

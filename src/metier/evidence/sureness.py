@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -75,7 +75,7 @@ def sureness_of(
     Args:
         y: the truth (n,) or (n, labels).
         scores: raw scores (n, outputs); rows that could not be read are left out.
-        decision: that of the bundle.
+        decision: that of the bundle, for exactly these rows where it goes by group.
         doubt: what the bundle knows; without calibration scores there are no coverages.
         luck: a number from 0 to 1 a row (`runtime.conformal.luck_of`).
         unlike: (n,) which rows the bundle calls unlike those of training, where it was asked.
@@ -83,6 +83,8 @@ def sureness_of(
     """
     readable = np.isfinite(scores).all(axis=1)
     y, scores, luck = y[readable], scores[readable], luck[readable]
+    if decision.own:
+        decision = replace(decision, own=tuple(np.asarray(decision.own)[readable].tolist()))
     if len(y) < FEWEST:
         told = f"{len(y)} rows are too few to say how sure it is: give {FEWEST} or more"
         few = Finding("too_few_rows", sentence(told), n=len(y), level="warning")

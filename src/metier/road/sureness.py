@@ -20,5 +20,5 @@ def measure_sureness(bundle: Bundle, rows: Labelled, seed: int = 0) -> Sureness:
     domain = bundle.doubt.domain or Domain()
     unlike = domain.unlike(scored.scores, scored.features)
     luck = luck_of(columns, bundle.manifest.columns)
-    decision = bundle.manifest.decision
+    decision = bundle.manifest.decision.at(columns)
     return sureness_of(rows.truth, scored.scores, decision, bundle.doubt, luck, unlike, seed=seed)

@@ -124,7 +124,7 @@ class Judge:
 
     Args:
         doubt: what the bundle knows.
-        decision: how it decides.
+        decision: how it decides on exactly the rows that can be read.
         columns: what it reads.
         asked: what is wanted; checked.
     """

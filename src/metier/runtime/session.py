@@ -122,7 +122,7 @@ class Bundle:
         answers: list[Answer | None] = [None] * found.count
         decision, strangers = self._deciding(found.columns, readable)
         decided = decision.answers(scored.scores[readable]) if readable else []
-        held = self._held(asked, found.columns, scored, readable)
+        held = self._held(asked, decision, found.columns, scored, readable)
         withheld: dict[int, Answer] = {}
         for row, answer in zip(readable, decided, strict=True):
             if row in held.reasons:
@@ -141,11 +141,17 @@ class Bundle:
             high=held.high,
         )
 
-    def _held(self, asked: Asked, columns: Columns, scored: Scored, readable: list[int]) -> Held:
+    def _held(
+        self,
+        asked: Asked,
+        decision: Decision,
+        columns: Columns,
+        scored: Scored,
+        readable: list[int],
+    ) -> Held:
         if asked.nothing:
             return Held({})
-        manifest = self.manifest
-        judge = Judge(self.doubt, manifest.decision, manifest.columns, asked)
+        judge = Judge(self.doubt, decision, self.manifest.columns, asked)
         return judge.hold(columns, scored, readable)
 
     def _deciding(self, columns: Columns, rows: list[int]) -> tuple[Decision, int]:
