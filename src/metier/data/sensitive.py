@@ -72,6 +72,15 @@ def with_cuts(roles: Roles, frame: pl.DataFrame, given: Mapping[str, tuple[float
     return found
 
 
+def groups_of(table: Table) -> dict[str, list[str]]:
+    """Return the group of each row by each sensitive column."""
+    cuts = table.roles.cuts
+    return {
+        name: GroupColumn(name, cuts.get(name, ())).of(table.frame[name].to_list())
+        for name in table.roles.sensitive
+    }
+
+
 def _quartiles(column: pl.Series) -> tuple[float, ...]:
     if not column.dtype.is_numeric() or column.n_unique() <= MOST_NUMBERS:
         return ()
