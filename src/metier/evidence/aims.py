@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -28,7 +28,7 @@ class Aim:
 
     def take(self, rows: NDArray[Any]) -> Aim:
         """Return the aim of some of the rows."""
-        return Aim(self.truth[rows], self.decision)
+        return Aim(self.truth[rows], of_rows(self.decision, rows))
 
     def wrong(self, scores: NDArray[Any]) -> NDArray[np.bool_]:
         """Return whether each row is answered wrong; a number never is, it is only further off."""
@@ -52,3 +52,10 @@ class Aim:
         others = values.copy()
         others[rows, self.truth] = -np.inf
         return np.asarray(others.max(axis=1) - values[rows, self.truth])
+
+
+def of_rows(decision: Decision, rows: NDArray[Any]) -> Decision:
+    """Return the decision for some of the rows that it was made for, where each has its own."""
+    if not decision.own:
+        return decision
+    return replace(decision, own=tuple(np.asarray(decision.own)[rows].tolist()))

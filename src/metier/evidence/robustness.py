@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from metier.evidence.aims import of_rows
 from metier.evidence.catalogue import METRICS
 from metier.evidence.compare import Comparison, holm, paired
 from metier.evidence.corruptions import SEVERITIES, Corruption, fitting
@@ -135,12 +136,14 @@ class Rows:
         kinds: of the columns.
         truth: what `Task.encode` returns.
         numbers: where each row stood in the data given.
+        decision: from scores to answers, for exactly these rows.
     """
 
     columns: Mapping[str, Sequence[Any]]
     kinds: Mapping[str, Kind]
     truth: NDArray[Any]
     numbers: NDArray[np.int64]
+    decision: Decision
 
     def __len__(self) -> int:
         return len(self.truth)
@@ -149,7 +152,13 @@ class Rows:
         """Return some of the rows."""
         chosen = rows.tolist()
         columns = {name: [cells[i] for i in chosen] for name, cells in self.columns.items()}
-        return replace(self, columns=columns, truth=self.truth[rows], numbers=self.numbers[rows])
+        return Rows(
+            columns,
+            self.kinds,
+            self.truth[rows],
+            self.numbers[rows],
+            of_rows(self.decision, rows),
+        )
 
 
 @dataclass(frozen=True)
@@ -164,7 +173,6 @@ def measure_natural(
     scores: Scores,
     rows: Rows,
     metric: str,
-    decision: Decision,
     *,
     seconds: float = 60.0,
     seed: int = 0,
@@ -178,13 +186,12 @@ def measure_natural(
         scores: how the model scores columns.
         rows: labelled rows that the model did not learn from.
         metric: what is measured.
-        decision: from scores to answers.
         seconds: about how long this may take.
         seed: of the draw, of the damage and of the intervals.
     """
     kinds = fitting(rows.kinds)
     chosen = _as_many_as(seconds, scores, rows, len(kinds) * len(SEVERITIES), seed)
-    clean = scores(chosen.columns)
+    clean, decision = scores(chosen.columns), chosen.decision
     first = interval(metric, chosen.truth, clean, decision, seed=seed)
     curves = []
     for each, columns in kinds:

@@ -11,6 +11,7 @@ from metier.evidence.robustness import Robustness, Rows, measure_natural
 from metier.road.assaults import attack
 from metier.road.labelled import Labelled
 from metier.runtime.session import Bundle
+from metier.runtime.signals import columns_read
 
 SECONDS = 120.0
 NATURAL = 0.4
@@ -44,7 +45,9 @@ def measure_robustness(
     Raises:
         OptionError: for a column that is no category of this bundle.
     """
-    kinds = {each.name: each.kind for each in bundle.manifest.columns}
+    manifest = bundle.manifest
+    read = columns_read(manifest.columns, manifest.preprocess)
+    kinds = {each.name: each.kind for each in read}
     known = [name for name, kind in kinds.items() if kind == "category"]
     for name in categories:
         if name not in known:
@@ -55,11 +58,10 @@ def measure_robustness(
         {name: kind for name, kind in kinds.items() if name not in labelled.absent},
         labelled.truth,
         labelled.numbers,
+        manifest.decision.at(columns),
     )
-    decision, metric = bundle.manifest.decision, labelled.task.metrics[0]
-    natural = measure_natural(
-        bundle.scores, rows, metric, decision, seconds=NATURAL * seconds, seed=seed
-    )
+    metric = labelled.task.metrics[0]
+    natural = measure_natural(bundle.scores, rows, metric, seconds=NATURAL * seconds, seed=seed)
     fight = attack(
         bundle,
         rows,
@@ -74,7 +76,7 @@ def measure_robustness(
         metric=metric,
         clean=natural.clean,
         curves=natural.curves,
-        kind=decision.kind,
+        kind=bundle.task_kind,
         attacked=fight.metric,
         untouched=fight.untouched,
         assaults=fight.assaults,

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, fields, is_dataclass, replace
+from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any, ClassVar, Literal
 
 import polars as pl
@@ -17,14 +16,16 @@ from metier.runtime.preprocess import Preprocess
 from metier.runtime.text import Text
 from metier.space import Choice, Float, Int, tune
 from metier.training.adversaries import Attack, EmbeddingSteps, FreePixels, Hardened, PixelSteps
+from metier.training.around import learned_within
 from metier.training.feed import Feed
 from metier.training.neighbours import LEAST, neighbours
 from metier.training.net import NetModel
 from metier.training.objectives import Objective
 from metier.training.start import preprocess_of
 from metier.training.wordswaps import WordSwaps
-from metier.types import Form, Modality, Problem, Roles, Run, Specialist, Step, Strategy, Table
+from metier.types import Form, Modality, Problem, Roles, Run, Specialist, Strategy, Table
 
+NAME = "adversarial"
 Variant = Literal["auto", "steps", "free", "words", "embeddings"]
 WORD = "word"
 """The column of a table that holds nothing but words which may take the place of others."""
@@ -70,19 +71,13 @@ class Adversarial:
     modalities: ClassVar[tuple[Modality, ...]] = ("text", "image")
 
     def __call__(self, start: Specialist, problem: Problem, run: Run) -> Specialist:
-        began = time.monotonic()
-        inner = self._inner()
+        patient = replace(self, inner=self._inner())
         preprocess = _reading(start, problem)
         wrap = self._wrapping(start, problem, run, preprocess)
         if self._variant(preprocess) == "free":
             # Its movement is no part of a checkpoint: a fit that was cut off begins anew.
             run = run.in_folder(None)
-        learned = inner(start, problem, run.with_objective(wrap))
-        if learned.model is None:
-            raise ChainError("adversarial needs a strategy that trains a network")
-        notes = dict(learned.lineage[-1].notes)
-        step = Step("adversarial", self._told(inner), time.monotonic() - began, notes)
-        return start.then(learned.model, step)
+        return learned_within(NAME, patient, start, problem, run.with_objective(wrap), {})
 
     def _inner(self) -> Strategy:
         """What learns, without rows to stop by."""
@@ -148,12 +143,6 @@ class Adversarial:
         alone = replace(preprocess, columns=(WORD,))
         feed = Feed(backbone, alone, Table(words, Roles({WORD: "text"})), run.cache)
         return WordSwaps(known, self.share, feeds=(feed,))
-
-    def _told(self, inner: Strategy) -> dict[str, Any]:
-        """The parameters as a lineage names them, with those of what was wrapped."""
-        made: Any = inner
-        own = {each.name: getattr(self, each.name) for each in fields(self)}
-        return {**own, "inner": {"strategy": type(inner).__name__.lower(), **asdict(made)}}
 
 
 def _reading(start: Specialist, problem: Problem) -> Preprocess:

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import time
-from dataclasses import asdict, dataclass, fields, replace
-from typing import Any, ClassVar
+from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import torch
 
 from metier.errors import ChainError
-from metier.registry import find
 from metier.space import Choice, tune
+from metier.training.around import inner_of, learned_within
 from metier.training.net import NetModel
 from metier.training.objectives import Objective, Supervised
 from metier.training.teaching import Lesson, Taught, hear
-from metier.types import Form, Modality, Problem, Run, Specialist, Step, Strategy
+from metier.types import Form, Modality, Problem, Run, Specialist, Strategy
 
 
 @dataclass(frozen=True)
@@ -41,38 +41,23 @@ class DefensiveDistillation:
     modalities: ClassVar[tuple[Modality, ...]] = ("text", "image")
 
     def __call__(self, start: Specialist, problem: Problem, run: Run) -> Specialist:
-        began = time.monotonic()
         if problem.task.kind == "regression":
             raise ChainError("defensive_distillation needs classes or labels: numbers have no odds")
-        inner = self.inner or find("strategies", "finetune")()
+        inner = inner_of(self.inner, start.source.modality)
         if inner.gives != "net" or "source" not in inner.accepts:
             name = type(inner).__name__.lower()
             raise ChainError(f"defensive_distillation wraps what trains a network, not {name}")
         teacher = inner(start, problem, _half(run)).model
         assert teacher is not None
         lesson = hear(teacher, [problem.train], run)
-        learned = inner(start, problem, run.with_objective(lambda own: _taught(own, lesson)))
-        model = learned.model
-        if not isinstance(model, NetModel):
-            raise ChainError("defensive_distillation needs a strategy that trains a network")
-        self._blow_up(model)
-        notes = {**learned.lineage[-1].notes, "temperature": self.temperature}
-        return start.then(
-            model,
-            Step("defensive_distillation", self._told(inner), time.monotonic() - began, notes),
-        )
-
-    def _blow_up(self, model: NetModel) -> None:
-        head = model.net.head
+        again = run.with_objective(lambda own: _taught(own, lesson))
+        found = learned_within("defensive_distillation", self, start, problem, again, {})
+        assert isinstance(found.model, NetModel)
+        head = found.model.net.head
         with torch.no_grad():
             head.weight.mul_(self.temperature)
             head.bias.mul_(self.temperature)
-
-    def _told(self, inner: Strategy) -> dict[str, Any]:
-        """The parameters as a lineage names them, with those of what was wrapped."""
-        made: Any = inner
-        own = {each.name: getattr(self, each.name) for each in fields(self)}
-        return {**own, "inner": {"strategy": type(inner).__name__.lower(), **asdict(made)}}
+        return found
 
 
 def _taught(objective: Objective, lesson: Lesson) -> Objective:
