@@ -25,7 +25,16 @@ def test_baselines_come_first_and_the_cheap_before_the_dear() -> None:
 def test_numbers_have_no_general_model() -> None:
     assert names(rungs(TEXT, "regression", ["small"]))[:2] == ["mean", "classical"]
     assert "generalist" not in names(rungs(TEXT, "regression", ["small"]))
-    assert names(rungs(NUMBERS, "regression", ["lightgbm"])) == ["mean", "linear", "boost"]
+    assert names(rungs(NUMBERS, "regression", ["lightgbm"]))[:3] == ["mean", "linear", "boost"]
+
+
+def test_a_glass_box_stands_on_the_ladder_of_tables_where_it_is_installed() -> None:
+    pytest.importorskip("interpret")
+    *others, glass = rungs(NUMBERS, "regression", ["lightgbm"])
+    assert (glass.strategy, glass.source, glass.baseline) == ("ebm", NOTHING, False)
+    assert glass.share < 0.5 and {rung.share for rung in others} == {1.0}
+    assert "ebm" not in names(rungs(TEXT, "binary", ["small"]))
+    assert names(rungs(NUMBERS, "binary", ["lightgbm"], ["ebm"])) == ["majority", "linear", "ebm"]
 
 
 def test_columns_beside_a_text_are_fused() -> None:

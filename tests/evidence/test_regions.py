@@ -6,7 +6,7 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from metier.evidence.pictures import blur, seen_by, segment
+from metier.evidence.regions import blur, seen_by, segment
 from metier.runtime.both import Both
 from metier.runtime.columns import ColumnSpec, Numbers
 from metier.runtime.images import Image

@@ -13,7 +13,7 @@ from metier.sources.tabular import Tabular
 from metier.strategies.linear import Linear
 from metier.strategies.probe import Probe
 from metier.tasks import build
-from metier.training.neighbours import nearest, nearness
+from metier.training.nearest import nearest, nearness
 from metier.types import Problem, Run, Source, Specialist, Strategy, Table
 from tests.strategies.conftest import awkward_table, towards
 
