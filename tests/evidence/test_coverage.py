@@ -58,6 +58,9 @@ def test_rows_of_another_kind_fall_short_and_it_is_said() -> None:
     told = coverage_finding(found, "multiclass")
     assert not found.as_expected and told.level == "warning"
     assert "not like those of calibration" in told.verdict
+    scores, y = drawn(1000, 1, shift=-3)
+    easy = measure_coverage(known, scores, y, RULE, np.full(1000, 0.5), 0.9)
+    assert "or were learned from" in coverage_finding(easy, "multiclass").verdict
 
 
 def test_intervals_of_numbers() -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from metier.evidence.sureness import FEWEST, sureness_from_json, sureness_of
 from metier.report.content import to_json
-from metier.runtime import conformal, domain
+from metier.runtime import conformal
 from metier.runtime.doubt import Doubt
 from metier.runtime.postprocess import Decision
 
@@ -30,11 +30,10 @@ def drawn(kind: str, n: int, seed: int) -> tuple[Any, Any, Decision]:
 
 def measured(kind: str, n: int = 300, unlike: Any = None) -> Any:
     y, scores, rule = drawn(kind, 400, 0)
-    usual = domain.learn(rule.kind, scores, None, None)
-    doubt = Doubt(conformal.learn(scores, y, rule), None, usual)
+    doubt = Doubt(conformal.learn(scores, y, rule))
     y, scores, _ = drawn(kind, n, 1)
     luck = np.random.default_rng(2).random(n)
-    return sureness_of(y, scores, rule, doubt, luck, unlike)
+    return sureness_of(y, scores, rule, doubt, luck, unlike, alarm=0.05)
 
 
 @pytest.mark.parametrize("kind", ["binary", "multilabel", "regression"])
@@ -43,7 +42,7 @@ def test_what_is_said_of_each_kind_and_its_json(kind: str) -> None:
     names = {finding.name for finding in found.findings}
     assert "coverage" in names and found.main is not None and found.main.asked == 0.9
     assert ("calibration_test" in names) == ("answered_at_5" in names) == (kind != "regression")
-    assert ("unlike" in names) == (kind == "binary"), "the others have nothing to tell it by"
+    assert "unlike" in names
     assert [each.asked for each in found.coverages] == [0.8, 0.9, 0.95, 0.99]
     for finding in found.findings:
         assert finding.n == 300 and finding.value is not None
@@ -58,6 +57,14 @@ def test_without_calibration_scores_there_are_no_coverages() -> None:
     found = sureness_of(y, scores, rule, Doubt(), np.zeros(100))
     assert found.coverages == () and found.main is None and found.curve is not None
     assert "coverage" not in {finding.name for finding in found.findings}
+
+
+def test_a_coverage_that_so_few_rows_cannot_promise_is_a_warning() -> None:
+    y, scores, rule = drawn("binary", 60, 0)
+    doubt = Doubt(conformal.learn(scores[:30], y[:30], rule, 0.99))
+    found = sureness_of(y[30:], scores[30:], rule, doubt, np.zeros(30))
+    told = next(f for f in found.findings if f.name == "coverage_out_of_reach")
+    assert told.level == "warning" and "at most 96.8 %" in told.verdict and found.main is None
 
 
 def test_too_few_rows_say_so() -> None:
