@@ -74,8 +74,7 @@ def _measure(people: People, args: argparse.Namespace) -> list[records.Record]:
     seconds: dict[str, float] = {}
     for parts in folds:
         _answer(table, aware, task, parts, args, answered, seconds)
-    truth = task.encode(table)
-    groups = table.groups()
+    truth, groups = task.encode(table), _groups(table)
     found = [
         {
             "method": method,
@@ -102,6 +101,12 @@ def _table(people: People, args: argparse.Namespace) -> tuple[Any, Any, Any]:
         fair = read_data(path, Options(target=rows.target, sensitive=people.sensitive))
         plain = read_data(path, Options(target=rows.target))
     return fair.table, plain.table, fair.task
+
+
+def _groups(table: Any) -> dict[str, list[str]]:
+    from metier.data.sensitive import groups_of
+
+    return groups_of(table)
 
 
 def _folds(
@@ -217,7 +222,7 @@ def _pick(
     task: Any,
 ) -> str:
     """The most accurate within the limit on these rows; the nearest to it when none is."""
-    groups = table.groups()
+    groups = _groups(table)
 
     def figures(name: str) -> tuple[float, float]:
         own = judged[name][0]

@@ -139,12 +139,13 @@ def _table(frame: Any, target: str, kind: Any) -> Any:
 
 
 def _strategy(method: str, kind: str) -> Any:
-    """What each method is: the strategy's own defaults, around the same fine-tuning."""
+    """What each method is, with its own defaults; both train the same layers."""
     from metier.strategies.adversarial import Adversarial
     from metier.strategies.finetune import Finetune
 
-    inner = Finetune(train="all", rate=5e-4) if kind == "image" else Finetune()
-    return inner if method == "plain" else Adversarial(inner)
+    if method == "adversarial":
+        return Adversarial()
+    return Finetune(train="all", rate=5e-4) if kind == "image" else Finetune()
 
 
 def _attack_images(

@@ -74,7 +74,7 @@ def test_what_is_missing_stays_missing(name: str) -> None:
 
 
 def test_a_picture_keeps_its_size_and_a_text_one_word() -> None:
-    for name in ("noise", "blur", "jpeg", "brightness", "rotation"):
+    for name in ("noise", "blur", "JPEG compression", "brightness", "rotation"):
         (found,) = BY_NAME[name].apply([picture()], 5, 0, [0])
         assert found.size == picture().size
     for row in range(50):

@@ -75,7 +75,7 @@ def table_bundle(folder: Path, target: str, kind: Any) -> Path:
 def test_pictures_are_damaged_and_attacked(pictures: tuple[Path, pl.DataFrame]) -> None:
     folder, frame = pictures
     found = measure(folder, frame, examples=True)
-    names = ["noise", "blur", "jpeg", "brightness", "rotation"]
+    names = ["noise", "blur", "JPEG compression", "brightness", "rotation"]
     assert [curve.name for curve in found.curves] == names
     by_name = {each.name: each for each in found.assaults}
     assert list(by_name) == [

@@ -72,6 +72,15 @@ def with_cuts(roles: Roles, frame: pl.DataFrame, given: Mapping[str, tuple[float
     return found
 
 
+def groups_of(table: Table) -> dict[str, list[str]]:
+    """Return the group of each row by each sensitive column."""
+    cuts = table.roles.cuts
+    return {
+        name: GroupColumn(name, cuts.get(name, ())).of(table.frame[name].to_list())
+        for name in table.roles.sensitive
+    }
+
+
 def _quartiles(column: pl.Series) -> tuple[float, ...]:
     if not column.dtype.is_numeric() or column.n_unique() <= MOST_NUMBERS:
         return ()
@@ -98,12 +107,3 @@ def _refuse_no_groups(column: pl.Series, cuts: tuple[float, ...]) -> None:
         )
     if column.dtype.is_nested() or column.dtype.is_temporal():
         raise DataError(f"column {name!r} holds neither names nor numbers: put it into groups")
-
-
-def groups_of(table: Table) -> dict[str, list[str]]:
-    """Return the group of each row by each sensitive column."""
-    cuts = table.roles.cuts
-    return {
-        name: GroupColumn(name, cuts.get(name, ())).of(table.frame[name].to_list())
-        for name in table.roles.sensitive
-    }

@@ -177,7 +177,9 @@ CORRUPTIONS: tuple[Corruption, ...] = (
         _picture(pictures.noise),
     ),
     Corruption("blur", ("image",), _shares(pictures.BLUR, "shorter side"), _picture(pictures.blur)),
-    Corruption("jpeg", ("image",), _each("quality {}", pictures.JPEG), _picture(pictures.jpeg)),
+    Corruption(
+        "JPEG compression", ("image",), _each("quality {}", pictures.JPEG), _picture(pictures.jpeg)
+    ),
     Corruption(
         "brightness",
         ("image",),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,11 +38,15 @@ class Pixels:
         """Return what the network is given for pixels from 0 to 1."""
         return (pixels * _by_channel(self.unit) + _by_channel(self.zero)).astype(np.float32)
 
-    def read(self, preprocess: Image, pictures: list[object]) -> Floats:
-        """Return the pixels, from 0 to 1, of pictures given as paths, bytes or PIL images."""
+    def read(self, preprocess: Image, pictures: Sequence[Any]) -> Floats:
+        """Return the pixels, from 0 to 1, of pictures given as paths, bytes or PIL images.
+
+        Raises ValueError for one that cannot be read.
+        """
         order = [2, 1, 0] if preprocess.channels == "bgr" else [0, 1, 2]
-        seen = np.stack([preprocess.pixels(open_image(each)) for each in pictures])  # type: ignore
-        return np.ascontiguousarray(seen[..., order].transpose(0, 3, 1, 2), np.float32) / 255
+        seen = np.stack([preprocess.pixels(open_image(each)) for each in pictures])
+        found = seen[..., order].transpose(0, 3, 1, 2).astype(np.float32)
+        return np.ascontiguousarray(found / np.float32(255))
 
 
 def _by_channel(values: tuple[float, ...]) -> Floats:

@@ -32,8 +32,8 @@ RADIUS = 4
 """The radius at which attacks on pictures are compared, in 255ths of a pixel's range."""
 RADII = (1, 2, 4, 8)
 STEPS, RESTARTS = 20, 2
-TOGETHER = 16
-"""Pictures, or texts, that are attacked at once."""
+TOGETHER = 8
+"""Pictures, or texts, that are attacked at once: few, since the clock is looked at between."""
 MANY = 200
 """Rows of a table that are attacked at once."""
 SHOWN = 6

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any, ClassVar, Literal
 
@@ -27,6 +27,9 @@ from metier.types import Form, Modality, Problem, Roles, Run, Specialist, Strate
 
 NAME = "adversarial"
 Variant = Literal["auto", "steps", "free", "words", "embeddings"]
+PICTURES: Mapping[str, Any] = {"train": "all", "epochs": 20.0, "rate": 1e-3}
+"""Fine-tuning that learns from attacked pictures, which takes long: the loss begins far above that
+of guessing."""
 WORD = "word"
 """The column of a table that holds nothing but words which may take the place of others."""
 
@@ -40,7 +43,8 @@ class Adversarial:
     stop by would know the clean loss only, which this gives up some of.
 
     Args:
-        inner: the strategy that learns; fine-tuning of all layers when None.
+        inner: the strategy that learns; fine-tuning when None, of all layers for images, whose
+            lowest layers are what small changes of pixels get through.
         variant: images: "steps" climbs anew for each batch, "free" learns and climbs with the same
             gradients. Texts: "words" replaces words by neighbours, "embeddings" moves what the
             network makes of them. "auto" is "steps" and "words".
@@ -71,7 +75,7 @@ class Adversarial:
     modalities: ClassVar[tuple[Modality, ...]] = ("text", "image")
 
     def __call__(self, start: Specialist, problem: Problem, run: Run) -> Specialist:
-        patient = replace(self, inner=self._inner())
+        patient = replace(self, inner=self._inner(start.source.modality))
         preprocess = _reading(start, problem)
         wrap = self._wrapping(start, problem, run, preprocess)
         if self._variant(preprocess) == "free":
@@ -79,11 +83,11 @@ class Adversarial:
             run = run.in_folder(None)
         return learned_within(NAME, patient, start, problem, run.with_objective(wrap), {})
 
-    def _inner(self) -> Strategy:
+    def _inner(self, modality: Modality) -> Strategy:
         """What learns, without rows to stop by."""
         inner = self.inner
         if inner is None:
-            inner = find("strategies", "finetune")(train="all", epochs=10.0, rate=2e-4)
+            inner = find("strategies", "finetune")(**(PICTURES if modality == "image" else {}))
         if inner.gives != "net" or "source" not in inner.accepts:
             name = type(inner).__name__.lower()
             raise ChainError(f"adversarial wraps what trains a network on the task, not {name}")
