@@ -11,7 +11,9 @@ from typing import Any
 PACKAGES = (
     "metier",
     "accelerate",
+    "captum",
     "flaml",
+    "interpret-core",
     "lightgbm",
     "numpy",
     "onnxruntime",

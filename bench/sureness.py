@@ -165,9 +165,11 @@ def _delivered(seen: Any, truth: NDArray[Any], test: Any, bundle: Any, seed: int
     from metier.runtime.conformal import luck_of
 
     luck = luck_of(test.columns(), bundle.manifest.columns)
-    unlike = bundle.doubt.domain.unlike(seen.scores, seen.features)
-    decision = bundle.manifest.decision
-    found = sureness_of(truth, seen.scores, decision, bundle.doubt, luck, unlike, seed=seed)
+    unlike = bundle.unlike(test.columns(), seen)
+    decision, doubt = bundle.manifest.decision, bundle.doubt
+    found = sureness_of(
+        truth, seen.scores, decision, doubt, luck, unlike, alarm=bundle.alarm, seed=seed
+    )
     told = {f.name: {"value": f.value, "low": f.low, "high": f.high} for f in found.findings}
     main = found.main
     band = {} if main is None else {"band_low": main.band_low, "band_high": main.band_high}

@@ -147,12 +147,16 @@ def _predict(args: argparse.Namespace) -> None:
 
 def _evaluate(args: argparse.Namespace) -> None:
     from metier import api
+    from metier.report.fairness import group_rows
 
     if "seconds" in args and "robustness" not in args:
         raise OptionError("--seconds is for --robustness: give both, or neither")
     named = {"sensitive": args.sensitive} if "sensitive" in args else {}
     found = api.evaluate(args.bundle, args.data, **named)
-    _print_findings(found, "nothing to measure")
+    rates = group_rows(found)
+    if rates:
+        _print_rows(rates)
+    _print_findings([e for e in found if "group" not in e.details], "nothing to measure")
     more: dict[str, Any] = {}
     if "robustness" in args:
         from metier.report.robustness import score_lines

@@ -13,7 +13,6 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from metier.runtime.groups import GroupColumn
 from metier.runtime.postprocess import TaskKind
 
 if TYPE_CHECKING:
@@ -95,14 +94,6 @@ class Table:
         """How much each row counts in learning, (n,); None when all count alike."""
         name = self.roles.weight
         return None if name is None else self.frame[name].cast(pl.Float64).to_numpy()
-
-    def groups(self) -> dict[str, list[str]]:
-        """The group of each row by each sensitive column."""
-        cuts = self.roles.cuts
-        return {
-            name: GroupColumn(name, cuts.get(name, ())).of(self.frame[name].to_list())
-            for name in self.roles.sensitive
-        }
 
     def columns(self) -> dict[str, Any]:
         """The inputs as the runtime takes them: name to list; image paths made absolute."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 
+from metier.data.sensitive import groups_of
 from metier.evidence.proxies import find_proxies, told_by
 from metier.types import Roles, Table
 
@@ -24,7 +25,7 @@ def table(telling: float, n: int = 600) -> Table:
 
 def test_the_input_that_carries_the_group_is_named() -> None:
     rows = table(2.0)
-    found = find_proxies("sex", rows.groups()["sex"], told_by(rows))
+    found = find_proxies("sex", groups_of(rows)["sex"], told_by(rows))
     assert found.name == "proxy[sex]" and found.level == "warning"
     assert found.value and found.low and found.value > 0.85 and found.low > 0.8
     assert next(iter(found.details["carried"])) == "height"
@@ -33,7 +34,7 @@ def test_the_input_that_carries_the_group_is_named() -> None:
 
 def test_inputs_that_tell_nothing_are_said_to() -> None:
     rows = table(0.0)
-    found = find_proxies("sex", rows.groups()["sex"], told_by(rows))
+    found = find_proxies("sex", groups_of(rows)["sex"], told_by(rows))
     assert found.level == "info" and "hardly tell" in found.verdict
 
 
@@ -48,6 +49,6 @@ def test_texts_tell_too_and_one_group_tells_nothing() -> None:
     words = ["she likes her garden", "he likes his garage"] * 60
     frame = pl.DataFrame({"text": words, "sex": ["f", "m"] * 60})
     rows = Table(frame, Roles({"text": "text"}, sensitive=("sex",)))
-    assert (find_proxies("sex", rows.groups()["sex"], told_by(rows)).value or 0) > 0.95
+    assert (find_proxies("sex", groups_of(rows)["sex"], told_by(rows)).value or 0) > 0.95
     alone = find_proxies("sex", ["f"] * 120, told_by(rows))
     assert alone.value is None and "too few rows" in alone.verdict

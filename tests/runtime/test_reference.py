@@ -7,7 +7,8 @@ import json
 import numpy as np
 import pytest
 
-from metier.runtime.reference import Known, Scale, from_json, learn
+from metier.errors import BundleError
+from metier.runtime.reference import Known, Scale, from_json, learn, reference_of
 from metier.runtime.signals import Signals, hashed_words
 
 NOTHING: dict[str, frozenset[str]] = {}
@@ -110,3 +111,23 @@ def test_what_is_no_reference_is_refused() -> None:
     data["numbers"]["x"]["shares"] = [1.0]
     with pytest.raises(ValueError, match="x: 1 shares"):
         from_json(data, NOTHING)
+
+
+def test_inputs_alone_tell_of_another_kind() -> None:
+    rows = [hashed_words(text) for text in words(300, 0)]
+    inputs = Signals({"x": np.random.default_rng(0).normal(size=300)}, {}, {"t: new words": rows})
+    known = learn(inputs, answers(300), NOTHING)
+    foreign = [hashed_words("quite other words than those"), hashed_words(words(1, 0)[0])]
+    found = known.unlike_inputs(Signals({"x": np.zeros(2)}, {}, {"t: new words": foreign}))
+    assert found.tolist() == [True, False]
+    assert known.unlike_inputs(Signals({"x": np.array([0.0, 99.0])})).tolist() == [False, True]
+
+
+def test_the_facts_of_a_bundle() -> None:
+    inputs = Signals({"x": np.arange(300.0)})
+    data = learn(inputs, answers(300), NOTHING).to_json()
+    found = reference_of({"reference": data}, {"kind": "columns", "columns": ["x"]})
+    assert found is not None and found.rows == 300
+    assert reference_of({}, {}) is None
+    with pytest.raises(BundleError, match="get the bundle again"):
+        reference_of({"reference": {"rows": 3}}, {"kind": "columns", "columns": ["x"]})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 
+from metier.data.sensitive import groups_of
 from metier.evidence.answers import answers_of
 from metier.evidence.disparity import disparities
 from metier.runtime.postprocess import Decision
@@ -36,5 +37,5 @@ def apart(made: Specialist, task: Task, rows: Table, kind: str = "parity") -> fl
     """How far the groups lie apart on some rows."""
     decision = Decision(task.kind, task.labels)
     answers = answers_of(task.encode(rows), made.scores(rows), decision)
-    found = disparities(answers, rows.groups(), resamples=50)
+    found = disparities(answers, groups_of(rows), resamples=50)
     return next(each.value or 0.0 for each in found if each.details["measure"] == kind)

@@ -1,4 +1,4 @@
-"""Reweighing: group and label become independent, and what learns from it sets groups apart less."""
+"""Reweighing: group and label become independent, and groups are set apart less."""
 
 from __future__ import annotations
 

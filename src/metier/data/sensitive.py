@@ -10,7 +10,8 @@ import numpy as np
 import polars as pl
 
 from metier.errors import DataError, OptionError, suggest
-from metier.types import Roles
+from metier.runtime.groups import GroupColumn
+from metier.types import Roles, Table
 
 MOST_GROUPS = 50
 """Values of a column beyond which it names rows rather than groups."""
@@ -69,6 +70,15 @@ def with_cuts(roles: Roles, frame: pl.DataFrame, given: Mapping[str, tuple[float
     for name in roles.sensitive:
         _refuse_no_groups(frame[name], found.cuts.get(name, ()))
     return found
+
+
+def groups_of(table: Table) -> dict[str, list[str]]:
+    """Return the group of each row by each sensitive column."""
+    cuts = table.roles.cuts
+    return {
+        name: GroupColumn(name, cuts.get(name, ())).of(table.frame[name].to_list())
+        for name in table.roles.sensitive
+    }
 
 
 def _quartiles(column: pl.Series) -> tuple[float, ...]:

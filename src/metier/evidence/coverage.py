@@ -180,6 +180,8 @@ def coverage_finding(found: Covered, kind: str) -> Finding:
     short = found.covered < found.band_low
     if short:
         told = f"{told}: these rows are not like those of calibration"
+    elif found.covered > found.band_high:
+        told = f"{told}: these rows are easier than those of calibration, or were learned from"
     details = {
         "asked": found.asked,
         "band_low": found.band_low,

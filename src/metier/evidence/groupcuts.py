@@ -60,6 +60,8 @@ def fit_group_thresholds(
     positives = np.array([(targets[crossed == name] > 0).sum() for name in names])
     both = np.minimum(positives, counts - positives) >= RATE
     own = [str(name) for name in names[(counts >= FEWEST) & both]]
+    if len(own) < 2:  # nobody to bring together
+        return replace(decision, groups=GroupThresholds(tuple(columns)))
     search = _Search.prepare(chances, targets, crossed, own, by_column, decision.common, kind)
     found = search.run(limit)
     thresholds = {name: round(float(v), 6) for name, v in zip(own, found, strict=True)}

@@ -36,7 +36,7 @@ class Feature:
         if self.missing:
             return f"{self.name} is there"
         if self.value is not None:
-            return f"{self.name} is not {self.value}"
+            return f"{self.name} ≠ {self.value}"
         return f"{self.name} ≤ {number(cut)}"
 
     def above(self, cut: float) -> str:

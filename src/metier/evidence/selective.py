@@ -54,8 +54,6 @@ def learn(scores: NDArray[Any], y: NDArray[Any], decision: Decision) -> Selectiv
 
     None for regression and for too few rows.
     """
-    readable = np.isfinite(scores).all(axis=1)
-    scores, y = scores[readable], y[readable]
     if decision.kind == "regression" or len(y) < FEWEST:
         return None
     sure, wrong = _sure_and_wrong(scores, y, decision)
@@ -124,6 +122,5 @@ def _sure_and_wrong(
 ) -> tuple[Array, Array]:
     answers = answers_of(y, scores, decision)
     readable = np.isfinite(scores).all(axis=1)
-    sure = np.zeros(len(y))
-    sure[readable] = confidence(scores[readable], decision)
-    return sure, 1.0 - answers.right
+    sure = confidence(np.where(readable[:, None], scores, 0.0), decision)
+    return np.where(readable, sure, 0.0), 1.0 - answers.right

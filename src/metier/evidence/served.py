@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from metier.data.sensitive import groups_of
 from metier.evidence.answers import Answers
 from metier.evidence.disparity import disparities
 from metier.evidence.fairness import FEWEST, Group, by_group, intersections
@@ -16,8 +17,9 @@ from metier.evidence.slices import find_slices
 from metier.runtime.postprocess import TaskKind
 from metier.types import Finding, Table
 
-MOST_READ = 20_000
-"""Rows that regions are looked for in; of more a sample says as much."""
+MOST_READ, MOST_OPENED = 20_000, 2000
+"""Rows that regions are looked for in, and those whose pictures are opened for it; of more a sample
+says as much."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,7 @@ def serve(
     notes: tuple[str, ...] = (),
     label: str | None = None,
     seed: int = 0,
+    proxies: bool = True,
 ) -> Served:
     """Measure who is served worse.
 
@@ -77,15 +80,16 @@ def serve(
         notes: handed on.
         label: with several classes or labels, the one that is looked at against the rest.
         seed: of resamples and halves.
+        proxies: whether there is time to see how well the inputs tell the groups.
     """
-    groups = table.groups()
+    groups = groups_of(table)
     crossed = intersections(groups)
     small = sorted({c for c, own in groups.items() if _smallest(own) < FEWEST})
     told = f"groups under {FEWEST} rows ({', '.join(small)}) are shown and not judged by"
-    proxies: list[Finding] = []
-    if groups:
+    found: list[Finding] = []
+    if groups and proxies:
         inputs = told_by(table)
-        proxies = [find_proxies(name, own, inputs, seed=seed) for name, own in groups.items()]
+        found = [find_proxies(name, own, inputs, seed=seed) for name, own in groups.items()]
     return Served(
         kind=answers.kind,
         positive=answers.labels[1] if answers.kind == "binary" else label or "",
@@ -95,7 +99,7 @@ def serve(
         groups=by_group(answers, groups, label),
         crossed=by_group(answers, crossed, label),
         disparities=tuple(disparities(answers, {**groups, **crossed}, seed=seed)),
-        proxies=tuple(proxies),
+        proxies=tuple(found),
         slices=tuple(_slices(answers, table, rows, seed)),
         notes=(*notes, *((told,) if small else ())),
     )
@@ -105,8 +109,9 @@ def _slices(
     answers: Answers, table: Table, rows: NDArray[np.int64] | None, seed: int
 ) -> list[Finding]:
     numbers = np.arange(len(table), dtype=np.int64) if rows is None else rows
-    if len(answers) > MOST_READ:
-        some = np.sort(np.random.default_rng((seed, 9)).choice(len(answers), MOST_READ, False))
+    most = MOST_OPENED if table.roles.modality == "image" else MOST_READ
+    if len(answers) > most:
+        some = np.sort(np.random.default_rng((seed, 9)).choice(len(answers), most, False))
         answers, table, numbers = _taken(answers, some), table.take(some), numbers[some]
     features, names = read_features(table)
     return find_slices(answers, features, names, numbers, seed)

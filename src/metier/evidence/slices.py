@@ -84,8 +84,8 @@ def find_slices(
     ]
     found.sort(key=lambda each: -(each.value or 0.0))
     told = (
-        f"{len(kept)} regions found on one half of the rows were tested on the other half "
-        f"({whole(len(test))} rows): {len(found)} are served worse there too"
+        f"of the regions found on one half of the rows {len(kept)} were tested on the other half "
+        f"({whole(len(test))} rows); served worse there too: {len(found)}"
     )
     return [*found, Finding("slices", told, float(len(found)), n=len(test))]
 
@@ -194,7 +194,7 @@ def _tested(
 
 
 def _within(region: Region, features: Floats) -> NDArray[np.bool_]:
-    return np.logical_and.reduce([condition.holds(features) for condition in region])
+    return np.asarray(np.logical_and.reduce([each.holds(features) for each in region]))
 
 
 def _newcombe(inside: Array, elsewhere: Array) -> tuple[float, float]:

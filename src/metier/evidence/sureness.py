@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,7 @@ from metier.evidence.coverage import (
 from metier.evidence.metrics import interval
 from metier.evidence.selective import Curve, Point, answered_at, risk_coverage
 from metier.evidence.words import percent, sentence, whole
+from metier.runtime.conformal import Conformal
 from metier.runtime.doubt import Doubt
 from metier.runtime.postprocess import Decision, TaskKind
 from metier.types import Finding
@@ -68,6 +69,7 @@ def sureness_of(
     luck: NDArray[np.float64],
     unlike: NDArray[np.bool_] | None = None,
     *,
+    alarm: float = 0.0,
     seed: int = 0,
 ) -> Sureness:
     """Measure how sure a model is.
@@ -75,14 +77,17 @@ def sureness_of(
     Args:
         y: the truth (n,) or (n, labels).
         scores: raw scores (n, outputs); rows that could not be read are left out.
-        decision: that of the bundle.
+        decision: that of the bundle, for exactly these rows where it goes by group.
         doubt: what the bundle knows; without calibration scores there are no coverages.
         luck: a number from 0 to 1 a row (`runtime.conformal.luck_of`).
         unlike: (n,) which rows the bundle calls unlike those of training, where it was asked.
+        alarm: the share of rows like those that is called so, wrongly; 0 when nothing can be told.
         seed: of resampling.
     """
     readable = np.isfinite(scores).all(axis=1)
     y, scores, luck = y[readable], scores[readable], luck[readable]
+    if decision.own:
+        decision = replace(decision, own=tuple(np.asarray(decision.own)[readable].tolist()))
     if len(y) < FEWEST:
         told = f"{len(y)} rows are too few to say how sure it is: give {FEWEST} or more"
         few = Finding("too_few_rows", sentence(told), n=len(y), level="warning")
@@ -98,14 +103,32 @@ def sureness_of(
             for each in coverages(doubt.conformal)
         )
         found += [coverage_finding(each, decision.kind) for each in covered if each.asked == asked]
+        if asked > doubt.conformal.highest:
+            found.append(_out_of_reach(doubt.conformal))
     curve = None
     if decision.kind != "regression":
         curve = risk_coverage(scores, y, decision, seed=seed)
         found += _selective(curve)
-    if unlike is not None and doubt.domain is not None and doubt.domain.looks:
-        found.append(_unlike(unlike[readable], doubt.domain.alarm))
+    if unlike is not None and alarm:
+        found.append(_unlike(unlike[readable], alarm))
     plain = tuple((b.confidence, b.accuracy, b.n, b.low, b.high) for b in bins)
     return Sureness(decision.kind, len(y), plain, covered, asked, curve, tuple(found))
+
+
+def _out_of_reach(conformal: Conformal) -> Finding:
+    told = (
+        f"a coverage of {percent(conformal.coverage)} % cannot be promised by "
+        f"{whole(conformal.n)} calibration rows, at most {percent(conformal.highest)} %: give more "
+        "rows or a lower --coverage"
+    )
+    return Finding(
+        "coverage_out_of_reach",
+        sentence(told),
+        conformal.highest,
+        n=conformal.n,
+        level="warning",
+        details={"asked": conformal.coverage},
+    )
 
 
 def _calibration(
@@ -152,7 +175,7 @@ def _unlike(unlike: NDArray[np.bool_], alarm: float) -> Finding:
     low, high = wilson(hits, n, 0.95)
     told = (
         f"{percent(hits / n)} % of {whole(n)} rows are called unlike the training data (95 % "
-        f"interval {percent(low)} to {percent(high)}); of rows like those {100 * alarm:g} % are, "
+        f"interval {percent(low)} to {percent(high)}); of rows like those {percent(alarm)} % are, "
         "wrongly"
     )
     more = low > alarm

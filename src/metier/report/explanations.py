@@ -173,10 +173,14 @@ def _sums(found: Explained) -> Finding | None:
             "shares_sum", sentence(told), worst, n=len(bound), level="warning", rows=broken
         )
     told = (
-        f"The shares of all {len(bound)} rows shown sum to what the answer moves by (off by "
+        f"The shares of {_rows(len(bound))} shown sum to what the answer moves by (off by "
         f"{worst:.1g} at most)"
     )
     return Finding("shares_sum", sentence(told), worst, n=len(bound))
+
+
+def _rows(count: int) -> str:
+    return f"all {count} rows" if count > 1 else "the row"
 
 
 def _between(found: Mean) -> str:
@@ -217,8 +221,8 @@ def _basis(found: Explained) -> str:
     how = "asked for"
     if found.tried:
         best = found.tried[0].method == found.method
-        tie = "as faithful as the best, as far as can be told, and the first of those to be had"
-        how = "chosen as the most faithful" if best else f"chosen: it is {tie}"
+        tie = "chosen among those that no other can be told to be more faithful than"
+        how = "chosen as the most faithful" if best else tie
     rows = f"{len(found.rows)} row{'s' if len(found.rows) != 1 else ''} shown"
     measured = f"; believability measured on {found.faithful.gain.n}" if found.faithful else ""
     return (
@@ -380,7 +384,7 @@ def _importance_grid(found: Sequence[Importance], label: str | None) -> Grid:
     axis = axis_over([0.0, *(e.size.high for e in found), *(e.size.value for e in found)])
     rows = tuple(
         (each.name, size_bar(axis, each.size), number(each.size.value, (axis.high,)),
-         number(each.toward, (axis.high,)), str(each.size.n))
+         signed(each.toward, axis.high), str(each.size.n))
         for each in found
     )  # fmt: skip
     caption = "All answers" if label is None else f"Answers {label!r}"

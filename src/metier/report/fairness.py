@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 from markupsafe import Markup, escape
 
-from metier.evidence.disparity import TITLES as DISPARITIES
 from metier.evidence.fairness import FEWEST, TITLES, Group
 from metier.evidence.served import Served
 from metier.evidence.words import percent
@@ -173,11 +172,23 @@ def _slices(served: Served) -> tuple[Block, ...]:
     return (told, Told(served.slices))
 
 
-def headline(served: Served) -> str | None:
-    """Return the largest difference that chance does not explain, in words; None without one."""
-    sure = [each for each in served.disparities if each.level == "warning"]
-    if not sure:
-        return None
-    worst = max(sure, key=lambda each: each.value or 0.0)
-    name = DISPARITIES[str(worst.details["measure"])]
-    return f"{name} by {worst.details['column']} {wording.number(worst.value)}"
+def group_rows(found: Sequence[Finding]) -> list[dict[str, str]]:
+    """Return the findings that are rates of groups as one row a group, for a terminal."""
+    rows: dict[str, dict[str, str]] = {}
+    for each in found:
+        group = each.details.get("group")
+        if group is None:
+            continue
+        row = rows.setdefault(str(group), {"group": str(group), "rows": f"{each.n or 0:,}"})
+        name = str(each.details["measure"])
+        row[SHORT[name].lower()] = _short(each)
+    return list(rows.values())
+
+
+def _short(found: Finding) -> str:
+    if found.value is None or found.low is None or found.high is None:
+        return wording.MISSING
+    if found.details.get("share"):
+        ends = f"{percent(found.low)}-{percent(found.high)}"
+        return f"{percent(found.value)} % ({ends})"
+    return f"{wording.number(found.value)} ({wording.interval(found.low, found.high)})"

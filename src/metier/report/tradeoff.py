@@ -7,7 +7,7 @@ from markupsafe import Markup, escape
 from metier.evidence.disparity import TITLES
 from metier.evidence.words import points, sentence
 from metier.report import wording
-from metier.report.document import Cell, Figures, Grid, Section, Words
+from metier.report.document import Block, Cell, Figures, Grid, Section, Words
 from metier.report.plots import HEIGHT, WIDTH, Panel, axis_over, frame
 from metier.report.svg import hover, picture, tag, text
 from metier.search.tradeoff import Point, Tradeoff, front
@@ -30,7 +30,7 @@ def tradeoff_section(found: Tradeoff) -> Section:
             "better. The stair joins what nothing else beats in both; bars are 95 % intervals."
         )
         figures = (Figures(((curve(found), caption),)),)
-    blocks = (Words(sentence(found.verdict)), told, *figures, _grid(found))
+    blocks: tuple[Block, ...] = (Words(sentence(found.verdict)), told, *figures, _grid(found))
     return Section("tradeoff", "Accuracy against disparity", blocks)
 
 

@@ -13,7 +13,9 @@ from metier.search.clock import Clock
 
 ROWS = 24
 """Rows that there should be time for."""
-LEAST = 96
+LEVELS = (EVALUATIONS, EVALUATIONS // 2, EVALUATIONS // 4)
+"""How many coalitions may be asked about: in steps, so that a clock that is a little slower today
+changes nothing and the same seed gives the same explanation."""
 PROBE = 16
 
 
@@ -21,8 +23,7 @@ def evaluations_for(game: Game, methods: int, clock: Clock) -> int:
     """Return how many coalitions a method may ask about for one row.
 
     A few coalitions of the first row are timed. Few enough are then asked that about `ROWS` rows
-    can be explained by every method, with the curves that measure them; never fewer than one
-    random order of the players needs to say something.
+    can be explained by every method, with the curves that measure them.
     """
     rng = np.random.default_rng(0)
     masks = rng.random((PROBE, len(game))) < 0.7
@@ -34,4 +35,5 @@ def evaluations_for(game: Game, methods: int, clock: Clock) -> int:
         return EVALUATIONS
     affordable = 0.7 * max(0.0, clock.left) / max(each, 1e-6) / ROWS
     curves = 2 * POINTS * (ORDERS + methods)
-    return int(np.clip((affordable - curves) / max(1, methods), LEAST, EVALUATIONS))
+    own = (affordable - curves) / max(1, methods)
+    return next((level for level in LEVELS if level <= own), LEVELS[-1])

@@ -8,12 +8,15 @@ limit becomes the recipe: it is proven and refitted as any other. Rows of the pr
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+import math
+import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from metier.cache import write_aside
+from metier.data.sensitive import groups_of
 from metier.evidence.answers import answers_of
 from metier.evidence.compare import paired
 from metier.evidence.disparity import disparities, worst
@@ -38,8 +41,13 @@ SHARE = 0.35
 DECIDED = "tradeoff.json"
 STRENGTHS = {"constrain": (0.5, 0.2, 1.0, 2.0), "reweigh": (1.0, 0.5)}
 """What is tried, and how hard it presses; in this order, so that little time tries both kinds."""
+PRESSED = re.compile(r"constrain\(strength=([0-9.e+-]+)\)")
+CLOSE = 1.15
+"""Strengths nearer to each other than this are the same."""
 SLACKS = (1.0, 0.5, 0.0)
 """Thresholds by group are fitted to these shares of the limit."""
+REFINED = 2
+"""How many times it is tried to press a little less hard than what keeps to the limit."""
 SLOWER = 1.5
 """How many times the time of the recipe itself a fairer one may take."""
 
@@ -81,14 +89,8 @@ def make_fairer(
     tried.
     """
     race, chosen = fairing.race, climb.chosen
-    start = _point("", fairing, climb, chosen)
     known = _known(fairing.folder)
-    found = [(start, chosen)]
-    if start.apart is not None and not start.meets:
-        for way in _ways(fairing.asked, race):
-            if known is None or way.name == known.chosen:
-                tell(f"{way.strategy}({chosen.name})")
-                found.append(_try(way, fairing, climb))
+    found = _all_tried(fairing, climb, known, tell)
     higher, tried = race.sign > 0, [point for point, _ in found]
     told = known or conclude(fairing.asked, race.metric, higher, tried)
     write_aside(fairing.folder / DECIDED, json.dumps(to_json(told), indent=1).encode())
@@ -104,6 +106,42 @@ def make_fairer(
     return replace(climb, candidates=candidates, chosen=taken, ties=ties), told
 
 
+def _all_tried(
+    fairing: Fairing, climb: Climb, known: Tradeoff | None, tell: Callable[[str], None]
+) -> list[tuple[Point, Candidate]]:
+    """Try every way, then to press a little less hard; of what is known only the chosen way."""
+    found = [(_point("", fairing, climb, climb.chosen), climb.chosen)]
+    if found[0][0].meets:
+        return found
+
+    def attempt(way: _Way) -> None:
+        tell(f"{way.strategy}({climb.chosen.name})")
+        found.append(_try(way, fairing, climb))
+
+    for way in _ways(fairing.asked, fairing.race, known):
+        if known is None or way.name == known.chosen:
+            attempt(way)
+    for _ in range(REFINED if known is None else 0):
+        strength = _between([point for point, _ in found])
+        if strength is not None:
+            attempt(_Way("constrain", {"strength": strength, "disparity": fairing.asked.kind}))
+    return found
+
+
+def _between(tried: Sequence[Point]) -> float | None:
+    """Return a strength between the hardest that breaks the limit and the softest that keeps it."""
+    kept: dict[bool, list[float]] = {True: [], False: []}
+    for point in tried:
+        match = PRESSED.fullmatch(point.name)
+        if match is not None and point.state == "tried":
+            kept[point.meets].append(float(match[1]))
+    softest = min(kept[True], default=None)
+    below = [each for each in kept[False] if softest is not None and each < softest]
+    if softest is None or not below or softest / max(below) < CLOSE:
+        return None
+    return float(f"{math.sqrt(softest * max(below)):.3g}")
+
+
 def _known(folder: Path) -> Tradeoff | None:
     """What an earlier sitting had decided: it may have had the time for more."""
     path = folder / DECIDED
@@ -112,7 +150,7 @@ def _known(folder: Path) -> Tradeoff | None:
     return tradeoff_from_json(json.loads(path.read_text(encoding="utf-8")))
 
 
-def _ways(asked: Fairness, race: Race) -> list[_Way]:
+def _ways(asked: Fairness, race: Race, known: Tradeoff | None) -> list[_Way]:
     """What is tried, in its order: what costs no fit first, then both kinds by turns."""
     kind, binary = asked.kind, race.task.kind == "binary"
     found: list[_Way] = []
@@ -121,9 +159,11 @@ def _ways(asked: Fairness, race: Race) -> list[_Way]:
             _Way("threshold", {"limit": share * (asked.limit or 0.0), "disparity": kind}, False)
             for share in SLACKS
         ]
-    pressed = [
-        _Way("constrain", {"strength": s, "disparity": kind}) for s in STRENGTHS["constrain"]
-    ]
+    strengths = list(STRENGTHS["constrain"])
+    before = PRESSED.fullmatch("" if known is None else known.chosen)
+    if before is not None and float(before[1]) not in strengths:
+        strengths.append(float(before[1]))
+    pressed = [_Way("constrain", {"strength": s, "disparity": kind}) for s in strengths]
     weighed = [_Way("reweigh", {"strength": s}) for s in STRENGTHS["reweigh"]]
     first, *rest = weighed
     return [*found, first, *(pressed if binary else []), *rest]
@@ -176,7 +216,7 @@ def _point(name: str, fairing: Fairing, climb: Climb, candidate: Candidate) -> P
     rule = _at(decide(race, candidate, fairing.costs), table)
     value = interval(race.metric, targets, scores, rule, seed=race.seed)
     answers = answers_of(targets, scores, rule)
-    groups = table.groups()
+    groups = groups_of(table)
     found = worst(disparities(answers, groups, seed=race.seed), list(groups), asked.kind)
     limit = asked.limit or 0.0
     apart = None if found is None else found.value

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
 from metier.data.raw import Raw
 from metier.data.sensitive import split_cuts, with_cuts
@@ -38,11 +37,11 @@ def serve_whom(
         DataError: a column is not there, is the target, or makes no groups.
         OptionError: for cuts that do not rise.
     """
-    known = bundle.manifest.facts.get("sensitive", {})
+    manifest = bundle.manifest
+    known = manifest.facts.get("sensitive", {})
     table = with_sensitive(labelled.table, raw, sensitive, known)
     scores = labelled.scores(bundle)
-    decision = bundle.manifest.decision.at(cells(table))
-    manifest = bundle.manifest
+    decision = manifest.decision.at(labelled.columns())
     reads = {each.name for each in columns_read(manifest.columns, manifest.preprocess)}
     read = [name for name in table.roles.sensitive if name in reads]
     notes = cut_notes(table.roles, sensitive)
@@ -61,8 +60,11 @@ def serve_whom(
     )
 
 
-def serve_proof(race: Race, final: Final, sensitive: Sequence[str]) -> Served:
-    """Measure who the specialist of a run serves worse, on the rows of its proof."""
+def serve_proof(race: Race, final: Final, sensitive: Sequence[str], proxies: bool = True) -> Served:
+    """Measure who the specialist of a run serves worse, on the rows of its proof.
+
+    Without time for `proxies` it is not looked at what the inputs tell of the groups.
+    """
     proof = final.proof
     table = proof.table.take(proof.rows)
     return serve(
@@ -72,6 +74,7 @@ def serve_proof(race: Race, final: Final, sensitive: Sequence[str]) -> Served:
         rows=row_numbers(table),
         notes=cut_notes(table.roles, sensitive),
         seed=race.seed,
+        proxies=proxies,
     )
 
 
@@ -92,11 +95,6 @@ def with_sensitive(
     roles = replace(table.roles, sensitive=names)
     before = {name: tuple(known[name]) for name in names if known.get(name)}
     return replace(table, roles=with_cuts(roles, table.frame, {**before, **cuts}))
-
-
-def cells(table: Table) -> dict[str, Any]:
-    """Return all cells by column, as a decision by group takes them."""
-    return {name: table.frame[name].to_list() for name in table.frame.columns}
 
 
 def cut_notes(roles: Roles, asked: Sequence[str]) -> tuple[str, ...]:

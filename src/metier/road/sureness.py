@@ -5,7 +5,6 @@ from __future__ import annotations
 from metier.evidence.sureness import Sureness, sureness_of
 from metier.road.labelled import Labelled
 from metier.runtime.conformal import luck_of
-from metier.runtime.domain import Domain
 from metier.runtime.session import Bundle
 
 
@@ -17,8 +16,16 @@ def measure_sureness(bundle: Bundle, rows: Labelled, seed: int = 0) -> Sureness:
     """
     columns = rows.columns()
     scored = bundle.scored(columns, features=True)
-    domain = bundle.doubt.domain or Domain()
-    unlike = domain.unlike(scored.scores, scored.features)
+    unlike = bundle.unlike(columns, scored)
     luck = luck_of(columns, bundle.manifest.columns)
-    decision = bundle.manifest.decision
-    return sureness_of(rows.truth, scored.scores, decision, bundle.doubt, luck, unlike, seed=seed)
+    decision = bundle.manifest.decision.at(columns)
+    return sureness_of(
+        rows.truth,
+        scored.scores,
+        decision,
+        bundle.doubt,
+        luck,
+        unlike,
+        alarm=bundle.alarm,
+        seed=seed,
+    )

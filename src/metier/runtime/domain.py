@@ -23,6 +23,8 @@ Floats = NDArray[np.float32]
 
 ALARM = 0.05
 """How many rows of the usual kind are called unlike it."""
+OF_DISTANCES = 0.8
+"""The share of the false alarms that is left to distances where there are energies too."""
 FEWEST = 100
 DIRECTIONS = 32
 FOLDS = 5
@@ -145,17 +147,21 @@ class Domain:
     def p_values(self, scores: NDArray[Any], features: NDArray[Any] | None) -> Doubles:
         """Return for each row how few usual ones look as unusual: 0 never, 1 all.
 
-        With two looks, the lower of the two values counts double (Bonferroni).
+        With two looks, each has its share of the false alarms (Bonferroni, weighted: distances
+        tell foreign rows far better).
         """
         found = []
+        both = self.looks == 2 and features is not None
         if self.energies is not None:
-            found.append(p_values(energy(scores), [self.energies]))
+            share = 1 - OF_DISTANCES if both else 1.0
+            found.append(p_values(energy(scores), [self.energies]) / share)
         if self.cloud is not None and self.distances is not None and features is not None:
+            share = OF_DISTANCES if both else 1.0
             distances = self.cloud.distances(self.prepare(features))
-            found.append(p_values(distances, [self.distances]))
+            found.append(p_values(distances, [self.distances]) / share)
         if not found:
             return np.ones(len(scores))
-        return np.asarray(np.minimum(1.0, len(found) * np.min(found, axis=0)))
+        return np.asarray(np.minimum(1.0, np.min(found, axis=0)))
 
     def unlike(self, scores: NDArray[Any], features: NDArray[Any] | None) -> NDArray[np.bool_]:
         """Tell which rows are unlike the usual ones."""
@@ -250,7 +256,7 @@ def cloud_of(features: NDArray[Any], classes: NDArray[Any]) -> Cloud:
     """Describe where features (n, d) lie; classes share one precision."""
     values = np.asarray(features, dtype=np.float64)
     names, places, counts = np.unique(classes, return_inverse=True, return_counts=True)
-    if counts.min(initial=0) < IN_A_CLASS:
+    if counts.min() < IN_A_CLASS:
         names, places = names[:1], np.zeros(len(values), np.int64)
     centres = np.stack([values[places == k].mean(axis=0) for k in range(len(names))])
     away = values - centres[places]

@@ -124,7 +124,7 @@ class Judge:
 
     Args:
         doubt: what the bundle knows.
-        decision: how it decides.
+        decision: how it decides on exactly the rows that can be read.
         columns: what it reads.
         asked: what is wanted; checked.
     """
@@ -134,8 +134,14 @@ class Judge:
     columns: tuple[InputColumn, ...]
     asked: Asked
 
-    def hold(self, columns: Columns, scored: Scored, readable: list[int]) -> Held:
-        """Judge the rows that could be read."""
+    def hold(
+        self,
+        columns: Columns,
+        scored: Scored,
+        readable: list[int],
+        unlike: NDArray[np.bool_] | None = None,
+    ) -> Held:
+        """Judge the rows that could be read; `unlike` (n,) tells those of another kind."""
         scores, count = scored.scores[readable], len(scored.scores)
         found = Held({})
         coverage = self.asked.coverage
@@ -144,15 +150,9 @@ class Judge:
                 found = self._interval(scores[:, 0], readable, count, coverage)
         else:
             found = self._sets(columns, scores, readable, count)
-        if self.asked.abstains and readable:
-            for row in np.flatnonzero(self._unlike(scored, readable)):
-                found.reasons[readable[row]] = UNLIKE
+        if unlike is not None:
+            found.reasons.update({row: UNLIKE for row in readable if unlike[row]})
         return found
-
-    def _unlike(self, scored: Scored, readable: list[int]) -> NDArray[np.bool_]:
-        domain = self.doubt.domain or Domain()
-        features = None if scored.features is None else scored.features[readable]
-        return domain.unlike(scored.scores[readable], features)
 
     def _interval(
         self, values: NDArray[Any], readable: list[int], count: int, coverage: float

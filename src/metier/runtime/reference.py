@@ -9,14 +9,22 @@ from __future__ import annotations
 import base64
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from metier.runtime.signals import CONFIDENCE, PREDICTION, Doubles, Hashes, Signals
+from metier.errors import BundleError
+from metier.runtime.signals import (
+    CONFIDENCE,
+    PREDICTION,
+    Doubles,
+    Hashes,
+    Signals,
+    vocabularies,
+)
 
 Codes = NDArray[np.int64]
 Flags = NDArray[np.bool_]
@@ -192,6 +200,14 @@ class Reference:
             found |= choice.unlike(signals.categories[name])
         return found
 
+    def unlike_inputs(self, signals: Signals) -> Flags:
+        """Tell which rows are unlike those of training by the signals of inputs that are given."""
+        words = {name: known for name, known in self.words.items() if name in signals.words}
+        seen = replace(self, words=words).measure(signals)
+        scales = {name: scale for name, scale in self.scales.items() if name in seen.numbers}
+        choices = {name: own for name, own in self.choices.items() if name in seen.categories}
+        return replace(self, scales=scales, choices=choices).flags(seen)
+
     def rows_behind(self, name: str) -> int:
         """Return how many rows the shares of a signal come from."""
         return self.held_out if name in (PREDICTION, CONFIDENCE) else self.rows
@@ -250,6 +266,24 @@ def from_json(data: Mapping[str, Any], known: Mapping[str, frozenset[str]]) -> R
     return Reference(
         int(data["rows"]), int(data["held_out"]), float(data["unlike"]), scales, choices, words
     )
+
+
+def reference_of(facts: Mapping[str, Any], spec: Mapping[str, Any]) -> Reference | None:
+    """Return the reference in the facts of a bundle with a preprocessing; None where there is none.
+
+    Raises:
+        BundleError: when it cannot be read.
+    """
+    data = facts.get("reference")
+    if data is None:
+        return None
+    try:
+        return from_json(data, vocabularies(spec))
+    except (KeyError, TypeError, ValueError) as error:
+        raise BundleError(
+            f"its statistics of training cannot be read ({type(error).__name__}: {error}); "
+            "get the bundle again"
+        ) from None
 
 
 def learn(inputs: Signals, answers: Signals, known: Mapping[str, frozenset[str]]) -> Reference:

@@ -18,13 +18,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metier.errors import BundleError
+from metier.runtime.domain import Domain
 from metier.runtime.doubt import Asked, Doubt, Held, Judge, doubt_of
 from metier.runtime.graphs import reads_other_files
 from metier.runtime.manifest import GRAPH, NAME, Manifest, read_manifest, verify
 from metier.runtime.postprocess import Answer, Decision, TaskKind
 from metier.runtime.preprocess import Columns, Preprocess, restore
+from metier.runtime.reference import Reference, reference_of
 from metier.runtime.rows import to_rows
 from metier.runtime.scoring import Floats, Scored, features_read, open_session, score
+from metier.runtime.signals import Eye, columns_read
 
 
 @dataclass(frozen=True)
@@ -122,7 +125,7 @@ class Bundle:
         answers: list[Answer | None] = [None] * found.count
         decision, strangers = self._deciding(found.columns, readable)
         decided = decision.answers(scored.scores[readable]) if readable else []
-        held = self._held(asked, found.columns, scored, readable)
+        held = self._held(asked, decision, found.columns, scored, readable)
         withheld: dict[int, Answer] = {}
         for row, answer in zip(readable, decided, strict=True):
             if row in held.reasons:
@@ -141,12 +144,50 @@ class Bundle:
             high=held.high,
         )
 
-    def _held(self, asked: Asked, columns: Columns, scored: Scored, readable: list[int]) -> Held:
+    def _held(
+        self,
+        asked: Asked,
+        decision: Decision,
+        columns: Columns,
+        scored: Scored,
+        readable: list[int],
+    ) -> Held:
         if asked.nothing:
             return Held({})
-        manifest = self.manifest
-        judge = Judge(self.doubt, manifest.decision, manifest.columns, asked)
-        return judge.hold(columns, scored, readable)
+        judge = Judge(self.doubt, decision, self.manifest.columns, asked)
+        unlike = self.unlike(columns, scored) if asked.abstains else None
+        return judge.hold(columns, scored, readable, unlike)
+
+    def unlike(self, columns: Columns, scored: Scored) -> NDArray[np.bool_]:
+        """Tell which scored rows are unlike those of training (see `runtime.domain`).
+
+        By the features and energies of `scored`, as `scored(columns, features=True)` gives them;
+        where the graph has no features, by what the columns hold: words, categories and numbers
+        that training had not.
+        """
+        domain = self.doubt.domain or Domain()
+        found = domain.unlike(scored.scores, scored.features)
+        if domain.cloud is None and self.reference is not None:
+            spec = self.manifest.preprocess
+            eye = Eye(columns_read(self.manifest.columns, spec), spec)
+            found |= self.reference.unlike_inputs(eye.columns_alone(columns))
+        return found
+
+    @property
+    def alarm(self) -> float:
+        """The share of rows like those of training that `unlike` tells of, wrongly."""
+        domain = self.doubt.domain or Domain()
+        rate = domain.alarm if domain.looks else 0.0
+        alone = domain.cloud is None and self.reference is not None
+        return rate + (self.reference.unlike if alone and self.reference is not None else 0.0)
+
+    @cached_property
+    def reference(self) -> Reference | None:
+        """What is usual in its inputs; None for a bundle that does not know.
+
+        Raises BundleError when that cannot be read.
+        """
+        return reference_of(self.manifest.facts, self.manifest.preprocess)
 
     def _deciding(self, columns: Columns, rows: list[int]) -> tuple[Decision, int]:
         """The decision for some rows, and how many of them have no threshold of their own."""
@@ -177,7 +218,7 @@ class Bundle:
         bundle tells unlike rows by, if that is asked for."""
         domain = self.doubt.domain if features else None
         reads = None if domain is None else domain.reads
-        if reads != features_read(self.session):
+        if reads is not None and reads != features_read(self.session):
             reads = None
         return score(self.preprocess, self.session, len(self.labels) or 1, columns, reads)
 

@@ -22,4 +22,7 @@ def doubt_of(
     rows = race.calibrating_rows(candidate)
     scores, targets = race.scores(candidate, rows), race.targets[rows]
     known = conformal.learn(scores, targets, decision, coverage or COVERAGE)
-    return Doubt(known if known.n else None, selective.learn(scores, targets, decision))
+    frame = race.table.take(rows).frame
+    cells = {name: frame[name].to_list() for name in race.table.roles.sensitive}
+    own = decision.at(cells)
+    return Doubt(known if known.n else None, selective.learn(scores, targets, own))

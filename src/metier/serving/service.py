@@ -11,10 +11,8 @@ from typing import Any
 
 import PIL.Image
 
-from metier.errors import BundleError
 from metier.runtime.doubt import Asked
 from metier.runtime.manifest import InputColumn
-from metier.runtime.reference import from_json
 from metier.runtime.session import Bundle, Predictions
 from metier.runtime.signals import (
     Eye,
@@ -124,17 +122,7 @@ def open_service(bundle: Bundle, limits: Limits, token: str | None = None) -> Se
 
 
 def _monitor(bundle: Bundle) -> Monitor | None:
-    manifest = bundle.manifest
-    data = manifest.facts.get("reference")
-    if data is None:
-        return None
-    try:
-        return Monitor(from_json(data, vocabularies(manifest.preprocess)))
-    except (KeyError, TypeError, ValueError) as error:
-        raise BundleError(
-            f"its statistics of training cannot be read ({type(error).__name__}: {error}); "
-            "get the bundle again"
-        ) from None
+    return None if bundle.reference is None else Monitor(bundle.reference)
 
 
 def warm_up(bundle: Bundle, reader: Reader) -> float:

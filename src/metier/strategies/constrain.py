@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 import numpy as np
 import polars as pl
 
+from metier.data.sensitive import groups_of
 from metier.data.vectors import plain_features
 from metier.deploy.arrays import matrix
 from metier.errors import ChainError
@@ -76,7 +77,7 @@ class Constrain:
         from metier.training.evened import Evened, codes_by_content
 
         table = problem.train
-        codes = codes_by_content(table.digests, table.groups())
+        codes = codes_by_content(table.digests, groups_of(table))
 
         def wrap(objective: Objective) -> Objective:
             return Evened(objective, codes, PENALTY * self.strength, self.disparity)
@@ -89,7 +90,7 @@ class Constrain:
 
         table, task = problem.train, problem.task
         targets = task.encode(table)
-        groups = joined(list(table.groups().values()))
+        groups = joined(list(groups_of(table).values()))
         signed = signed_weights(
             _features(table),
             targets,
@@ -98,6 +99,7 @@ class Constrain:
             self.strength,
             run.seed,
             run.cache.memory.setdefault("multipliers", {}),
+            run.deadline,
         )
         changed = (signed > 0).astype(np.int64)
         if len(np.unique(changed)) < 2:  # pressed so hard that one answer is left

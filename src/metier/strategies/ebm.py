@@ -78,8 +78,8 @@ class Ebm:
             if goal.constant:
                 offset += constant_scores(goal, task.outputs)
                 continue
-            watch = _Watch(run, self.bags, len(goals) - i)
-            fitted = self._fit(goal, numbers, preprocess, run.seed, watch)
+            watch = Watch(run, self.bags, len(goals) - i)
+            fitted = self.fit(goal, numbers, preprocess, run.seed, watch)
             own, base = terms_of(fitted, goal, preprocess, task.outputs)
             terms += own
             offset += base
@@ -88,14 +88,15 @@ class Ebm:
         notes = {"terms": len(terms), "rounds": rounds}
         return start.then(model, Step("ebm", asdict(self), time.monotonic() - begun, notes))
 
-    def _fit(
+    def fit(
         self,
         goal: Goal,
         numbers: NDArray[np.float64],
         preprocess: Numbers,
         seed: int,
-        watch: _Watch,
+        watch: Watch,
     ) -> Any:
+        """Return the fitted machine of InterpretML for one goal; `numbers` (n, features)."""
         classifier, regressor = _interpret()
         kinds = ["continuous"] * numbers.shape[1]
         for place in preprocess.categorical:
@@ -122,7 +123,7 @@ class Ebm:
             return kind(**settings).fit(numbers, goal.targets)
 
 
-class _Watch:
+class Watch:
     """Stops the boosting of each bag when its part of the time is over, and counts the rounds.
 
     The bags take turns twice: for the curves, then for the pairs.

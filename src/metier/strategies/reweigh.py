@@ -62,7 +62,7 @@ def weigh(groups: list[str], task: Task, targets: NDArray[Any]) -> Array:
     codes = np.unique(np.asarray(groups, dtype=str), return_inverse=True)[1]
     if task.kind == "multilabel":
         columns = [_of_label(codes, (targets[:, j] > 0).astype(int)) for j in range(task.outputs)]
-        return np.mean(columns, axis=0)
+        return np.asarray(np.mean(columns, axis=0))
     if task.kind == "regression":
         cuts = np.quantile(targets, np.arange(1, TENTHS) / TENTHS)
         targets = np.searchsorted(cuts, targets)

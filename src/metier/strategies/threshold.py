@@ -69,7 +69,7 @@ class Threshold:
         roles = table.roles
         columns = [GroupColumn(name, roles.cuts.get(name, ())) for name in roles.sensitive]
         cells = {name: table.frame[name].to_list() for name in roles.sensitive}
-        readable = np.isfinite(scores).all(axis=1)
+        readable = np.asarray(np.isfinite(scores).all(axis=1))
         kept = {n: [v for v, ok in zip(c, readable, strict=True) if ok] for n, c in cells.items()}
         return fit_group_thresholds(
             scores[readable], targets[readable], kept, columns, decision, self.disparity, self.limit

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import fields, replace
 from typing import Any
 
+from metier.data.sensitive import groups_of
 from metier.errors import ChainError
 from metier.registry import find
 from metier.types import Form, Modality, Problem, Run, Specialist, Step, Strategy, Table
@@ -32,7 +33,7 @@ def sensitive_groups(table: Table, name: str) -> dict[str, list[str]]:
 
     Raises ChainError when no column is sensitive: the strategy `name` has nobody to be fair to.
     """
-    groups = table.groups()
+    groups = groups_of(table)
     if not groups:
         raise ChainError(f"{name} needs a sensitive column: name one with --sensitive")
     return groups

@@ -24,7 +24,7 @@ from metier.runtime.text import Text
 from metier.training.net import NetModel
 from metier.types import Model
 
-STEPS = 32
+STEPS = 48
 """Points on the way from nothing to the row."""
 TOLERANCE = 0.05
 """How far the shares may miss their sum: the integral is a sum over few points."""

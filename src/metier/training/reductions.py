@@ -2,13 +2,15 @@
 
 Agarwal et al. (2018, "A reductions approach to fair classification"): the constraint enters the
 loss with a multiplier for each group, and the loss is that of weighted rows, some of them with the
-other label. Fairlearn finds the multipliers with a quick linear learner; what is handed over is one
-model, fitted by their mean, and no lottery among many.
+other label. Fairlearn's account of the constraints says how far each is broken; the multipliers are
+found with a quick linear learner. What is handed over is one model, fitted by their mean, and no
+lottery among many.
 """
 
 from __future__ import annotations
 
 import hashlib
+import time
 import warnings
 from collections.abc import MutableMapping, Sequence
 from types import ModuleType
@@ -17,7 +19,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from metier.errors import MissingExtraError
+from metier.errors import MissingExtraError, Pruned
 from metier.evidence.answers import Array
 from metier.threads import few_threads
 from metier.types import Floats
@@ -27,7 +29,12 @@ MOST_ROWS = 4000
 """Rows that the multipliers are found on; more are sampled."""
 ROUNDS = 12
 SLACK = 0.02
-"""Difference between a group and all that the multipliers no longer press upon."""
+"""Difference between a group and all that the multipliers no longer press upon; the inverse bounds
+their sum."""
+RATE = 2.0
+"""How fast they grow."""
+SHARE = 0.3
+"""Of the time that is left, what finding them may take."""
 REST = "(rest)"
 """Groups too small to press for are one together."""
 FEWEST = 50
@@ -41,6 +48,7 @@ def signed_weights(
     strength: float,
     seed: int = 0,
     known: MutableMapping[int, Any] | None = None,
+    deadline: float | None = None,
 ) -> Array:
     """Return a signed weight of each row (n,): what calling it positive gains, above or below 0.
 
@@ -52,6 +60,7 @@ def signed_weights(
         strength: how many times the multipliers that the quick learner needs.
         seed: of the sample.
         known: multipliers that were found before; those of these rows are put there.
+        deadline: a time.monotonic() instant after which Pruned is raised.
     """
     named = merged(groups)
     if len(set(named)) < 2 or len(np.unique(targets)) < 2:
@@ -59,10 +68,9 @@ def signed_weights(
     kept = {} if known is None else known
     key = _key(features, targets, named, kind, seed)
     if key not in kept:
-        sample = _sample(named, targets, seed)
-        kept[key] = _multipliers(features[sample], targets[sample], named[sample], kind)
-    moment = _moment(kind)
-    moment.load_data(features, _series(targets), sensitive_features=_series(named))
+        some = _sample(named, targets, seed)
+        kept[key] = _multipliers(features[some], targets[some], named[some], kind, deadline)
+    moment = _loaded(kind, features, targets, named)
     multipliers = kept[key].reindex(moment.index, fill_value=0.0)
     pressed = strength * moment.signed_weights(multipliers).to_numpy()
     return np.asarray(np.where(targets > 0, 1.0, -1.0) + pressed)
@@ -87,26 +95,61 @@ def merged(groups: Sequence[str]) -> NDArray[np.str_]:
 
 
 def _multipliers(
-    features: Floats, targets: NDArray[np.int64], groups: NDArray[np.str_], kind: Kind
+    features: Floats,
+    targets: NDArray[np.int64],
+    groups: NDArray[np.str_],
+    kind: Kind,
+    deadline: float | None,
 ) -> Any:
-    """Return the mean multiplier of each constraint, as a pandas series."""
+    """Return the mean multiplier of each constraint, as a pandas series.
+
+    Exponentiated gradient (algorithm 1 of the paper): a learner answers the multipliers, and those
+    of the constraints that its answers break grow. With little time there are fewer rounds.
+    """
     from sklearn.linear_model import LogisticRegression
 
+    until = None if deadline is None else _moment_of(deadline)
+    moment = _loaded(kind, features, targets, groups)
+    plain = np.where(targets > 0, 1.0, -1.0)
+    exponents = 0.0 * moment.bound()
+    total, rounds = 0.0 * exponents, 0
     learner = LogisticRegression(C=1.0, max_iter=60, tol=1e-2)
-    found = _fairlearn().ExponentiatedGradient(
-        learner, _moment(kind), eps=SLACK, max_iter=ROUNDS, run_linprog_step=False
-    )
-    with warnings.catch_warnings(), few_threads(features.size):
-        # Nearly converged presses as hard.
-        warnings.simplefilter("ignore")
-        found.fit(features, targets, sensitive_features=groups)
-    return found.lambda_vecs_EG_.mean(axis=1)
+    while rounds < ROUNDS and (rounds == 0 or until is None or time.monotonic() < until):
+        pressing = np.exp(exponents)
+        multipliers = pressing / SLACK / (1.0 + pressing.sum())
+        signed = plain + moment.signed_weights(multipliers).to_numpy()
+        total, rounds = total + multipliers, rounds + 1
+        wanted = (signed > 0).astype(np.int64)
+        answered = wanted
+        if len(np.unique(wanted)) > 1:
+            with warnings.catch_warnings(), few_threads(features.size):
+                warnings.simplefilter("ignore")  # nearly converged presses as hard
+                learner.fit(features, wanted, sample_weight=np.abs(signed))
+            answered = learner.predict(features)
+        broken = moment.gamma(lambda _, own=answered: own) - moment.bound()
+        exponents = exponents + RATE * SLACK * broken
+    return total / rounds
 
 
-def _moment(kind: Kind) -> Any:
+def _moment_of(deadline: float) -> float:
+    """The instant at which the share of the time that the multipliers may take is over."""
+    left = deadline - time.monotonic()
+    if left <= 0:
+        raise Pruned("out of time")
+    return time.monotonic() + SHARE * left
+
+
+def _loaded(
+    kind: Kind, features: Floats, targets: NDArray[np.int64], groups: NDArray[np.str_]
+) -> Any:
+    """Fairlearn's account of a constraint on these rows."""
     reductions = _fairlearn()
     chosen = reductions.DemographicParity if kind == "parity" else reductions.EqualizedOdds
-    return chosen(difference_bound=SLACK)
+    moment = chosen(difference_bound=SLACK)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of pandas, about how Fairlearn uses it
+        moment.load_data(features, _series(targets), sensitive_features=_series(groups))
+    return moment
 
 
 def _sample(groups: NDArray[np.str_], targets: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
@@ -133,7 +176,8 @@ def _series(values: NDArray[Any]) -> Any:
 def _fairlearn() -> ModuleType:
     """The library, asked for only when something is constrained."""
     try:
-        from fairlearn import reductions
+        import fairlearn.reductions as found
     except ImportError as error:
         raise MissingExtraError("fairlearn", "fair", "the strategy constrain") from error
+    reductions: ModuleType = found
     return reductions
