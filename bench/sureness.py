@@ -55,6 +55,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def measure(name: str, data: Path, seed: int, limit: int | None) -> records.Record:
     """Fit, calibrate and write one specialist; return what is seen of its sureness."""
+    from metier.cache import Cache
     from metier.evidence import selective
     from metier.evidence.isotonic import fit_calibration
     from metier.runtime import conformal
@@ -63,8 +64,9 @@ def measure(name: str, data: Path, seed: int, limit: int | None) -> records.Reco
 
     began = time.perf_counter()
     rows = sets.load(name, data, seed, limit)
-    fit, task, train, test = _task_of(rows, seed)
-    scores = _out_of_fold(fit, task, train, seed)
+    cache = Cache()
+    fit, task, train, test = _task_of(rows, cache, seed)
+    scores = _out_of_fold(fit, task, train, cache, seed)
     truth = task.encode(train)
     decision = fit_calibration(scores, truth, Decision(task.kind, task.labels), seed)
     doubt = Doubt(
@@ -86,9 +88,8 @@ def measure(name: str, data: Path, seed: int, limit: int | None) -> records.Reco
     }
 
 
-def _task_of(rows: sets.Rows, seed: int) -> tuple[Any, Any, Any, Any]:
+def _task_of(rows: sets.Rows, cache: Any, seed: int) -> tuple[Any, Any, Any, Any]:
     """Return what fits a table, the task, and both tables."""
-    from metier.cache import Cache
     from metier.registry import find
     from metier.road.intake import read_data
     from metier.road.options import Options
@@ -99,7 +100,6 @@ def _task_of(rows: sets.Rows, seed: int) -> tuple[Any, Any, Any, Any]:
     modality = found.table.roles.modality
     source = open_source(DEFAULTS[modality][0], modality)
     strategy = find("strategies", "boost" if modality == "tabular" else "probe")()
-    cache = Cache()
 
     def fit(table: Table) -> Specialist:
         start = Specialist(source, found.task)
@@ -109,13 +109,14 @@ def _task_of(rows: sets.Rows, seed: int) -> tuple[Any, Any, Any, Any]:
     return fit, found.task, found.table, found.test
 
 
-def _out_of_fold(fit: Any, task: Any, train: Any, seed: int) -> NDArray[np.float32]:
+def _out_of_fold(fit: Any, task: Any, train: Any, cache: Any, seed: int) -> NDArray[np.float32]:
     """Scores of all rows, each by a fit that had not seen it."""
     folds = np.random.default_rng(seed).permutation(len(train)) % FOLDS
     scores = np.empty((len(train), task.outputs), np.float32)
     for fold in range(FOLDS):
         held = np.flatnonzero(folds == fold)
-        scores[held] = fit(train.take(np.flatnonzero(folds != fold))).scores(train.take(held))
+        made = fit(train.take(np.flatnonzero(folds != fold)))
+        scores[held] = made.scores(train.take(held), cache)
     return scores
 
 

@@ -278,6 +278,7 @@ ROWS: Rows = [
     ("strategy", "target", "kind", "decided"),
     [
         (Linear(), "two", "binary", {"thresholds": (0.2,)}),
+        (Linear(), "two", "binary", {"isotonic": ((-1.0, -2.0), (0.2, -1.0), (1.0, 0.5))}),
         (
             Boost(trees=15, bags=1),
             "three",

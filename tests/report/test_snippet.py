@@ -149,6 +149,7 @@ def test_text(tmp_path: Path, windows: Any) -> None:
     [
         Decision("binary", ("no", "yes"), 1.3, thresholds=(0.2,)),
         Decision("binary", ("no", "yes"), 1.3, costs=((0.0, 1.0), (5.0, 0.0))),
+        Decision("binary", ("no", "yes"), 1.3, isotonic=((-0.2, -2.0), (0.0, 0.3), (0.1, 1.0))),
         Decision("binary", ("no", "yes")),
     ],
 )

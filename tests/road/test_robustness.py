@@ -22,6 +22,7 @@ from metier.road.labelled import read_labelled
 from metier.road.robustness import measure_robustness
 from metier.runtime.session import load
 from metier.strategies.boost import Boost
+from metier.strategies.classical import Classical
 from metier.strategies.finetune import Finetune
 from metier.types import Roles, Table
 from tests.made import make_bundle
@@ -147,6 +148,17 @@ def test_without_weights_texts_are_damaged_only_and_pictures_seen_by_their_score
     seen = measure(alone[1], pictures[1])
     assert [each.family for each in seen.assaults] == ["square"] and not seen.signs
     assert "no weights" in rendered(seen)
+
+
+def test_what_no_attack_is_known_for_is_damaged_only(
+    texts: tuple[Path, pl.DataFrame], tmp_path: Path
+) -> None:
+    _, frame = texts
+    table = Table(frame, Roles({"text": "text"}, ("target",)))
+    folder = make_bundle(tmp_path / "run", Classical(), table, "binary")
+    found = measure(folder, frame)
+    assert len(found.curves) == 3 and not found.assaults and "No attack" in found.notes[0]
+    assert "No attack" in rendered(found)
 
 
 def test_the_command_prints_a_table_and_one_json_object(

@@ -123,6 +123,11 @@ def test_oddness_is_the_log_odds_against_a_label_and_never_runs_out() -> None:
     shares = DECISION.probabilities(scores)
     found = oddness(scores, DECISION)
     np.testing.assert_allclose(found[1], np.log((1 - shares[1]) / shares[1]))
+    random = np.random.default_rng(0).normal(size=(50, 3)) * 4
+    chances = DECISION.probabilities(random)
+    np.testing.assert_allclose(
+        oddness(random, DECISION), np.log((1 - chances) / chances), atol=1e-9
+    )
     assert found[0, 0] < -46, "1 - share would be 0 in doubles long before"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -36,10 +37,11 @@ def doubt_for(decision: Decision, scale: float = 1.0) -> Doubt:
     return Doubt(conformal.learn(scores, y, decision), Selective(steps, 300), usual)
 
 
-def with_doubt(folder: Path, doubt: Doubt) -> Bundle:
-    """Write doubt into the manifest of a bundle."""
+def with_doubt(folder: Path, doubt: Doubt, facts: Mapping[str, Any] | None = None) -> Bundle:
+    """Write doubt into the manifest of a bundle, beside other facts."""
     manifest, _ = read_manifest(folder)
-    write_manifest(folder, replace(manifest, facts={"doubt": doubt.to_json()}))
+    known = {**(facts or {}), "doubt": doubt.to_json()}
+    write_manifest(folder, replace(manifest, facts=known))
     return load(folder)
 
 

@@ -29,10 +29,20 @@ def test_of_many_the_highest_are_kept_and_the_others_rounded_up() -> None:
     assert found.values[-1] == np.float32(scores.max())
     whole = Ranked.of(scores, 100_000)
     new = np.linspace(-4, 4, 100)
-    small, exact = (p_values(new, [each]) for each in (found, whole))
+    small, exact = (p_values(new, each) for each in (found, whole))
     assert (small >= exact - 1e-12).all(), "rounded up, never down"
     assert np.abs(small - exact).max() < 0.02
     assert len(json.dumps(found.to_json())) < 5000
+
+
+def test_lots_put_together_are_one_lot() -> None:
+    parts = [
+        Ranked.of(np.array([1.0, 1, 2])),
+        Ranked.of(np.zeros(0)),
+        Ranked.of(np.array([2.0, 5])),
+    ]
+    found = Ranked.together(parts)
+    assert found.values.tolist() == [1, 2, 5] and found.counts.tolist() == [2, 2, 1]
 
 
 def test_json_there_and_back() -> None:
@@ -62,7 +72,7 @@ def test_numbers_that_are_not_finite_are_refused() -> None:
 
 def test_p_values_with_luck_are_uniform_whatever_the_ties() -> None:
     random = np.random.default_rng(1)
-    among = [Ranked.of(random.integers(0, 3, 400).astype(float))]
+    among = Ranked.of(random.integers(0, 3, 400).astype(float))
     new = random.integers(0, 3, 20_000).astype(float)
     found = p_values(new, among, random.random(20_000))
     assert np.abs(np.quantile(found, [0.1, 0.5, 0.9]) - [0.1, 0.5, 0.9]).max() < 0.06

@@ -41,6 +41,11 @@ def test_the_nearest_is_taken_and_named_when_nothing_is_within() -> None:
     assert "10.0 points of the metric lost (+8.0 to +12.0, 400 rows)" in found.verdict
 
 
+def test_what_changes_next_to_nothing_is_not_taken() -> None:
+    found = conclude(ASKED, "accuracy", True, [point("", 0.9, 0.2), point("a", 0.89, 0.19)])
+    assert found.chosen == "" and not found.met and "the nearest is as it was" in found.verdict
+
+
 def test_a_limit_binds_nobody_where_no_two_groups_can_be_judged() -> None:
     found = conclude(ASKED, "accuracy", True, [point("", 0.9, None)])
     assert found.met and "binds nobody" in found.verdict

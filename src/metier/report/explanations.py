@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Literal
 
@@ -11,7 +12,7 @@ from markupsafe import Markup
 
 from metier.evidence.explained import Explained, Nearest, RowExplained
 from metier.evidence.faithful import Faithfulness, Mean
-from metier.evidence.overall import Area, Importance
+from metier.evidence.overall import FEWEST, Area, Importance
 from metier.evidence.words import sentence
 from metier.report.attributed import (
     area_map,
@@ -94,10 +95,11 @@ def explanation_sections(found: Explained) -> tuple[Section, ...]:
 
 
 def look_section(found: Explained) -> Section:
-    """Return what a model looks at, and how far to believe it, in one section without any row: for
-    an audit."""
+    """Return what a model looks at, and how far to believe it, in one section without any row, and
+    without words that would give one away: for an audit."""
     told = [each for each in found.findings if each.name in ("faithfulness", "shares_sum")]
-    overall = overall_section(found)
+    shared = tuple(each for each in found.overall.importances if each.size.n >= FEWEST)
+    overall = overall_section(replace(found, overall=replace(found.overall, importances=shared)))
     return Section("looks-at", "What it looks at", (Told(tuple(told)), *overall.blocks))
 
 

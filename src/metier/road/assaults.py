@@ -25,6 +25,10 @@ from metier.types import Finding, Floats
 if TYPE_CHECKING:
     from metier.training.net import NetModel
 
+UNKNOWN = (
+    "No attack was made: attacks are known for networks that read texts alone or pictures alone, "
+    "and for tables."
+)
 MOST_ROWS = 500
 """Rows that are attacked at most."""
 METRICS: Mapping[str, str] = {
@@ -96,8 +100,7 @@ def attack(
     elif all(kind in ("number", "category", "date") for kind in rows.kinds.values()):
         inputs = Columns(bundle, rows, tuple(categories))
     else:
-        note = "Models that read texts or images beside columns are not attacked."
-        return Fight(metric, notes=(note,))
+        return Fight(metric, notes=(UNKNOWN,))
     net, note = _net_of(folder) if inputs.gradients else (None, "")
     ways = inputs.ways(net)
     notes = (note,) if note else ()

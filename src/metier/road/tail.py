@@ -16,6 +16,7 @@ from metier.deploy.reference import HeldOut
 from metier.errors import BundleError, ParityError
 from metier.evidence.cost import measure_cost
 from metier.evidence.metrics import scorecard
+from metier.evidence.sureness import sureness_of
 from metier.report.assemble import About, assemble
 from metier.report.card import render_card
 from metier.report.content import Report, from_json, to_json
@@ -260,6 +261,7 @@ class Tail:
 
         def judge() -> None:
             scorecard(self.race.task, targets, scores, decision)
+            sureness_of(targets, scores, decision, Doubt(), np.zeros(len(targets)))
 
         self.reserve.measure(write, judge, max(self.proof / len(some), 1.0))
 

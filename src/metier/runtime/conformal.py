@@ -118,9 +118,9 @@ class Conformal:
         odd = oddness(scores, decision)
         found = np.zeros(odd.shape, dtype=bool)
         for labels in self.groups(coverage):
-            lots = [self.lots[k] for k in labels]
-            for k in labels:
-                found[:, k] = p_values(odd[:, k], lots, luck) > 1 - coverage
+            lot = Ranked.together([self.lots[k] for k in labels])
+            own = list(labels)
+            found[:, own] = p_values(odd[:, own], lot, luck[:, None]) > 1 - coverage
         return found
 
     def reach(self, coverage: float) -> float:
@@ -182,12 +182,17 @@ def oddness(scores: NDArray[Any], decision: Decision) -> Doubles:
     values = np.asarray(scores, dtype=np.float64) / decision.temperature
     if decision.kind == "multilabel":
         return -values
-    found = np.empty_like(values)
-    for k in range(values.shape[1]):
-        others = np.delete(values, k, axis=1)
-        top = others.max(axis=1, initial=-np.inf)
-        found[:, k] = top + np.log(np.exp(others - top[:, None]).sum(axis=1)) - values[:, k]
-    return found
+    rows, best = np.arange(len(values)), values.argmax(axis=1)
+    top = values[rows, best]
+    shares = np.exp(values - top[:, None])
+    whole = np.log(shares.sum(axis=1, keepdims=True)) + top[:, None]
+    # No label but the likeliest has a share above a half: nothing is lost by 1 - share.
+    with np.errstate(divide="ignore"):
+        found = whole + np.log1p(-np.exp(values - whole)) - values
+    others = np.where(np.arange(values.shape[1]) == best[:, None], -np.inf, values)
+    second = others.max(axis=1, keepdims=True)
+    found[rows, best] = (second[:, 0] + np.log(np.exp(others - second).sum(axis=1))) - top
+    return np.asarray(found)
 
 
 def luck_of(columns: Columns, wanted: Sequence[InputColumn]) -> Doubles:

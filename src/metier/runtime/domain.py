@@ -154,11 +154,11 @@ class Domain:
         both = self.looks == 2 and features is not None
         if self.energies is not None:
             share = 1 - OF_DISTANCES if both else 1.0
-            found.append(p_values(energy(scores), [self.energies]) / share)
+            found.append(p_values(energy(scores), self.energies) / share)
         if self.cloud is not None and self.distances is not None and features is not None:
             share = OF_DISTANCES if both else 1.0
             distances = self.cloud.distances(self.prepare(features))
-            found.append(p_values(distances, [self.distances]) / share)
+            found.append(p_values(distances, self.distances) / share)
         if not found:
             return np.ones(len(scores))
         return np.asarray(np.minimum(1.0, np.min(found, axis=0)))

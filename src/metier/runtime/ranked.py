@@ -50,6 +50,15 @@ class Ranked:
         """How many scores there were."""
         return int(self.counts.sum())
 
+    @classmethod
+    def together(cls, parts: Sequence[Ranked]) -> Ranked:
+        """Put several lots of scores into one."""
+        values, places = np.unique(
+            np.concatenate([own.values for own in parts]), return_inverse=True
+        )
+        counts = np.bincount(places, np.concatenate([own.counts for own in parts]), len(values))
+        return cls(values, counts.astype(np.int64))
+
     def beyond(self, scores: NDArray[Any]) -> tuple[Counts, Counts]:
         """Return how many scores are higher than each of some, and how many are equal to it."""
         given = np.asarray(scores, dtype=np.float32)
@@ -78,22 +87,19 @@ class Ranked:
         return cls(values, counts)
 
 
-def p_values(
-    scores: NDArray[Any], among: Sequence[Ranked], luck: NDArray[Any] | None = None
-) -> Doubles:
+def p_values(scores: NDArray[Any], among: Ranked, luck: NDArray[Any] | None = None) -> Doubles:
     """Return how often a score from the same source would be at least as high.
 
-    Without `luck` (n,), ties count in full and the values are a little too high; with random
-    numbers from 0 to 1 they are exact (the smoothed p-value of Vovk, Gammerman & Shafer, 2005).
+    Without `luck`, ties count in full and the values are a little too high; with random numbers
+    from 0 to 1, shaped like the scores, they are exact (the smoothed p-value of Vovk, Gammerman &
+    Shafer, 2005).
 
-    >>> p_values(np.array([2.5]), [Ranked.of(np.arange(4.0))])
+    >>> p_values(np.array([2.5]), Ranked.of(np.arange(4.0)))
     array([0.4])
     """
-    pairs = [own.beyond(scores) for own in among]
-    higher = np.sum([more for more, _ in pairs], axis=0)
-    equal = np.sum([same for _, same in pairs], axis=0) + 1
-    ties = equal if luck is None else luck * equal
-    return np.asarray((higher + ties) / (sum(own.n for own in among) + 1))
+    higher, equal = among.beyond(scores)
+    ties = equal + 1 if luck is None else luck * (equal + 1)
+    return np.asarray((higher + ties) / (among.n + 1))
 
 
 def written(values: NDArray[np.float32], kind: Literal["<f4", "<f2"] = "<f4") -> str:

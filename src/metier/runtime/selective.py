@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -55,9 +56,10 @@ class Selective:
             found = step
         if found is None:
             least = min((step.bound for step in self.steps[:1]), default=1.0)
+            least = math.ceil(1000 * least) / 1000
             raise OptionError(
                 f"--max-error {max_error:g}: {self.rows:,} calibration rows cannot promise so few "
-                f"errors, not even of the surest answers; ask for {least:.2g} or more"
+                f"errors, not even of the surest answers; ask for {least:g} or more"
             )
         return found
 

@@ -13,6 +13,8 @@ from metier.evidence.words import points, whole
 from metier.types import Finding
 
 State = Literal["tried", "failed", "skipped"]
+WORTH_IT = 0.9
+"""What misses the limit all the same must leave no more than this of the disparity to be taken."""
 
 
 @dataclass(frozen=True)
@@ -138,9 +140,11 @@ def conclude(
             told = f"taken is {best.called}: {best.told()}, down from {start.told()}; {_cost(best)}"
         return Tradeoff(*parts, best.name, True, told)
     nearest = min(measured, key=lambda each: (each.apart or 0.0, -worth(each)[0]))
+    if (nearest.apart or 0.0) > WORTH_IT * start.apart:
+        nearest = start
     told = (
-        f"nothing that was tried keeps to a {asked.told()}; the nearest is {nearest.called} with "
-        f"{nearest.told()}"
+        f"nothing that was tried keeps to the limit ({asked.told()}); the nearest is "
+        f"{nearest.called} with {nearest.told()}"
     )
     if nearest is not start:
         told += f", down from {start.told()}; {_cost(nearest)}"

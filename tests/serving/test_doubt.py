@@ -1,0 +1,131 @@
+"""Sets, intervals and answers held back, over HTTP."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from schemathesis import GenerationMode
+
+from metier.runtime.session import load
+from tests.runtime.test_doubt import TEXTS, doubt_for, with_doubt
+from tests.serving.conftest import Live, eventually, form, live
+from tests.serving.test_app import png
+from tests.serving.test_contract import check_contract
+
+ROWS = [{"text": text} for text in TEXTS]
+
+
+Doubtful = Callable[[str], Path]
+
+
+@pytest.fixture(scope="module")
+def own(written: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory) -> Doubtful:
+    """Copies of the bundles by name, with doubt beside what they know."""
+
+    def make(name: str) -> Path:
+        folder = tmp_path_factory.mktemp("doubt") / name
+        shutil.copytree(written(name), folder)
+        manifest = load(folder).manifest
+        with_doubt(folder, doubt_for(manifest.decision), manifest.facts)
+        return folder
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def doubtful(own: Doubtful) -> Iterator[tuple[Live, Path]]:
+    folder = own("text")
+    with live(folder) as server:
+        yield server, folder
+
+
+def test_what_is_asked_beside_answers_is_what_the_bundle_says(doubtful: tuple[Live, Path]) -> None:
+    server, folder = doubtful
+    bundle = load(folder)
+    asked: list[dict[str, Any]] = [
+        {},
+        {"coverage": 0.9},
+        {"abstain": True},
+        {"abstain": True, "coverage": 0.95},
+        {"max_error": 0.05},
+        {"abstain": None, "coverage": None},
+    ]
+    for each in asked:
+        found = server.ask("/predict", {"rows": ROWS, **each}).json["predictions"]
+        given = {k: v for k, v in each.items() if v is not None}
+        wanted = bundle.predict(TEXTS, **given)
+        assert [row["prediction"] for row in found] == wanted.answers
+        assert [row["reason"] for row in found] == [wanted.reasons.get(r) for r in range(4)]
+        assert all(row["probabilities"] is not None for row in found), "held back, not unread"
+        if wanted.sets is None:
+            assert all("set" not in row for row in found)
+        else:
+            assert [row["set"] for row in found] == wanted.sets
+
+
+@pytest.mark.parametrize(
+    ("asked", "line"),
+    [
+        ({"coverage": 1.5}, "coverage 1.5: is no share between 0 and 1"),
+        ({"coverage": "0.9"}, "`coverage` must be a number"),
+        ({"coverage": 0.9999}, "has 300; ask for at most 0.996"),
+        ({"abstain": 1}, "`abstain` must be true or false"),
+        ({"max_error": 0.001}, "max_error 0.001: 300 calibration rows cannot promise"),
+    ],
+)
+def test_what_cannot_be_is_refused(
+    asked: dict[str, Any], line: str, doubtful: tuple[Live, Path]
+) -> None:
+    found = doubtful[0].ask("/predict", {"rows": ROWS, **asked})
+    assert found.status == 422 and line in found.json["error"] and "--" not in found.json["error"]
+
+
+def test_a_bundle_without_doubt_says_so_in_its_contract(text: Live) -> None:
+    found = text.ask("/predict", {"rows": ROWS, "coverage": 0.9})
+    assert found.status == 422 and "no calibration scores" in found.json["error"]
+    contract = text.ask("/openapi.json").json["paths"]["/predict"]["post"]["requestBody"]
+    fields = contract["content"]["application/json"]["schema"]["properties"]
+    assert fields["coverage"]["type"] == "null" and fields["abstain"]["enum"] == [False, None]
+
+
+def test_the_contract_says_what_can_be_promised(doubtful: tuple[Live, Path]) -> None:
+    contract = doubtful[0].ask("/openapi.json").json["paths"]["/predict"]["post"]["requestBody"]
+    fields = contract["content"]["application/json"]["schema"]["properties"]
+    assert fields["coverage"]["maximum"] == pytest.approx(300 / 301)
+    assert fields["max_error"]["minimum"] == 0.02
+
+
+def test_images_are_asked_about_in_a_form(own: Doubtful) -> None:
+    with live(own("image")) as server:
+        body, kind = form(("files", png()), ("files", b"none"), ("coverage", b"0.9"))
+        first, broken = server.ask("/predict", body, headers=kind).json["predictions"]
+        assert isinstance(first["set"], list) and broken["set"] is None
+        wrong, kind = form(("files", png()), ("coverage", b"much"))
+        assert server.ask("/predict", wrong, headers=kind).status == 422
+
+
+def test_intervals_of_numbers(own: Doubtful) -> None:
+    with live(own("table")) as server:
+        rows = [{"size": 3, "colour": "red"}]
+        (row,) = server.ask("/predict", {"rows": rows, "coverage": 0.8}).json["predictions"]
+        assert row["low"] < row["prediction"] < row["high"]
+
+
+@pytest.mark.parametrize("mode", [GenerationMode.POSITIVE, GenerationMode.NEGATIVE])
+def test_the_contract_is_kept(mode: GenerationMode, doubtful: tuple[Live, Path]) -> None:
+    check_contract(doubtful[0], mode)
+
+
+def test_the_drift_of_answers_that_were_held_back_is_watched(own: Doubtful) -> None:
+    with live(own("text")) as server:
+        body = {"rows": ROWS * 4, "abstain": True}
+        for _ in range(20):
+            assert server.ask("/predict", body).status == 200
+        assert eventually(lambda: server.ask("/drift").json["drift"]["rows"] >= 320)
+        shifts = server.ask("/drift").json["drift"]["shifts"]
+        told = next(shift for shift in shifts if shift["signal"] == "prediction")
+        assert told["bin"] != "missing"
