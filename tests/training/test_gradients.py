@@ -54,7 +54,7 @@ def test_the_shares_sum_to_what_the_answer_moves_by(
         margin = game.target.margin(specialist.scores(table.take([row])))[0]
         assert found.output == pytest.approx(margin, abs=1e-4)
         assert found.values.shape == (len(game),) and np.isfinite(found.values).all()
-        # A random net of ReLU6 is so jagged between focus and blur that the sum is off, and said to.
+        # A random net of ReLU6 is so jagged on the way that the sum is off, and said so.
         assert found.holds == (found.error <= 0.05) and (found.holds or name == "mobilenet")
         if source.modality == "image":
             assert found.pixels is not None
