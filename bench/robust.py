@@ -1,4 +1,4 @@
-"""Claim: adversarial training holds where plain fine-tuning breaks, and says what it costs.
+"""Claim: what adversarial training gains under attack over plain fine-tuning, and what it costs.
 
 Images: cifar10 enlarged to 96 px by the source's own preprocessing, a MobileNet, PGD-20 within an
 L-infinity radius of 4/255 of those pixels, from two starts. Texts: sst2 and word substitution, with
