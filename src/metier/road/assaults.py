@@ -155,7 +155,8 @@ def _told(
     decision = of_rows(rows.decision, chosen)
     aim = Aim(truth, decision)
     right = ~aim.wrong(clean)
-    found, shown = [], ()
+    found: list[Assault] = []
+    shown: tuple[Broken, ...] = ()
     for way in ways:
         scores = np.concatenate(tally.scores[way.name])
         fell = right & aim.wrong(scores)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import PIL.Image
@@ -52,6 +52,44 @@ class Way:
     sees: str
     radius: float | None
     craft: Callable[[Any, Aim, int], tuple[Any, float]]
+
+
+class Attackable(Protocol):
+    """Inputs of one kind. A batch is whatever `read` makes of rows; crafted ones are the same."""
+
+    gradients: bool
+    """Whether an attack can follow the gradients of a net."""
+    together: int
+    """Rows that are attacked at once."""
+    shown: str
+    """The attack whose broken inputs are shown."""
+
+    def read(self, rows: Rows) -> tuple[Any, NDArray[np.int64]]:
+        """Return a batch of the rows that could be read, and which these are."""
+        ...
+
+    def scores(self, batch: Any, /) -> Floats:
+        """Return the bundle's scores of a batch."""
+        ...
+
+    def ways(self, net: NetModel | None) -> list[Way]:
+        """Return the attacks; without a net those that see scores alone."""
+        ...
+
+    def keep(self, way: Way, rows: NDArray[np.int64], given: Any, moved: Any) -> None:
+        """Remember what one attack did to a batch, if it is the one to be shown."""
+        ...
+
+    def examples(
+        self,
+        rows: Rows,
+        chosen: NDArray[np.int64],
+        fell: NDArray[np.bool_],
+        scores: Floats,
+        decision: Decision,
+    ) -> tuple[Broken, ...]:
+        """Return a few inputs that fell, before and after."""
+        ...
 
 
 class Pictures:
@@ -300,10 +338,6 @@ class Columns:
             )
             found.append(_broken(rows, row, decision, answers[place], pair, None))
         return tuple(found)
-
-
-Attackable = Pictures | Texts | Columns
-"""Inputs that can be attacked."""
 
 
 def _reached(share: float) -> str:

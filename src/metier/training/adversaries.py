@@ -223,4 +223,5 @@ class EmbeddingSteps:
 
 def _length(values: Tensor) -> Tensor:
     """The Euclidean length of each window, (windows, 1, 1)."""
-    return values.flatten(1).norm(dim=1)[:, None, None]
+    found: Tensor = torch.linalg.vector_norm(values, dim=(1, 2), keepdim=True)
+    return found
