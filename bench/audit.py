@@ -40,6 +40,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     for case in CASES:
         for repeat in range(args.repeats):
             key = {"set": case.set, "rows": case.rows, "repeat": repeat, "limit": args.limit}
+            key["threads"] = args.threads
             if records.find(records.read(CLAIM, args.results), key) is None:
                 found = _measure(case, args)
                 records.append(CLAIM, {**key, **found}, args.threads, args.results)

@@ -14,10 +14,11 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench import judged, records, sections
+from bench import judged, records, sections, trusted
 
 MARKED = re.compile(r"(<!-- bench:(?:start|begin) -->\n)(.*?)(<!-- bench:end -->)", re.DOTALL)
 CLAIMS = ("quality", "speed", "sources", "weight", "budget", "resume", "compress", "web", "serve")
+CLAIMS += ("fairness", "explain", "sureness", "robust", "audit")
 NOTHING = "Not measured yet: `make bench`."
 TOLD = ("torch", "transformers", "scikit-learn", "lightgbm", "onnxruntime", "setfit", "flaml")
 
@@ -66,6 +67,11 @@ def render(folder: Path = records.RESULTS) -> str:
         *sections.weights(folder),
         *sections.budgets(folder),
         *sections.resumed(folder),
+        *trusted.fair(folder),
+        *trusted.explained(folder),
+        *trusted.sure(folder),
+        *trusted.robustness(folder),
+        *trusted.audits(folder),
         *_measured_with(folder),
     ]
     return "\n\n".join(parts) if parts else NOTHING
