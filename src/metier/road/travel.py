@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +24,13 @@ from metier.search.choice import Climb
 from metier.search.climb import climb
 from metier.search.clock import Clock
 from metier.search.finals import Wish, finals, finish
+from metier.search.front import Compression
 from metier.search.ladder import NOTHING, Rung
 from metier.search.race import Race
 from metier.search.records import Candidate
 from metier.search.samplers import Studies
 from metier.search.slots import FOR_A_BASELINE, Limits
+from metier.search.tradeoff import Tradeoff
 from metier.types import Table
 
 SHOWN = "shown.json"
@@ -109,20 +111,9 @@ def _walk(
             f"{climbed.passed} did better than {climbed.chosen.name} by no more than a standard "
             "error, and trains more of the network: such a lead is mostly chance"
         )
-    tradeoff = None
-    if options.fairness.limit is not None:
-        stage("keeping groups together")
-        asked, after = options.fairness, reserve_for(options.limits, clock.budget)
-        fairing = Fairing(
-            race, asked, clock, lambda: tail.reserve() + after, fits, planned.costs, folder
-        )
-        climbed, tradeoff = make_fairer(fairing, climbed, lambda name: progress.trial(name, {}))
-    compression = None
-    if options.limits.given:
-        stage("making it smaller")
-        fitting = Fitting(race, options.limits, clock, tail.reserve, fits, planned.costs, folder)
-        climbed, compression = fit_limits(fitting, climbed, lambda name: progress.trial(name, {}))
-
+    climbed, tradeoff, compression = _kept_within(
+        options, climbed, race, tail, planned, fits, stage, progress
+    )
     stage("fitting the chosen recipe and proving it")
     wish = Wish(data.test, options.refit, planned.costs, clock, tail.reserve())
     told = Told(
@@ -139,6 +130,36 @@ def _walk(
         tradeoff,
     )
     return _deliver(race, climbed, wish, tail, told, data.proof, progress)
+
+
+def _kept_within(
+    options: Options,
+    climbed: Climb,
+    race: Race,
+    tail: Tail,
+    planned: Plan,
+    fits: int,
+    stage: Callable[[str], None],
+    progress: Progress,
+) -> tuple[Climb, Tradeoff | None, Compression | None]:
+    """Make the chosen recipe fairer, then smaller, where limits were given."""
+    clock, folder, tradeoff, compression = tail.clock, tail.folder, None, None
+
+    def tell(name: str) -> None:
+        progress.trial(name, {})
+
+    if options.fairness.limit is not None:
+        stage("keeping groups together")
+        asked, after = options.fairness, reserve_for(options.limits, clock.budget)
+        fairing = Fairing(
+            race, asked, clock, lambda: tail.reserve() + after, fits, planned.costs, folder
+        )
+        climbed, tradeoff = make_fairer(fairing, climbed, tell)
+    if options.limits.given:
+        stage("making it smaller")
+        fitting = Fitting(race, options.limits, clock, tail.reserve, fits, planned.costs, folder)
+        climbed, compression = fit_limits(fitting, climbed, tell)
+    return climbed, tradeoff, compression
 
 
 def _climb(
