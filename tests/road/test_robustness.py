@@ -88,7 +88,9 @@ def test_pictures_are_damaged_and_attacked(pictures: tuple[Path, pl.DataFrame]) 
         "Square 4/255",
     ]
     scores = {name: each.score.value for name, each in by_name.items()}
-    assert scores["PGD 8/255"] <= scores["PGD 4/255"] <= scores["PGD 1/255"]
+    row = 1 / (by_name["PGD 1/255"].score.n or 1)  # an attack may miss a row by its random start
+    assert scores["PGD 8/255"] <= scores["PGD 4/255"] + row <= scores["PGD 1/255"] + 2 * row
+    assert scores["PGD 8/255"] < found.untouched.value
     assert scores["PGD 4/255"] <= scores["FGSM 4/255"]
     assert scores["PGD 8/255"] < found.untouched.value
     for each in found.assaults:
