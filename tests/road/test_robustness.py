@@ -90,8 +90,7 @@ def test_pictures_are_damaged_and_attacked(pictures: tuple[Path, pl.DataFrame]) 
     scores = {name: each.score.value for name, each in by_name.items()}
     row = 1 / (by_name["PGD 1/255"].score.n or 1)  # an attack may miss a row by its random start
     assert scores["PGD 8/255"] <= scores["PGD 4/255"] + row <= scores["PGD 1/255"] + 2 * row
-    assert scores["PGD 8/255"] < found.untouched.value
-    assert scores["PGD 4/255"] <= scores["FGSM 4/255"]
+    assert scores["PGD 4/255"] <= scores["FGSM 4/255"] + row
     assert scores["PGD 8/255"] < found.untouched.value
     for each in found.assaults:
         assert each.change.n == found.untouched.n and each.p_adjusted >= each.change.p
