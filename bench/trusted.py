@@ -95,7 +95,7 @@ def sure(folder: Path) -> list[str]:
 def _sure_row(found: Record) -> list[str]:
     splits, told, foreign = found["resplit"], found["delivered"], found["foreign"]
     outside = sum(not s["band_low"] <= s["covered"] <= s["band_high"] for s in splits)
-    error, test = told.get("calibration_error"), told.get("consistency")
+    error, test = told.get("calibration_error"), told.get("calibration_test")
     return [
         found["set"],
         f"{mean(s['covered'] for s in splits):.3f}",
