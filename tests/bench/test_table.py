@@ -82,3 +82,12 @@ def test_a_cell_is_found_by_its_key(tmp_path: Path) -> None:
     assert records.find(held, {"set": "a", "repeat": 1}) is None
     records.remove("speed", {"set": "a"}, tmp_path)
     assert records.read("speed", tmp_path) == []
+
+
+def test_the_pages_show_the_committed_results() -> None:
+    assert table.main(["--check"]) == 0
+    made = table.render()
+    heads = {"fairness": "Fairness", "explain": "Explanations", "sureness": "Sureness"}
+    heads |= {"robust": "Robustness", "audit": "Audits"}
+    for claim, head in heads.items():
+        assert (f"### {head}" in made) == bool(records.read(claim))
