@@ -238,3 +238,10 @@ def test_words_that_cannot_be_are_refused(
 ) -> None:
     assert main(["serve", str(tmp_path), *words]) == 2
     assert told in capsys.readouterr().err
+
+
+def test_the_end_of_an_answer_does_not_wait_for_its_head() -> None:
+    with listen("127.0.0.1", 0) as listener, socket.create_connection(listener.getsockname()):
+        connection, _ = listener.accept()
+        with connection:
+            assert connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) != 0
