@@ -70,6 +70,12 @@ def runs(
         table = named(tiny_table(tiny_sources[source], 60))
         made[name] = make_bundle(folder / name, Probe(), table, "multiclass", tiny_sources[source])
     words = tiny_table(tiny_sources["bert"], 60)
+    beside = words.frame.with_columns(age=np.arange(len(words), dtype=float))
+    roles = replace(words.roles, inputs={**words.roles.inputs, "age": "number"})
+    unread = replace(words, frame=beside, roles=roles)
+    made["unread"] = make_bundle(
+        folder / "unread", Probe(), unread, "multiclass", tiny_sources["bert"]
+    )
     made["counts"] = make_bundle(folder / "counts", Classical(), words, "multiclass")
     return made
 
@@ -128,6 +134,16 @@ def test_words_are_explained(
     assert {player.kind for player in found.rows[0].players} == {"text"}
     assert found.faithful is not None
     assert method in ("auto", found.method)
+
+
+@pytest.mark.parametrize("method", ["gradients", "shap"])
+def test_a_column_that_is_not_read_has_no_part(method: str, runs: dict[str, Path]) -> None:
+    pytest.importorskip("captum")
+    data = {"text": ["my card is lost", "refund the fee"] * 8, "age": [1.0, 2.0] * 8}
+    found = explain(runs["unread"], data, method=method)
+    assert {player.column for row in found.rows for player in row.players} == {"text"}
+    without = explain(runs["unread"], {"text": data["text"]}, method=method)
+    assert np.allclose(found.rows[0].attribution.values, without.rows[0].attribution.values)
 
 
 def test_an_empty_text_has_nothing_to_share(runs: dict[str, Path]) -> None:

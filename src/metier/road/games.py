@@ -19,7 +19,9 @@ from metier.errors import DataError, MetierError, OptionError
 from metier.evidence.players import Game, Target, parts_of
 from metier.evidence.regions import seen_by
 from metier.road.labelled import target_of
+from metier.runtime.manifest import InputColumn
 from metier.runtime.session import Bundle
+from metier.runtime.signals import columns_read
 from metier.training.weights import READERS
 from metier.types import Finding, Floats, Kind, Modality, Model, Roles, Rows, Table
 
@@ -173,7 +175,7 @@ def games_of(
     rng = np.random.default_rng(seed)
     others = rng.permutation(np.setdiff1d(np.arange(raw.frame.height), wanted))
     chosen = np.concatenate([wanted, others[: max(0, POOL - len(wanted))]]).astype(np.int64)
-    kinds: dict[str, Kind] = {c.name: c.kind for c in bundle.manifest.columns}
+    kinds: dict[str, Kind] = {c.name: c.kind for c in _columns(bundle)}
     some = replace(raw, frame=raw.frame[chosen])
     table, findings = build_table(some, Roles(kinds))
     places = row_numbers(table)
@@ -224,8 +226,13 @@ def _read(data: Any, bundle: Bundle) -> Raw:
     return read(data, expect_images_of=image)
 
 
+def _columns(bundle: Bundle) -> tuple[InputColumn, ...]:
+    """The columns that the bundle looks at: one that it does not has no part in an answer."""
+    return columns_read(bundle.manifest.columns, bundle.manifest.preprocess)
+
+
 def _refuse_missing(raw: Raw, bundle: Bundle) -> None:
-    missing = [c.name for c in bundle.manifest.columns if c.name not in raw.frame.columns]
+    missing = [c.name for c in _columns(bundle) if c.name not in raw.frame.columns]
     if missing:
         more = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
         raise DataError(

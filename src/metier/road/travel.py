@@ -20,6 +20,7 @@ from metier.road.looks import count_look
 from metier.road.options import Options, Progress
 from metier.road.pace import checked, keep_shown, look, show, shown_before
 from metier.road.tail import Ended, Tail, Told, ended_before, keep_ended, mark_of
+from metier.road.unlabelled import draw_pool
 from metier.search.choice import Climb
 from metier.search.climb import climb
 from metier.search.clock import Clock
@@ -90,8 +91,10 @@ def _walk(
     findings = [*data.findings, *checked(data, clusters, shown, cache, clock, seed)]
     if shown.rows is not None:
         race.show_only(shown.rows)
+    pool = draw_pool(data.unlabeled, len(data.table), shown, clock, seed)
+    race.given = pool.given
     ladder = [r for r in planned.ladder if r.source == NOTHING or r.source in shown.sources]
-    notes = [*data.notes, *shown.notes]
+    notes = [*data.notes, *shown.notes, *pool.notes]
     for note in notes:
         progress.warn(note)
 

@@ -72,8 +72,6 @@ class Gradients:
         starts = _starts(preprocess.columns, cells)
         values = [
             float(by_token[tokens.within(starts[player.column], player.span)].sum())
-            if player.column in starts
-            else 0.0  # a column that the data have and the net does not read
             for player in game.players
         ]
         return Attribution(np.array(values), base, output, TOLERANCE)
