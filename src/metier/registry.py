@@ -37,6 +37,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "constrain": "metier.strategies.constrain:Constrain",
         "threshold": "metier.strategies.threshold:Threshold",
         "pseudolabel": "metier.strategies.pseudolabel:Pseudolabel",
+        "align": "metier.strategies.align:Align",
     },
     "tasks": {
         "binary": "metier.tasks.classify:Classify",
