@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from metier.errors import ChainError, Pruned
 from metier.space import Choice, Float, Int, tune
+from metier.training.augment import VIEWS
 from metier.training.contrasting import Contrasted
 from metier.training.dealing import evenly
 from metier.training.folds import inner_folds
@@ -58,6 +59,8 @@ class Contrast:
         names: read the names of labels as rows, where they are words and the inputs are texts.
         head: "linear" (logistic regression) or "prototype" (the nearest class mean); "auto" takes
             what answers more of the rows left out right.
+        augment: read changed views of the rows beside the rows themselves: "light" or "strong".
+        views: how many views of a row there are, itself included; each epoch reads one.
         check: look at rows left out before the features are changed.
     """
 
@@ -73,6 +76,8 @@ class Contrast:
     each: int = tune(2, Choice((2, 4)))
     names: bool = tune(True, Choice((False, True)))
     head: Literal["auto", "linear", "prototype"] = tune("auto", Choice(HEADS))
+    augment: Literal["none", "light", "strong"] = tune("none", Choice(("none", "light", "strong")))
+    views: int = VIEWS
     check: bool = True
     accepts: ClassVar[tuple[Form, ...]] = ("source", "net")
     gives: ClassVar[Form] = "net"
@@ -173,6 +178,8 @@ class Contrast:
             Loss(),
             teach=lambda supervised: Contrasted(supervised, self.pull, self.temperature),
             deal=evenly(_codes(targets), self.rows, self.each, TOKENS, run.seed),
+            augment=self.augment,
+            views=self.views,
         )
         return model, learned, notes
 

@@ -3,6 +3,7 @@ that is nearest."""
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -40,10 +41,10 @@ class Cells:
     def scaled(self, like: Cells) -> Numbers:
         """Return all columns as coordinates: numbers in the spread that `like` has, and half a
         unit for each of two categories that differ (so that these lie one apart, squared)."""
-        known = np.where(np.isfinite(like.numbers), like.numbers, np.nan)
-        with np.errstate(invalid="ignore"):
-            middle = np.nan_to_num(np.nanmedian(known, axis=0)) if len(like) else 0.0
-            spread = np.nan_to_num(np.nanstd(known, axis=0), nan=1.0)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # a column without any number
+            middle = np.nan_to_num(np.nanmedian(like.numbers, axis=0))
+            spread = np.nan_to_num(np.nanstd(like.numbers, axis=0), nan=1.0)
         gaps = np.isnan(self.numbers)
         values = (np.where(gaps, middle, self.numbers) - middle) / np.where(spread > 0, spread, 1.0)
         parts = [values, gaps[:, np.isnan(like.numbers).any(axis=0)].astype(np.float64)]
