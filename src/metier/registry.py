@@ -38,6 +38,8 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "threshold": "metier.strategies.threshold:Threshold",
         "pseudolabel": "metier.strategies.pseudolabel:Pseudolabel",
         "align": "metier.strategies.align:Align",
+        "consistency": "metier.strategies.consistency:Consistency",
+        "pretrain": "metier.strategies.pretrain:Pretrain",
     },
     "tasks": {
         "binary": "metier.tasks.classify:Classify",
