@@ -252,13 +252,18 @@ def rank(
     *,
     target: str | Sequence[str] | None = None,
     sources: Sequence[str] = (),
+    runs: str | Path | None = None,
     task: str | None = None,
     seed: int = 0,
     progress: Progress | None = None,
 ) -> Ranking:
-    """Score pretrained sources from one forward pass each. The scores only shortlist."""
+    """Score pretrained sources from one forward pass each. The scores only shortlist.
+
+    With `runs`, the specialists of all run folders below that folder are scored beside the sources;
+    those that cannot be a start here are listed with the reason.
+    """
     from metier.cache import Cache
-    from metier.road.intake import open_sources, read_data
+    from metier.road.intake import earlier_runs, open_sources, read_data
     from metier.road.options import Options
     from metier.search.shortlist import rank as score
 
@@ -268,8 +273,10 @@ def rank(
     if found.table.roles.modality == "tabular":
         raise DataError("there are no pretrained sources for tables to rank; run specialize")
     opened = open_sources(found.table, sources)
+    earlier, failed = earlier_runs(runs, found.table.roles.modality)
     watch.stage("looking at the sources")
-    return score(found.table, found.task, list(opened.values()), Cache(), seed=seed)
+    candidates = [*opened.values(), *earlier]
+    return score(found.table, found.task, candidates, Cache(), seed=seed, failed=failed)
 
 
 def predict(

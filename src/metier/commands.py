@@ -85,8 +85,8 @@ def _add_specialize(commands: Any) -> None:
         metavar="S",
         action="append",
         dest="sources",
-        help="a pretrained start: a name from `metier sources`, a model directory or a hub id "
-        "(repeat for several)",
+        help="a pretrained start: a name from `metier sources`, a model directory, a hub id or the "
+        "folder of an earlier run (repeat for several)",
     )
     option(
         "--strategy",
@@ -229,6 +229,12 @@ def _add_rank(commands: Any) -> None:
     _add_data(parser)
     parser.add_argument(
         "--source", metavar="S", action="append", dest="sources", help="a start (repeat)"
+    )
+    parser.add_argument(
+        "--runs",
+        metavar="DIR",
+        type=Path,
+        help="score the specialists of all runs below this folder beside them",
     )
     _add_json(parser)
 

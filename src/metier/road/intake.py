@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from metier.cache import fingerprint
 from metier.data.labels import infer_task
@@ -17,10 +18,12 @@ from metier.evidence.calibration import cost_matrix
 from metier.evidence.metrics import find as find_metric
 from metier.road.options import Options
 from metier.search.ladder import NOTHING, Rung, rungs
+from metier.search.shortlist import open_all
 from metier.sources import open_source
 from metier.sources.defaults import DEFAULTS
+from metier.sources.directory import runs_below
 from metier.tasks import build, known_rows
-from metier.types import Finding, Source, Table, Task
+from metier.types import Finding, Modality, Source, Table, Task
 
 
 @dataclass(frozen=True)
@@ -126,6 +129,21 @@ def open_sources(table: Table, names: Sequence[str]) -> dict[str, Source]:
     if not found and first is not None:
         raise first
     return found
+
+
+def earlier_runs(
+    folder: str | Path | None, modality: Modality
+) -> tuple[list[Source], dict[str, str]]:
+    """Open the networks of all runs below a folder; return those, and why the others cannot be.
+
+    Raises OptionError when there is no run below the folder.
+    """
+    if folder is None:
+        return [], {}
+    names = [str(run) for run in runs_below(Path(folder).expanduser())]
+    if not names:
+        raise OptionError(f"--runs {folder}: no finished run lies below it; name another folder")
+    return open_all(names, modality)
 
 
 def _needed_sources(data: Data, options: Options) -> dict[str, Source]:
