@@ -112,6 +112,9 @@ def specialize(
     group: str | None = None,
     time: str | None = None,
     sensitive: Sequence[str] = (),
+    unlabeled: Any = None,
+    domain: str | None = None,
+    target_domain: str | None = None,
     prefer: Literal["best", "small"] = "best",
     refit: Literal["all", "none"] = "all",
     max_size: str | int | None = None,
@@ -149,6 +152,11 @@ def specialize(
         time: column to split by: earlier rows train, later ones judge.
         sensitive: columns by which it is measured who is served worse, and that are never learned
             from; `age:25,60` cuts a number, which is else cut at its quartiles.
+        unlabeled: rows without labels, in any of the forms of `data`: of the same kind, or of the
+            domain that the specialist is for.
+        domain: the column that says which domain a row is of; "domain" when None.
+        target_domain: the domain that the specialist is for. Labels of its rows are never learned
+            from; without `test`, half of the rows that have one are kept for the proof.
         prefer: "small" takes the cheapest candidate that cannot be told from the best.
         refit: "all" fits the chosen recipe again on all rows, the held-out share included.
         max_size: what the whole bundle may have, as "12MB": the chosen recipe is then made smaller.
@@ -191,6 +199,9 @@ def specialize(
         group=group,
         time=time,
         sensitive=tuple(sensitive),
+        unlabeled=unlabeled,
+        domain=domain,
+        target_domain=target_domain,
         prefer=prefer,
         refit=refit,
         sampler=sampler,

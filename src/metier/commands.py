@@ -101,6 +101,7 @@ def _add_specialize(commands: Any) -> None:
     option("--group", metavar="COL", help="rows with the same value stay on one side of a split")
     option("--time", metavar="COL", help="train on the past, prove on what came later")
     _add_sensitive(parser)
+    _add_unlabeled(parser)
     option(
         "--prefer",
         choices=("best", "small"),
@@ -131,6 +132,22 @@ def _add_specialize(commands: Any) -> None:
         help="leave rows of the data out of the report",
     )
     _add_json(parser)
+
+
+def _add_unlabeled(parser: argparse.ArgumentParser) -> None:
+    option = parser.add_argument
+    option(
+        "--unlabeled",
+        metavar="FILE",
+        type=Path,
+        help="rows without labels, of the same kind or of the domain that the specialist is for",
+    )
+    option("--domain", metavar="COL", help="which domain a row is of (default: domain)")
+    option(
+        "--target-domain",
+        metavar="NAME",
+        help="the domain that the specialist is for: its labels are never learned from",
+    )
 
 
 def _add_limits(parser: argparse.ArgumentParser) -> None:

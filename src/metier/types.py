@@ -47,6 +47,8 @@ class Roles:
     ignored: tuple[str, ...] = ()
     cuts: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     """Where the groups of a sensitive number begin."""
+    domain: str | None = None
+    """Which domain a row is of; never an input."""
     weight: str | None = None
     """How much each row counts in learning; None counts all alike."""
 

@@ -37,6 +37,7 @@ def infer_roles(
     group: str | None = None,
     time: str | None = None,
     sensitive: Sequence[str] = (),
+    domain: str | None = None,
     given: Mapping[str, Kind] | None = None,
 ) -> Roles:
     """Give every column its part.
@@ -47,6 +48,7 @@ def infer_roles(
         group: rows of one group stay on one side of every split; it is no input unless `given`.
         time: splits go forward in time along this column. It stays an input.
         sensitive: columns by which fairness is measured. They are never inputs.
+        domain: column that says which domain a row is of. It is never an input.
         given: kinds of input columns that are known; inferred for the rest.
 
     Raises:
@@ -56,7 +58,8 @@ def infer_roles(
     given = dict(given or {})
     frame = raw.frame
     targets = _find_target(frame, target)
-    for role, names in (("group", [group]), ("time", [time]), ("sensitive", sensitive)):
+    single = (("group", group), ("time", time), ("domain", domain))
+    for role, names in (*((role, [name]) for role, name in single), ("sensitive", sensitive)):
         for name in names:
             if name is not None:
                 _must_have(frame, name, role)
@@ -65,6 +68,8 @@ def infer_roles(
             raise DataError(
                 f"column {name!r} is the target: who is served worse is measured by another column"
             )
+    if domain in targets:
+        raise DataError(f"column {domain!r} is the target, so it cannot say the domain too")
     for name, kind in given.items():
         _must_have(frame, name, "given")
         if kind not in get_args(Kind):
@@ -76,7 +81,7 @@ def infer_roles(
     ignored: list[str] = []
     for column in frame:
         name = column.name
-        if name in targets or name in sensitive or (name == group and name not in given):
+        if name in (*targets, *sensitive, domain) or (name == group and name not in given):
             continue
         part: Part = given.get(name) or infer_part(column, raw.base)
         if part == "id":
@@ -86,7 +91,9 @@ def infer_roles(
         else:
             inputs[name] = part
     _need_inputs(inputs, ids, ignored, targets)
-    return Roles(inputs, targets, group, time, tuple(ids), tuple(sensitive), tuple(ignored))
+    return Roles(
+        inputs, targets, group, time, tuple(ids), tuple(sensitive), tuple(ignored), domain=domain
+    )
 
 
 def infer_part(column: pl.Series, base: Path | None = None) -> Part:

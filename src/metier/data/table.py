@@ -42,7 +42,7 @@ def build_table(raw: Raw, roles: Roles, task: str | None = None) -> tuple[Table,
         DataError: the target is missing everywhere, or no row is left.
     """
     findings = [Finding("reading", warning, level="warning") for warning in raw.warnings]
-    frame = raw.frame.with_row_index(ROW)
+    frame = raw.frame if ROW in raw.frame.columns else raw.frame.with_row_index(ROW)
     frame = frame.with_columns(_typed(frame[name], kind) for name, kind in roles.inputs.items())
     if roles.time is not None and roles.inputs.get(roles.time) != "date":
         frame = frame.with_columns(_moments(frame[roles.time]))

@@ -23,6 +23,7 @@ from typing import Any, Literal
 import numpy as np
 
 from metier.evidence.fairness import Group
+from metier.evidence.morelabels import Learned, MoreLabels
 from metier.evidence.served import Served
 from metier.evidence.sureness import Sureness, sureness_from_json
 from metier.runtime.postprocess import TaskKind
@@ -139,6 +140,7 @@ class Report:
         sureness: how sure it is and with what right, on the rows of the proof.
         tradeoff: what was tried to keep groups together; None when there was no limit.
         fairness: who is served worse on the rows of the proof; None when no column was named.
+        more: whether more labels would help; None when there was no time to find out.
     """
 
     name: str
@@ -182,6 +184,7 @@ class Report:
     sureness: Sureness | None = None
     fairness: Served | None = None
     tradeoff: Tradeoff | None = None
+    more: MoreLabels | None = None
 
     @property
     def headline(self) -> Finding | None:
@@ -239,6 +242,8 @@ def from_json(data: Mapping[str, Any]) -> Report:
         plain["fairness"] = served_from_json(plain["fairness"])
     if plain.get("tradeoff") is not None:
         plain["tradeoff"] = tradeoff_from_json(plain["tradeoff"])
+    if plain.get("more") is not None:
+        plain["more"] = more_from_json(plain["more"])
     return Report(**{name: _frozen(value) for name, value in plain.items()})
 
 
@@ -257,6 +262,16 @@ def served_from_json(data: Mapping[str, Any]) -> Served:
         **{name: tuple(data[name]) for name in ("columns", "notes")},
     }
     return Served(**{**data, **parts})
+
+
+def more_from_json(data: Mapping[str, Any]) -> MoreLabels:
+    """Build what more labels would bring again from its `to_json`."""
+    rebuilt = {
+        "points": tuple(Learned(**each) for each in data["points"]),
+        "gains": tuple(_build(Finding, each) for each in data["gains"]),
+        "last": _build(Finding, data["last"]),
+    }
+    return MoreLabels(**{**data, **rebuilt})
 
 
 def tradeoff_from_json(data: Mapping[str, Any]) -> Tradeoff:

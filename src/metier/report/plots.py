@@ -24,11 +24,12 @@ MOST_POINTS = 1500
 
 @dataclass(frozen=True)
 class Axis:
-    """A linear scale from values to positions, with round ticks."""
+    """A linear scale from values to positions, with round ticks, or with `words` at them."""
 
     low: float
     high: float
     ticks: tuple[float, ...]
+    words: tuple[str, ...] = ()
 
     def share(self, value: float) -> float:
         """Where a value lies, from 0 (`low`) to 1 (`high`), held inside."""
@@ -40,6 +41,8 @@ class Axis:
 
     def label(self, tick: float) -> str:
         """Return a tick as short as it can be, all of one axis alike: 0.25, 40, 12k, 3M."""
+        if self.words:
+            return self.words[self.ticks.index(tick)]
         largest = max(abs(each) for each in self.ticks)
         for size, letter in ((1e7, "M"), (1e4, "k")):
             if largest >= size:

@@ -20,9 +20,11 @@ from metier.road.options import Options
 ASKED = "asked.json"
 LOCK = "run.lock"
 FROM_MEMORY = "(from memory)"
-"""What is said of test data that have no path."""
-FREE = ("budget", "examples", "test")
-"""Options that a resumed run may change: the time, what is shown. (Test data are fingerprinted.)"""
+"""What is said of data that have no path."""
+DATA = ("test", "unlabeled")
+"""Options that are data: by their path, as far as they have one."""
+FREE = ("budget", "examples", *DATA)
+"""Options that a resumed run may change: the time, what is shown. (Data are fingerprinted.)"""
 
 
 @contextmanager
@@ -76,9 +78,10 @@ def check_same(folder: Path, data: Data, options: Options) -> None:
 def settings(options: Options) -> dict[str, Any]:
     """Return the options that were given, as plain JSON."""
     found = {f.name: getattr(options, f.name) for f in dataclasses.fields(options)}
-    if options.test is not None:
-        path = isinstance(options.test, str | Path)
-        found["test"] = str(options.test) if path else FROM_MEMORY
+    for name in DATA:
+        if found[name] is not None:
+            path = isinstance(found[name], str | Path)
+            found[name] = str(found[name]) if path else FROM_MEMORY
     if options.trials is not None:
         found.pop("budget")
     kept = {k: v for k, v in found.items() if v not in (None, (), [])}
@@ -120,7 +123,7 @@ def _toml(asked: Mapping[str, Any], data: Data) -> str:
     lines = ["# What was asked of this run. `metier specialize --config run.toml` asks it again."]
     lines.append("[options]")
     for name, value in asked.items():
-        if name == "test" and value == FROM_MEMORY:
+        if name in DATA and value == FROM_MEMORY:
             continue
         if name == "examples":
             lines.append(f"no-examples = {_plain(not value)}")

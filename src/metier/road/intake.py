@@ -3,34 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+
+import polars as pl
 
 from metier.cache import fingerprint
 from metier.data.labels import infer_task
+from metier.data.pool import pool_table, proving_half, set_apart
 from metier.data.raw import Raw
 from metier.data.read import read
 from metier.data.roles import infer_roles
 from metier.data.sensitive import split_cuts, with_cuts
-from metier.data.table import build_table
+from metier.data.table import ROW, build_table
 from metier.errors import DataError, MissingExtraError, OptionError, SourceError
 from metier.evidence.calibration import cost_matrix
 from metier.evidence.metrics import find as find_metric
-from metier.road.options import Options
+from metier.road.options import DOMAIN, Options
 from metier.search.ladder import NOTHING, Rung, rungs
 from metier.search.shortlist import open_all
 from metier.sources import open_source
 from metier.sources.defaults import DEFAULTS
 from metier.sources.directory import runs_below
 from metier.tasks import build, known_rows
-from metier.types import Finding, Modality, Source, Table, Task
+from metier.types import Finding, Modality, Roles, Source, Table, Task
 
 
 @dataclass(frozen=True)
 class Data:
     """The data of a run, read, typed, checked against each other and fingerprinted.
 
-    `fingerprint` is that of all data, `proof` that of the test data alone.
+    `fingerprint` is that of all data, `proof` that of the test data alone; `unlabeled` are rows of
+    which only the inputs are known.
     """
 
     table: Table
@@ -41,6 +45,7 @@ class Data:
     fingerprint: str
     proof: str | None = None
     notes: tuple[str, ...] = ()
+    unlabeled: Table | None = None
 
 
 @dataclass(frozen=True)
@@ -72,30 +77,123 @@ def _refuse_limit(data: Data, options: Options) -> None:
 
 
 def read_data(data: object, options: Options) -> Data:
-    """Read the training rows and the test rows, infer roles and task, and refuse what cannot be."""
+    """Read all rows that were given, infer roles and task, and refuse what cannot be."""
     raw = read(data)
     sensitive, cuts = split_cuts(options.sensitive, raw.frame.columns)
+    domain = None if options.target_domain is None else options.domain or DOMAIN
     roles = infer_roles(
         raw,
         target=options.target,
         group=options.group,
         time=options.time,
         sensitive=sensitive,
+        domain=domain,
     )
     roles = with_cuts(roles, raw.frame, cuts)
-    table, findings = build_table(raw, roles, options.task)
+    given = _Given.of(raw, roles, options)
+    table, findings = build_table(given.labelled, roles, options.task)
     kind = infer_task(table, options.task)
     task = build(kind, table, options.metric)
     find_metric(task.metrics[0], task.kind)
-    if options.test is None:
-        return Data(table, task, None, tuple(findings), raw.name, raw.fingerprint)
-    given = read(options.test, what="test data")
-    test, notes = _test_table(given, table, task, options.task)
-    both = fingerprint(raw.fingerprint, given.fingerprint)
-    return Data(table, task, test, tuple(findings), raw.name, both, given.fingerprint, notes)
+    test, notes = None, given.notes
+    if given.proof is not None:
+        test, more = test_table(given.proof, table, task, options.task)
+        notes = (*notes, *more)
+    pool, more = _pool(given.unlabeled, table, test)
+    return Data(
+        table,
+        task,
+        test,
+        tuple(findings),
+        raw.name,
+        fingerprint(raw.fingerprint, *given.others) if given.others else raw.fingerprint,
+        given.proof.fingerprint if given.proof is not None else None,
+        (*notes, *more),
+        pool,
+    )
 
 
-def _test_table(
+@dataclass(frozen=True)
+class _Given:
+    """Rows as they were read, by the part they play. `others` are fingerprints of further files."""
+
+    labelled: Raw
+    proof: Raw | None
+    unlabeled: tuple[Raw, ...]
+    others: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, raw: Raw, roles: Roles, options: Options) -> _Given:
+        """Read what else was given, and set the rows of the target domain apart."""
+        images = next((name for name, kind in roles.inputs.items() if kind == "image"), None)
+        test = None if options.test is None else read(options.test, what="test data")
+        pools = []
+        if options.unlabeled is not None:
+            what = "unlabelled rows"
+            pools.append(read(options.unlabeled, what=what, expect_images_of=images))
+        others = tuple(each.fingerprint for each in (test, *pools) if each is not None)
+        if options.target_domain is None or roles.domain is None:
+            return cls(raw, test, tuple(pools), others)
+        apart = set_apart(raw, roles.domain, options.target_domain)
+        if test is not None:
+            test, told = _of_domain(test, roles.domain, options.target_domain)
+            return cls(apart.labelled, test, (apart.target, *pools), others, told)
+        halves = proving_half(apart.target, roles)
+        if halves is None:
+            told = (
+                f"too few rows of {options.target_domain} have labels to measure anything there: "
+                "the proof is of the other domains; give --test rows of this one",
+            )
+            return cls(apart.labelled, None, (apart.target, *pools), others, told)
+        proof, rest = halves
+        told = (
+            f"the proof is measured on {proof.frame.height:,} labelled rows of "
+            f"{options.target_domain}; nothing was learned from labels of this domain",
+        )
+        proof = replace(proof, fingerprint=fingerprint(raw.fingerprint, options.target_domain))
+        return cls(apart.labelled, proof, (rest, *pools), others, told)
+
+
+def _of_domain(test: Raw, column: str, domain: str) -> tuple[Raw, tuple[str, ...]]:
+    """Those test rows that are of the target domain; all when they do not say."""
+    if column not in test.frame.columns:
+        return test, ()
+    ours = (test.frame[column].cast(pl.String) == domain).fill_null(value=False)
+    if not ours.any():
+        raise DataError(f"test data {test.name}: no row of {column!r} is {domain!r}")
+    lost = test.frame.height - int(ours.sum())
+    told = (f"{lost:,} test rows of other domains are left out",) if lost else ()
+    return replace(test, frame=test.frame.with_row_index(ROW).filter(ours)), told
+
+
+def _pool(
+    raws: Sequence[Raw], table: Table, test: Table | None
+) -> tuple[Table | None, tuple[str, ...]]:
+    """The rows without labels as one table, without those that learn or prove with a label."""
+    if not raws:
+        return None, ()
+    known = [table] if test is None else [table, test]
+    parts, lost = [], 0
+    for raw in raws:
+        part, out = pool_table(raw, table.roles, known)
+        parts.append(_absolute(part) if len(raws) > 1 else part)
+        lost += out
+    frame = pl.concat([part.frame.select(list(table.roles.inputs)) for part in parts])
+    told = f"{lost:,} unlabelled rows are among the labelled ones and are left out"
+    return replace(parts[0], frame=frame), (told,) if lost else ()
+
+
+def _absolute(table: Table) -> Table:
+    """The same rows with image paths that need no base, so that tables can be joined."""
+    if table.base is None:
+        return table
+    columns = table.columns()
+    paths = [pl.Series(n, columns[n]) for n, k in table.roles.inputs.items() if k == "image"]
+    return replace(table, frame=table.frame.with_columns(paths), base=None)
+
+
+def test_table(
     given: Raw, table: Table, task: Task, kind: str | None
 ) -> tuple[Table, tuple[str, ...]]:
     for name in (*table.roles.target, *table.roles.inputs, *table.roles.sensitive):

@@ -51,7 +51,7 @@ def command_of(data: Any, options: Options) -> str:
             words.append(f"--{name.replace('_', '-')}")
             continue
         for each in value if isinstance(value, list) else [value]:
-            told = "TEST" if each == FROM_MEMORY else str(each)
+            told = name.upper() if each == FROM_MEMORY else str(each)
             words += [f"--{flags.get(name, name).replace('_', '-')}", told]
     return shlex.join(words)
 

@@ -39,6 +39,9 @@ class Options:
     group: str | None = None
     time: str | None = None
     sensitive: Sequence[str] = ()
+    unlabeled: Any = None
+    domain: str | None = None
+    target_domain: str | None = None
     prefer: Literal["best", "small"] = "best"
     refit: Literal["all", "none"] = "all"
     sampler: str = "tpe"
@@ -64,6 +67,8 @@ class Options:
         return asked_of(self.max_disparity, kind, self.allow_group_thresholds)
 
 
+DOMAIN = "domain"
+"""The column that says which domain a row is of, where none is named."""
 NEED_GROUPS = ("reweigh", "constrain", "threshold")
 """Strategies that are fair to somebody, and have to know to whom."""
 
@@ -90,6 +95,8 @@ def check_words(options: Options) -> None:
             f"--coverage {options.coverage:g}: is no share between 0 and 1; write for example 0.9"
         )
     _check_fairness(options)
+    if options.domain is not None and options.target_domain is None:
+        raise OptionError("--domain: which one is the specialist for? name it with --target-domain")
     for name, value, known in (
         ("prefer", options.prefer, ("best", "small")),
         ("refit", options.refit, ("all", "none")),

@@ -16,6 +16,7 @@ from metier.deploy.reference import HeldOut
 from metier.errors import BundleError, ParityError
 from metier.evidence.cost import measure_cost
 from metier.evidence.metrics import scorecard
+from metier.evidence.morelabels import MoreLabels
 from metier.evidence.sureness import sureness_of
 from metier.report.assemble import About, assemble
 from metier.report.card import render_card
@@ -113,6 +114,7 @@ class Told:
     coverage: float | None = None
     sensitive: Sequence[str] = ()
     tradeoff: Tradeoff | None = None
+    more: MoreLabels | None = None
 
 
 class Tail:
@@ -199,11 +201,17 @@ class Tail:
         if tradeoff is not None and served is not None:
             tradeoff = as_proven(tradeoff, served)
         report = replace(
-            report, digest=digest, cost=cost, compression=compression, tradeoff=tradeoff
+            report,
+            digest=digest,
+            cost=cost,
+            compression=compression,
+            tradeoff=tradeoff,
+            more=told.more,
         )
         sure = () if report.sureness is None else report.sureness.findings
         claims = [*report.proof, *sure, *report.comparisons, *report.data_findings, *report.cost]
         claims += [] if served is None else served.findings
+        claims += [] if told.more is None else told.more.findings
         lines = "".join(f"{json.dumps(to_json(claim))}\n" for claim in claims)
         write_aside(self.folder / "findings.jsonl", lines.encode())
         page = render_page(report, examples=told.examples)

@@ -17,9 +17,12 @@ from metier.road.fairer import reserve_for as reserve_for_fairness
 from metier.road.intake import Plan, plan, read_data
 from metier.road.limits import Fitting, fit_limits, reserve_for
 from metier.road.looks import count_look
+from metier.road.morelabels import more_labels
+from metier.road.morelabels import reserve_for as reserve_for_curve
 from metier.road.options import Options, Progress
 from metier.road.pace import checked, keep_shown, look, show, shown_before
 from metier.road.tail import Ended, Tail, Told, ended_before, keep_ended, mark_of
+from metier.road.unlabelled import draw_pool
 from metier.search.choice import Climb
 from metier.search.climb import climb
 from metier.search.clock import Clock
@@ -29,7 +32,7 @@ from metier.search.ladder import NOTHING, Rung
 from metier.search.race import Race
 from metier.search.records import Candidate
 from metier.search.samplers import Studies
-from metier.search.slots import FOR_A_BASELINE, Limits
+from metier.search.slots import FOR_A_BASELINE, Limits, growth, longest
 from metier.search.tradeoff import Tradeoff
 from metier.types import Table
 
@@ -90,8 +93,10 @@ def _walk(
     findings = [*data.findings, *checked(data, clusters, shown, cache, clock, seed)]
     if shown.rows is not None:
         race.show_only(shown.rows)
+    pool = draw_pool(data.unlabeled, len(data.table), shown, clock, seed)
+    race.given = pool.given
     ladder = [r for r in planned.ladder if r.source == NOTHING or r.source in shown.sources]
-    notes = [*data.notes, *shown.notes]
+    notes = [*data.notes, *shown.notes, *pool.notes]
     for note in notes:
         progress.warn(note)
 
@@ -100,6 +105,7 @@ def _walk(
     share = FOR_A_BASELINE if any(not rung.baseline for rung in ladder) else 1.0
     kept = reserve_for(options.limits, clock.budget)
     kept += reserve_for_fairness(options.fairness, clock.budget)
+    kept += reserve_for_curve(clock.budget)
     limits = Limits(clock, lambda: tail.reserve() + kept, fits, options.trials, share)
     climbed = _climb(race, ladder, tail, limits, options, progress)
     if _only_baselines(planned.ladder, climbed):
@@ -113,6 +119,10 @@ def _walk(
         )
     climbed, tradeoff, compression = _kept_within(
         options, climbed, race, tail, planned, fits, stage, progress
+    )
+    stage("asking whether more labels would help")
+    more = more_labels(
+        race, climbed, clock, lambda c: tail.reserve() + _ends(race, c, climbed, fits)
     )
     stage("fitting the chosen recipe and proving it")
     wish = Wish(data.test, options.refit, planned.costs, clock, tail.reserve())
@@ -128,6 +138,7 @@ def _walk(
         options.coverage,
         options.sensitive,
         tradeoff,
+        more,
     )
     return _deliver(race, climbed, wish, tail, told, data.proof, progress)
 
@@ -215,6 +226,16 @@ def _only_baselines(ladder: Sequence[Rung], climbed: Climb) -> bool:
     """Whether there was something above the baselines to try, and no time to try it."""
     above = {rung.name for rung in ladder if not rung.baseline}
     return bool(above) and not any(c.rung in above for c in climbed.candidates)
+
+
+def _ends(race: Race, chosen: Candidate, climbed: Climb, fits: int) -> float:
+    """The seconds that the last fits of a candidate and of the baselines need."""
+    baselines = (
+        0.0
+        if race.proves_out_of_fold
+        else sum(longest(each) for each in climbed.candidates if each.state == "baseline")
+    )
+    return growth(race, climbed.folds) * (fits * longest(chosen) + baselines)
 
 
 def _device(table: Table) -> str:

@@ -68,6 +68,7 @@ class Race:
         cache: what all fits share.
         seed: where random numbers come from.
         device: of networks.
+        given: data that strategies have fields for and recipes cannot hold.
     """
 
     def __init__(
@@ -80,9 +81,11 @@ class Race:
         cache: Cache,
         seed: int = 0,
         device: str = "cpu",
+        given: Mapping[str, Any] | None = None,
     ) -> None:
         self.table, self.task, self.split = table, task, split
         self.sources, self.cache, self.seed, self.device = sources, cache, seed, device
+        self.given = dict(given or {})
         self.looked: Rows | None = None
         self.fitted: dict[str, Specialist] | None = {}
         """What the last fold's fit of each candidate gave, by name; None when nobody needs it."""
@@ -122,7 +125,7 @@ class Race:
             report=report,
         )
         problem = Problem(self.task, self.table.take(learned))
-        made = recipe.build()(Specialist(source, self.task), problem, run)
+        made = recipe.build(self.given)(Specialist(source, self.task), problem, run)
         self.records.forget_checkpoints(name)
         return made
 

@@ -20,9 +20,9 @@ class Then:
     strategy: str
     parameters: Mapping[str, Any] = field(default_factory=dict)
 
-    def build(self) -> Strategy:
+    def build(self, given: Mapping[str, Any] | None = None) -> Strategy:
         """Return the strategy. Raises OptionError for a parameter it does not have."""
-        return build(self.strategy, self.parameters)
+        return build(self.strategy, self.parameters, given)
 
 
 @dataclass(frozen=True)
@@ -39,14 +39,16 @@ class Recipe:
         """The strategies by name, first to last."""
         return " > ".join([self.strategy, *(step.strategy for step in self.then)])
 
-    def build(self) -> Strategy:
+    def build(self, given: Mapping[str, Any] | None = None) -> Strategy:
         """Return the strategy, or the chain of them.
+
+        `given` are data that a recipe cannot hold, by the names of the fields that take them.
 
         Raises OptionError for a parameter that one does not have, and ChainError for a chain that
         cannot be.
         """
-        first = build(self.strategy, self.parameters)
-        return Chain((first, *(step.build() for step in self.then))) if self.then else first
+        first = build(self.strategy, self.parameters, given)
+        return Chain((first, *(step.build(given) for step in self.then))) if self.then else first
 
     def followed_by(self, steps: Sequence[Then]) -> Recipe:
         """Return the recipe with further strategies after it."""

@@ -54,8 +54,13 @@ def is_wrapper(name: str) -> bool:
     return any(f.name == FIELD for f in fields(find("strategies", unwrap(name)[0])))
 
 
-def build(name: str, parameters: Mapping[str, Any]) -> Strategy:
+def build(
+    name: str, parameters: Mapping[str, Any], given: Mapping[str, Any] | None = None
+) -> Strategy:
     """Return the strategy that a name and its parameters say.
+
+    `given` are data that no recipe holds (rows without labels): whatever has a field of such a
+    name gets them, at every depth.
 
     Raises OptionError for a name that is not known, a parameter that a strategy does not have, and
     for something wrapped in a strategy that wraps nothing.
@@ -64,18 +69,19 @@ def build(name: str, parameters: Mapping[str, Any]) -> Strategy:
     kind = find("strategies", outer)
     own = {key: value for key, value in parameters.items() if not key.startswith(_PREFIX)}
     known = [f.name for f in fields(kind) if f.name != FIELD]
-    for given in own:
-        if given not in known:
-            raise OptionError(f"{outer} has no parameter {given!r}{suggest(given, known)}")
+    for named in own:
+        if named not in known:
+            raise OptionError(f"{outer} has no parameter {named!r}{suggest(named, known)}")
     built: Strategy
+    own |= {key: value for key, value in (given or {}).items() if key in known}
     if inner is None:
-        for given in parameters.keys() - own.keys():
-            raise OptionError(f"{outer} has no parameter {given!r}: name what it wraps")
+        for lost in parameters.keys() - own.keys():
+            raise OptionError(f"{outer} has no parameter {lost!r}: name what it wraps")
         built = kind(**own)
         return built
     if not is_wrapper(outer):
         raise OptionError(f"{outer} wraps no other strategy, so {name!r} cannot be")
-    built = kind(**own, inner=build(inner, _inside(parameters)))
+    built = kind(**own, inner=build(inner, _inside(parameters), given))
     return built
 
 

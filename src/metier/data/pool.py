@@ -1,0 +1,95 @@
+"""Rows without labels: a file of their own, or those of the domain that the specialist is for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import polars as pl
+
+from metier.data.raw import Raw, enumerate_some
+from metier.data.table import ROW, build_table
+from metier.errors import DataError, suggest
+from metier.types import Roles, Table
+
+FEWEST = 2
+"""Rows without labels that there have to be: one says nothing of how rows are spread."""
+FEWEST_PROVING = 60
+"""Rows of the target domain with labels from which half are kept for the proof."""
+
+
+@dataclass(frozen=True)
+class Apart:
+    """Rows by domain: those that are learned from, and those of the target domain."""
+
+    labelled: Raw
+    target: Raw
+
+
+def set_apart(raw: Raw, column: str, domain: str) -> Apart:
+    """Split data by domain. Rows keep their numbers.
+
+    Raises DataError when there is no row of the target domain, one only, or none of another.
+    """
+    frame = raw.frame.with_row_index(ROW)
+    names = frame[column].cast(pl.String)
+    known = sorted(set(names.drop_nulls().to_list()))
+    if domain not in known:
+        raise DataError(
+            f"--target-domain {domain}: no row of {column!r} has this value"
+            f"{suggest(domain, known)}; there are {enumerate_some(known)}"
+        )
+    ours = (names == domain).fill_null(value=False)
+    if int(ours.sum()) < FEWEST:
+        raise DataError(
+            f"--target-domain {domain}: has one row, and one row says nothing of a domain; give "
+            "more with --unlabeled"
+        )
+    if bool(ours.all()):
+        raise DataError(
+            f"--target-domain {domain}: every row is of this domain, so nothing is left to learn "
+            "from; leave the option out"
+        )
+    return Apart(replace(raw, frame=frame.filter(~ours)), replace(raw, frame=frame.filter(ours)))
+
+
+def pool_table(raw: Raw, roles: Roles, known: Sequence[Table] = ()) -> tuple[Table, int]:
+    """Return rows as unlabelled ones, and how many were left out since `known` tables hold them.
+
+    Labels and all other columns that are no inputs are not even kept.
+
+    Raises DataError when an input column is missing, or when fewer than two rows are left.
+    """
+    for name in roles.inputs:
+        if name not in raw.frame.columns:
+            raise DataError(
+                f"{raw.name}: no column {name!r}, which the labelled rows have"
+                f"{suggest(name, raw.frame.columns)}"
+            )
+    kept = [*roles.inputs, *([ROW] if ROW in raw.frame.columns else [])]
+    table, _ = build_table(replace(raw, frame=raw.frame.select(kept)), Roles(roles.inputs))
+    seen = np.concatenate([np.zeros(0, np.uint64), *(each.digests for each in known)])
+    rows = np.flatnonzero(~np.isin(table.digests, seen))
+    if len(rows) < FEWEST:
+        raise DataError(
+            f"{raw.name}: {len(rows)} of {len(table)} rows are not among the "
+            "labelled ones; give more"
+        )
+    return table.take(rows), len(table) - len(rows)
+
+
+def proving_half(raw: Raw, roles: Roles) -> tuple[Raw, Raw] | None:
+    """Split rows of the target domain into those for the proof and those without labels.
+
+    Which half a row falls into is decided by its content, so that equal rows stay together. None
+    when too few have labels to prove anything.
+    """
+    labelled = ~pl.any_horizontal(raw.frame[name].is_null() for name in roles.target)
+    marked = raw.frame.with_columns(labelled=labelled)
+    if int(marked["labelled"].sum()) < FEWEST_PROVING:
+        return None
+    content = raw.frame.select(pl.struct(list(roles.inputs)).hash(seed=0)).to_series()
+    proves = marked["labelled"] & (content % 2 == 0)
+    first, second = raw.frame.filter(proves), raw.frame.filter(~proves)
+    return replace(raw, frame=first), replace(raw, frame=second)

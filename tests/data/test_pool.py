@@ -1,0 +1,85 @@
+"""Rows without labels: read, set apart by domain, and refused where they say nothing."""
+
+from __future__ import annotations
+
+import polars as pl
+import pytest
+
+from metier.data.pool import pool_table, proving_half, set_apart
+from metier.data.raw import Raw
+from metier.data.read import read
+from metier.data.roles import infer_roles
+from metier.data.table import build_table, row_numbers
+from metier.errors import DataError
+from metier.types import Roles
+
+ROLES = Roles({"text": "text"}, ("label",), domain="domain")
+
+
+def rows(n: int = 200) -> Raw:
+    frame = pl.DataFrame(
+        {
+            "text": [f"a sentence about thing {i}" for i in range(n)],
+            "label": ["good" if i % 3 else "bad" for i in range(n)],
+            "domain": ["books" if i % 2 else "games" for i in range(n)],
+        }
+    )
+    return Raw(frame, None, "reviews", "0")
+
+
+def test_domains_are_set_apart_and_rows_keep_their_numbers() -> None:
+    apart = set_apart(rows(10), "domain", "books")
+    table, _ = build_table(apart.target, ROLES)
+    assert row_numbers(table).tolist() == [1, 3, 5, 7, 9]
+    assert apart.labelled.frame["domain"].unique().to_list() == ["games"]
+
+
+@pytest.mark.parametrize(
+    ("domain", "values", "told"),
+    [
+        ("boks", ["books", "games", "games"], "did you mean 'books'"),
+        ("books", ["books", "games", "games"], "has one row"),
+        ("books", ["books", "books", "books"], "every row is of this domain"),
+    ],
+)
+def test_a_domain_that_says_nothing_is_refused(domain: str, values: list[str], told: str) -> None:
+    raw = rows(3)
+    raw = Raw(raw.frame.with_columns(domain=pl.Series(values)), None, "reviews", "0")
+    with pytest.raises(DataError, match=told):
+        set_apart(raw, "domain", domain)
+
+
+def test_a_domain_is_never_an_input() -> None:
+    roles = infer_roles(rows(), target="label", domain="domain")
+    assert roles.domain == "domain" and list(roles.inputs) == ["text"]
+    with pytest.raises(DataError, match="is the target"):
+        infer_roles(rows(), target="label", domain="label")
+
+
+def test_unlabelled_rows_keep_inputs_only_and_none_that_is_labelled() -> None:
+    known, _ = build_table(rows(50), ROLES)
+    pool, lost = pool_table(rows(80), ROLES, [known])
+    assert lost == 50 and len(pool) == 30
+    assert set(pool.frame.columns) == {"text", "__row__"} and not pool.roles.target
+    with pytest.raises(DataError, match="50 rows are not among"):
+        pool_table(rows(50), ROLES, [known])
+
+
+def test_other_columns_are_refused_and_the_near_one_named() -> None:
+    with pytest.raises(DataError, match=r"no column 'text', .*did you mean 'texts'"):
+        pool_table(read({"texts": ["a", "b"]}), ROLES)
+
+
+def test_the_proving_half_follows_from_content_alone() -> None:
+    raw = rows(400)
+    halves = proving_half(raw, ROLES)
+    assert halves is not None
+    proof, rest = (set(half.frame["text"].to_list()) for half in halves)
+    assert not proof & rest and len(proof | rest) == 400 and 140 < len(proof) < 260
+    shuffled = Raw(raw.frame.sample(fraction=1.0, shuffle=True, seed=1), None, "reviews", "1")
+    again = proving_half(shuffled, ROLES)
+    assert again is not None and set(again[0].frame["text"].to_list()) == proof
+    few = raw.frame.with_columns(
+        label=pl.when(pl.int_range(pl.len()) < 40).then("label").otherwise(None)
+    )
+    assert proving_half(Raw(few, None, "reviews", "2"), ROLES) is None

@@ -1,0 +1,102 @@
+"""The way in, where rows without labels or of another domain are given."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+
+from metier import api
+from metier.errors import DataError, InputError, OptionError
+from metier.road.intake import read_data
+from metier.road.options import Options, check_words
+from metier.road.pace import Shown
+from metier.road.unlabelled import draw_pool
+from metier.search.clock import Clock
+from metier.search.wrapping import build
+from metier.types import Roles, Table
+
+
+def measured(n: int = 300, seed: int = 0) -> pl.DataFrame:
+    """Two numbers that decide, in two towns; the second one lies elsewhere."""
+    rng = np.random.default_rng(seed)
+    town = rng.choice(["here", "there"], n)
+    size, weight = rng.normal(size=(2, n)) + 2.0 * (town == "there")
+    labels = np.where(size + weight > 2.0 * (town == "there"), "yes", "no")
+    return pl.DataFrame({"size": size, "weight": weight, "domain": town, "label": labels})
+
+
+def test_rows_of_the_target_domain_prove_and_are_learned_from_without_labels() -> None:
+    data = measured()
+    found = read_data(data, Options(target_domain="there"))
+    there = int((data["domain"] == "there").sum())
+    assert len(found.table) == 300 - there and found.table.roles.domain == "domain"
+    assert found.unlabeled is not None and found.test is not None
+    assert len(found.test) + len(found.unlabeled) == there
+    assert found.unlabeled.frame.columns == ["size", "weight"]
+    assert not np.isin(found.unlabeled.digests, found.test.digests).any()
+    assert any("nothing was learned from labels of this domain" in note for note in found.notes)
+
+
+def test_a_test_file_gives_only_its_rows_of_the_target_domain() -> None:
+    test = measured(80, 1)
+    found = read_data(measured(), Options(target_domain="there", test=test))
+    assert found.test is not None
+    assert len(found.test) == int((test["domain"] == "there").sum())
+    assert found.unlabeled is not None
+    elsewhere = test.filter(pl.col("domain") == "here")
+    with pytest.raises(DataError, match="no row of 'domain' is 'there'"):
+        read_data(measured(), Options(target_domain="there", test=elsewhere))
+
+
+def test_an_unlabelled_file_is_part_of_what_a_run_is_known_by(tmp_path: Path) -> None:
+    pool = measured(50, 2).select("size", "weight")
+    plain, more = (
+        read_data(measured().drop("domain"), Options(unlabeled=given, target="label"))
+        for given in (None, pool)
+    )
+    assert plain.fingerprint != more.fingerprint and plain.unlabeled is None
+    assert more.unlabeled is not None and len(more.unlabeled) == 50
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"unlabeled": {"height": [1.0, 2.0]}}, "no column 'size', which the labelled rows have"),
+        ({"target_domain": "ther"}, "did you mean 'there'"),
+        ({"target_domain": "there", "domain": "town"}, "column 'town'"),
+        ({"domain": "domain"}, "which one is the specialist for"),
+    ],
+)
+def test_what_cannot_be_is_refused(options: dict[str, Any], told: str, tmp_path: Path) -> None:
+    data = measured().drop("domain") if "unlabeled" in options else measured()
+    with pytest.raises(InputError, match=told):
+        api.specialize(data, target="label", out=tmp_path / "run", **options)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_domain_alone_says_nothing() -> None:
+    with pytest.raises(OptionError, match="name it with --target-domain"):
+        check_words(Options(domain="domain"))
+
+
+def test_a_sample_of_many_unlabelled_rows_is_enough() -> None:
+    table = Table(pl.DataFrame({"x": np.arange(20_000.0)}), Roles({"x": "number"}))
+    pool = draw_pool(table, 100, Shown({}), Clock(None), 0)
+    assert (
+        pool.table is not None
+        and len(pool.table) == 5000
+        and "5,000 of the 20,000" in pool.notes[0]
+    )
+    assert draw_pool(None, 100, Shown({}), Clock(None), 0).given == {}
+
+
+def test_whatever_has_the_field_gets_the_rows() -> None:
+    table = Table(pl.DataFrame({"x": [1.0]}), Roles({"x": "number"}))
+    given = {"unlabeled": table}
+    taught: Any = build("distill", {"alpha": 0.5}, given)
+    assert taught.unlabeled is table and taught.alpha == 0.5
+    build("reweigh(boost)", {"inner.leaves": 7}, given)
