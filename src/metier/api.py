@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from metier.road.compare import Compared
     from metier.road.compress import Handed
     from metier.road.options import Progress
+    from metier.road.several import Handed as Several
     from metier.runtime.session import Predictions
     from metier.search.shortlist import Ranking
     from metier.types import Finding
@@ -504,6 +505,62 @@ def compress(
     return make_smaller(asked, folder, progress or Silent(), clock)
 
 
+def multitask(
+    data: Any,
+    *,
+    target: str | Sequence[str] = (),
+    test: Any = (),
+    source: str | None = None,
+    out: str | Path | None = None,
+    budget: str | float = "5m",
+    trials: int | None = None,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> Several:
+    """Learn several tasks at once: each by a network of its own, or by one that it shares.
+
+    For each task the better way is chosen on rows that do not prove it, a tie going to the shared
+    network, and a bundle is written to a folder of the task's name.
+
+    Args:
+        data: one file whose several `target` columns are the tasks, or a list of files, a task
+            each; in any form of `specialize`.
+        target: the columns of one file; of several files one for all, or one for each.
+        test: rows for the proof, a file for each of `data`; a fifth of the rows when empty.
+        source: the pretrained start: a name, directory, hub id or the folder of an earlier run.
+        out: the folder of the result; `runs/NAME-tasks` when None.
+        budget: wall-clock for everything: seconds, or "90s", "5m", "1h".
+        trials: this many settings of both ways instead of a budget.
+        seed: where all random numbers come from.
+        progress: who watches.
+
+    Raises:
+        InputError: for data, options or sources that cannot be used; nothing is left behind.
+    """
+    started = monotonic()
+    settle_threads()
+    from metier.road.naming import run_folder, tasks_folder
+    from metier.road.options import parse_effort
+    from metier.road.several import Wanted, learn_several
+    from metier.search.clock import Clock
+
+    files, tests = _listed(data), _listed(test)
+    targets = [target] if isinstance(target, str) else list(target)
+    clock = Clock(parse_effort(budget, trials), started)
+    folder = run_folder(files[0], out or tasks_folder(files[0]), resume=False)
+    options: dict[str, Any] = {
+        "target": targets,
+        "test": tests,
+        "source": source,
+        "out": out,
+        "trials": trials,
+    }
+    options["budget"], options["seed"] = None if trials else budget, seed or None
+    command = _command("multitask", files, options)
+    wanted = Wanted(files, targets, tests, source, trials, seed, command)
+    return learn_several(wanted, folder, progress or Silent(), clock)
+
+
 def explain(
     bundle: str | Path,
     data: Any,
@@ -588,6 +645,23 @@ def strategies() -> list[dict[str, Any]]:
             }
         )
     return rows
+
+
+def _listed(data: Any) -> list[Any]:
+    """Data that may be one file or several, as a list."""
+    return list(data) if isinstance(data, list | tuple) else [data]
+
+
+def _command(name: str, files: Sequence[Any], options: Mapping[str, Any]) -> str:
+    """The command line that would do the same; options that are None or empty are left out."""
+    words = ["metier", name]
+    words += [str(each) if isinstance(each, str | Path) else "DATA" for each in files]
+    for option, given in options.items():
+        for each in given if isinstance(given, list) else [given]:
+            if each is not None:
+                told = str(each) if isinstance(each, str | Path | int | float) else "TEST"
+                words += [f"--{option}", told]
+    return shlex.join(words)
 
 
 def _plain(value: Any) -> str:

@@ -13,6 +13,7 @@ from typing import Any
 def add_commands(commands: Any) -> None:
     """Add every command to the subparsers of the command line, in the order of the help."""
     _add_specialize(commands)
+    _add_multitask(commands)
     _add_compress(commands)
     _add_check(commands)
     _add_rank(commands)
@@ -181,6 +182,54 @@ def _add_fairness(parser: argparse.ArgumentParser) -> None:
         "--allow-group-thresholds",
         action="store_true",
         help="groups may get thresholds of their own; predicting then needs the sensitive columns",
+    )
+
+
+def _add_multitask(commands: Any) -> None:
+    parser = _add(
+        commands,
+        "multitask",
+        "learn several tasks at once, each in a network of its own or in one that it shares",
+        "Tasks are several --target columns of one file, or several files. Each is learned alone "
+        "and together with the others; for each the better is chosen, a tie going to the shared "
+        "network, proven once, and written as a bundle to a folder of its name.",
+    )
+    parser.add_argument("data", metavar="DATA", nargs="+", type=Path, help="one file, or several")
+    option = parser.add_argument
+    option(
+        "--target",
+        metavar="COL",
+        action="append",
+        help="a task of one file (repeat); of several files one for all, or one for each in order",
+    )
+    option(
+        "--test",
+        metavar="FILE",
+        action="append",
+        type=Path,
+        help="measure the proof on this file (repeat: one for each DATA)",
+    )
+    option("--out", metavar="DIR", type=Path, help="the result (default: runs/NAME-tasks)")
+    _add_effort(parser, "settings of both ways")
+    _add_source(parser)
+    option("--seed", metavar="N", type=int, help="where random numbers start (default: 0)")
+    _add_json(parser)
+
+
+def _add_effort(parser: Any, what: str) -> None:
+    effort = parser.add_mutually_exclusive_group()
+    effort.add_argument("--budget", metavar="TIME", help="wall-clock for everything (default: 5m)")
+    effort.add_argument(
+        "--trials", metavar="N", type=_count, help=f"exactly N {what} instead: reproducible"
+    )
+
+
+def _add_source(parser: Any) -> None:
+    parser.add_argument(
+        "--source",
+        metavar="S",
+        help="the pretrained start: a name from `metier sources`, a model directory, a hub id or "
+        "the folder of an earlier run",
     )
 
 

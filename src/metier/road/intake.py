@@ -196,6 +196,7 @@ def _absolute(table: Table) -> Table:
 def test_table(
     given: Raw, table: Table, task: Task, kind: str | None
 ) -> tuple[Table, tuple[str, ...]]:
+    """Return test data typed as the training rows are, without rows whose label those never had."""
     for name in (*table.roles.target, *table.roles.inputs, *table.roles.sensitive):
         if name not in given.frame.columns:
             raise DataError(f"test data {given.name}: no column {name!r}, which training has")
