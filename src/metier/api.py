@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from metier.report.audit import Audit
     from metier.road.compare import Compared
     from metier.road.compress import Handed
+    from metier.road.meta import Handed as Start
     from metier.road.options import Progress
     from metier.road.several import Handed as Several
     from metier.runtime.session import Predictions
@@ -559,6 +560,69 @@ def multitask(
     command = _command("multitask", files, options)
     wanted = Wanted(files, targets, tests, source, trials, seed, command)
     return learn_several(wanted, folder, progress or Silent(), clock)
+
+
+def meta(
+    data: Any,
+    *,
+    out: str | Path,
+    target: str | Sequence[str] = (),
+    ways: int = 5,
+    shots: int = 5,
+    method: str = "prototypical",
+    source: str | None = None,
+    budget: str | float = "5m",
+    steps: int | None = None,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> Start:
+    """Learn a start that adapts from few rows, out of several small tasks; the result is a source.
+
+    Tasks are drawn as episodes from the classes of the data. Part of the classes is kept, and the
+    new start is compared with the old one on episodes of those, by the nearest class mean.
+
+    Args:
+        data: a file, or several, each with classes, in any form of `specialize`.
+        out: the folder of the new source: name it as `sources` wherever one is named.
+        target: the column of the classes; of several files one for all, or one for each.
+        ways: classes of an episode.
+        shots: rows of each class that are known.
+        method: "prototypical", "reptile" or "fomaml".
+        source: where it begins: a name, directory, hub id or the folder of an earlier run.
+        budget: wall-clock for everything: seconds, or "90s", "5m", "1h".
+        steps: this many episodes, and as long as that takes; 200 within the budget when None.
+        seed: where all random numbers come from, the division of the classes included.
+        progress: who watches.
+
+    Raises:
+        InputError: for data, options or sources that cannot be used; nothing is left behind.
+    """
+    started = monotonic()
+    settle_threads()
+    from metier.evidence.episodes import Shape
+    from metier.road.meta import Wanted, check_words, learn_meta
+    from metier.road.naming import run_folder
+    from metier.road.options import parse_effort
+    from metier.search.clock import Clock
+    from metier.training.meta import How
+
+    how = How(check_words(method, ways, shots), Shape(ways, shots))
+    how = how if steps is None else replace(how, steps=steps)
+    files = _listed(data)
+    targets = [target] if isinstance(target, str) else list(target)
+    clock = Clock(parse_effort(budget, steps), started)
+    folder = run_folder(files[0], out, resume=False)
+    options: dict[str, Any] = {"target": targets, "out": str(out), "method": method}
+    options |= {
+        "ways": ways,
+        "shots": shots,
+        "source": source,
+        "steps": steps,
+        "seed": seed or None,
+    }
+    command = _command("meta", files, options)
+    wanted = Wanted(files, targets, source, how, seed, command)
+    return learn_meta(wanted, folder, progress or Silent(), clock)
 
 
 def explain(

@@ -106,6 +106,19 @@ def _multitask(args: argparse.Namespace) -> None:
         _print_json(found.to_json())
 
 
+def _meta(args: argparse.Namespace) -> None:
+    from metier import api
+
+    given = {name: value for name, value in vars(args).items() if name not in OF_THE_LINE}
+    with _progress() as progress:
+        found = api.meta(args.data, progress=progress, **given)
+    _print_findings([found.found.finding], "")
+    words = f"\nThe new source: --source {found.folder}\nThe page: {found.page}"
+    _console().print(words, markup=False)
+    if "json" in args:
+        _print_json(found.to_json())
+
+
 def _compress(args: argparse.Namespace) -> int:
     from metier import api
     from metier.report.terminal import print_compression
@@ -282,6 +295,7 @@ def _doctor(args: argparse.Namespace) -> None:
 COMMANDS: dict[str, Command] = {
     "specialize": _specialize,
     "multitask": _multitask,
+    "meta": _meta,
     "compress": _compress,
     "check": _check,
     "rank": _rank,

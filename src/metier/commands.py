@@ -14,6 +14,7 @@ def add_commands(commands: Any) -> None:
     """Add every command to the subparsers of the command line, in the order of the help."""
     _add_specialize(commands)
     _add_multitask(commands)
+    _add_meta(commands)
     _add_compress(commands)
     _add_check(commands)
     _add_rank(commands)
@@ -212,6 +213,38 @@ def _add_multitask(commands: Any) -> None:
     option("--out", metavar="DIR", type=Path, help="the result (default: runs/NAME-tasks)")
     _add_effort(parser, "settings of both ways")
     _add_source(parser)
+    option("--seed", metavar="N", type=int, help="where random numbers start (default: 0)")
+    _add_json(parser)
+
+
+def _add_meta(commands: Any) -> None:
+    parser = _add(
+        commands,
+        "meta",
+        "learn a start that adapts from few rows, out of several small tasks",
+        "Episodes are drawn from the classes of the data; part of the classes is kept and judges "
+        "the new start against the old one. The result is a model directory for --source.",
+    )
+    parser.add_argument("data", metavar="DATA", nargs="+", type=Path, help="one file, or several")
+    option = parser.add_argument
+    option("--out", metavar="DIR", type=Path, required=True, help="the new source")
+    option(
+        "--target",
+        metavar="COL",
+        action="append",
+        help="the column of the classes (of several files one for all, or repeat)",
+    )
+    option("--ways", metavar="N", type=_count, help="classes of an episode (default: 5)")
+    option("--shots", metavar="N", type=_count, help="known rows of each class (default: 5)")
+    option(
+        "--method",
+        metavar="M",
+        help="prototypical, reptile or fomaml (default: prototypical)",
+    )
+    _add_source(parser)
+    effort = parser.add_mutually_exclusive_group()
+    effort.add_argument("--budget", metavar="TIME", help="wall-clock for everything (default: 5m)")
+    effort.add_argument("--steps", metavar="N", type=_count, help="exactly N episodes instead")
     option("--seed", metavar="N", type=int, help="where random numbers start (default: 0)")
     _add_json(parser)
 
