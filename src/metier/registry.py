@@ -21,6 +21,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "probe": "metier.strategies.probe:Probe",
         "finetune": "metier.strategies.finetune:Finetune",
         "lora": "metier.strategies.lora:Lora",
+        "multitask": "metier.strategies.multitask:Multitask",
         "scratch": "metier.strategies.scratch:Scratch",
         "boost": "metier.strategies.boost:Boost",
         "linear": "metier.strategies.linear:Linear",
