@@ -22,6 +22,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "finetune": "metier.strategies.finetune:Finetune",
         "lora": "metier.strategies.lora:Lora",
         "multitask": "metier.strategies.multitask:Multitask",
+        "contrast": "metier.strategies.contrast:Contrast",
         "scratch": "metier.strategies.scratch:Scratch",
         "boost": "metier.strategies.boost:Boost",
         "linear": "metier.strategies.linear:Linear",
