@@ -21,6 +21,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "probe": "metier.strategies.probe:Probe",
         "finetune": "metier.strategies.finetune:Finetune",
         "lora": "metier.strategies.lora:Lora",
+        "multitask": "metier.strategies.multitask:Multitask",
         "contrast": "metier.strategies.contrast:Contrast",
         "scratch": "metier.strategies.scratch:Scratch",
         "boost": "metier.strategies.boost:Boost",
@@ -41,6 +42,8 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "synthesize": "metier.strategies.synthesize:Synthesize",
         "pseudolabel": "metier.strategies.pseudolabel:Pseudolabel",
         "align": "metier.strategies.align:Align",
+        "consistency": "metier.strategies.consistency:Consistency",
+        "pretrain": "metier.strategies.pretrain:Pretrain",
     },
     "tasks": {
         "binary": "metier.tasks.classify:Classify",

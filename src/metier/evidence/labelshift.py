@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -75,6 +75,11 @@ class LabelShift:
             )
             for each in changed[:MOST_NAMED]
         )
+
+
+def label_shift_from_json(data: Mapping[str, Any]) -> LabelShift:
+    """Build it again from what `report.content.to_json` makes of it."""
+    return LabelShift(**{**data, "classes": tuple(ClassShare(**each) for each in data["classes"])})
 
 
 def estimate_shares(

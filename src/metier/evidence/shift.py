@@ -7,7 +7,7 @@ it also weighs: its odds are how much more common a row is among the others (Bic
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,7 +18,7 @@ from metier.errors import DataError
 from metier.evidence.answers import Answers, Array
 from metier.evidence.catalogue import METRICS
 from metier.evidence.intervals import intervals
-from metier.evidence.labelshift import LabelShift, estimate_shares
+from metier.evidence.labelshift import LabelShift, estimate_shares, label_shift_from_json
 from metier.evidence.words import number, sentence, whole
 from metier.threads import few_threads
 from metier.types import Finding, Floats
@@ -82,6 +82,15 @@ class Shift:
         return self.p < CHANCE and self.auc >= SLIGHT
 
     @property
+    def overlap(self) -> float:
+        """The share of the unlabelled rows that labelled ones can stand for, 1 at most.
+
+        The ratio of densities has the mean 1 over the labelled rows, unless a part of the
+        unlabelled ones lies where no labelled row is.
+        """
+        return min(1.0, float(np.mean(self.own / np.maximum(1.0 - self.own, 1e-12))))
+
+    @property
     def findings(self) -> tuple[Finding, ...]:
         """The same as claims, for the report and for --json."""
         told = [self._test(), self._apart(), self._weighed()]
@@ -135,6 +144,13 @@ class Shift:
     @property
     def _rows(self) -> str:
         return f"{whole(len(self.own))} labelled and {whole(len(self.others))} unlabelled rows"
+
+
+def shift_from_json(data: Mapping[str, Any]) -> Shift:
+    """Build a shift again from what `report.content.to_json` makes of it."""
+    arrays = {name: np.asarray(data[name], np.float64) for name in ("weights", "own", "others")}
+    labels = None if data["labels"] is None else label_shift_from_json(data["labels"])
+    return Shift(**{**data, **arrays, "labels": labels})
 
 
 def measure_shift(

@@ -57,11 +57,11 @@ def learn(
     """
     task = problem.task
     targets = task.encode(problem.train)
-    fitting, stopping = _stopping_rows(problem.train, targets, task, schedule, run.seed)
+    fitting, stopping = stopping_rows(problem.train, targets, task, schedule, run.seed)
     train = problem.train if stopping is None else problem.train.take(fitting)
     feed = augmented(feed_for(model, train, run), augment, views, run.seed)
     kept = targets if stopping is None else targets[fitting]
-    centre, scale = _standardised(kept, task)
+    centre, scale = standardised(kept, task)
     rows = _row_weights(train, kept, task, model, loss.balanced)
     supervised = Supervised(
         task,
@@ -96,7 +96,7 @@ def learn(
     return outcome, notes
 
 
-def _stopping_rows(
+def stopping_rows(
     table: Table, targets: NDArray[Any], task: Task, schedule: Schedule, seed: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64] | None]:
     """Rows to learn from and rows to stop by, the last ones or whole groups where the table has a
@@ -154,7 +154,7 @@ def _row_weights(
     return by_content(train.digests, weights)
 
 
-def _standardised(targets: NDArray[Any], task: Task) -> tuple[float, float]:
+def standardised(targets: NDArray[Any], task: Task) -> tuple[float, float]:
     """The centre and the spread of a numeric target."""
     if task.kind != "regression":
         return 0.0, 1.0
