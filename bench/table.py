@@ -14,11 +14,12 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench import judged, records, sections, trusted
+from bench import judged, records, sections, trusted, unlabelled
 
 MARKED = re.compile(r"(<!-- bench:(?:start|begin) -->\n)(.*?)(<!-- bench:end -->)", re.DOTALL)
 CLAIMS = ("quality", "speed", "sources", "weight", "budget", "resume", "compress", "web", "serve")
 CLAIMS += ("fairness", "explain", "sureness", "robust", "audit")
+CLAIMS += ("semi", "domains")
 NOTHING = "Not measured yet: `make bench`."
 TOLD = ("torch", "transformers", "scikit-learn", "lightgbm", "onnxruntime", "setfit", "flaml")
 
@@ -72,6 +73,8 @@ def render(folder: Path = records.RESULTS) -> str:
         *trusted.sure(folder),
         *trusted.robustness(folder),
         *trusted.audits(folder),
+        *unlabelled.semis(folder),
+        *unlabelled.domain_pairs(folder),
         *_measured_with(folder),
     ]
     return "\n\n".join(parts) if parts else NOTHING
