@@ -22,7 +22,9 @@ if TYPE_CHECKING:
     from metier.road.compare import Compared
     from metier.road.compress import Handed
     from metier.road.label import Worth
+    from metier.road.meta import Handed as Start
     from metier.road.options import Progress
+    from metier.road.several import Handed as Several
     from metier.runtime.session import Predictions
     from metier.search.shortlist import Ranking
     from metier.types import Finding
@@ -264,13 +266,18 @@ def rank(
     *,
     target: str | Sequence[str] | None = None,
     sources: Sequence[str] = (),
+    runs: str | Path | None = None,
     task: str | None = None,
     seed: int = 0,
     progress: Progress | None = None,
 ) -> Ranking:
-    """Score pretrained sources from one forward pass each. The scores only shortlist."""
+    """Score pretrained sources from one forward pass each. The scores only shortlist.
+
+    With `runs`, the specialists of all run folders below that folder are scored beside the sources;
+    those that cannot be a start here are listed with the reason.
+    """
     from metier.cache import Cache
-    from metier.road.intake import open_sources, read_data
+    from metier.road.intake import earlier_runs, open_sources, read_data
     from metier.road.options import Options
     from metier.search.shortlist import rank as score
 
@@ -280,8 +287,10 @@ def rank(
     if found.table.roles.modality == "tabular":
         raise DataError("there are no pretrained sources for tables to rank; run specialize")
     opened = open_sources(found.table, sources)
+    earlier, failed = earlier_runs(runs, found.table.roles.modality)
     watch.stage("looking at the sources")
-    return score(found.table, found.task, list(opened.values()), Cache(), seed=seed)
+    candidates = [*opened.values(), *earlier]
+    return score(found.table, found.task, candidates, Cache(), seed=seed, failed=failed)
 
 
 def predict(
@@ -498,6 +507,125 @@ def compress(
     return make_smaller(asked, folder, progress or Silent(), clock)
 
 
+def multitask(
+    data: Any,
+    *,
+    target: str | Sequence[str] = (),
+    test: Any = (),
+    source: str | None = None,
+    out: str | Path | None = None,
+    budget: str | float = "5m",
+    trials: int | None = None,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> Several:
+    """Learn several tasks at once: each by a network of its own, or by one that it shares.
+
+    For each task the better way is chosen on rows that do not prove it, a tie going to the shared
+    network, and a bundle is written to a folder of the task's name.
+
+    Args:
+        data: one file whose several `target` columns are the tasks, or a list of files, a task
+            each; in any form of `specialize`.
+        target: the columns of one file; of several files one for all, or one for each.
+        test: rows for the proof, a file for each of `data`; a fifth of the rows when empty.
+        source: the pretrained start: a name, directory, hub id or the folder of an earlier run.
+        out: the folder of the result; `runs/NAME-tasks` when None.
+        budget: wall-clock for everything: seconds, or "90s", "5m", "1h".
+        trials: this many settings of both ways instead of a budget.
+        seed: where all random numbers come from.
+        progress: who watches.
+
+    Raises:
+        InputError: for data, options or sources that cannot be used; nothing is left behind.
+    """
+    started = monotonic()
+    settle_threads()
+    from metier.road.naming import run_folder, tasks_folder
+    from metier.road.options import parse_effort
+    from metier.road.several import Wanted, learn_several
+    from metier.search.clock import Clock
+
+    files, tests = _listed(data), _listed(test)
+    targets = [target] if isinstance(target, str) else list(target)
+    clock = Clock(parse_effort(budget, trials), started)
+    folder = run_folder(files[0], out or tasks_folder(files[0]), resume=False)
+    options: dict[str, Any] = {
+        "target": targets,
+        "test": tests,
+        "source": source,
+        "out": out,
+        "trials": trials,
+    }
+    options["budget"], options["seed"] = None if trials else budget, seed or None
+    command = _command("multitask", files, options)
+    wanted = Wanted(files, targets, tests, source, trials, seed, command)
+    return learn_several(wanted, folder, progress or Silent(), clock)
+
+
+def meta(
+    data: Any,
+    *,
+    out: str | Path,
+    target: str | Sequence[str] = (),
+    ways: int = 5,
+    shots: int = 5,
+    method: str = "prototypical",
+    source: str | None = None,
+    budget: str | float = "5m",
+    steps: int | None = None,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> Start:
+    """Learn a start that adapts from few rows, out of several small tasks; the result is a source.
+
+    Tasks are drawn as episodes from the classes of the data. Part of the classes is kept, and the
+    new start is compared with the old one on episodes of those, by the nearest class mean.
+
+    Args:
+        data: a file, or several, each with classes, in any form of `specialize`.
+        out: the folder of the new source: name it as `sources` wherever one is named.
+        target: the column of the classes; of several files one for all, or one for each.
+        ways: classes of an episode.
+        shots: rows of each class that are known.
+        method: "prototypical", "reptile" or "fomaml".
+        source: where it begins: a name, directory, hub id or the folder of an earlier run.
+        budget: wall-clock for everything: seconds, or "90s", "5m", "1h".
+        steps: this many episodes, and as long as that takes; 200 within the budget when None.
+        seed: where all random numbers come from, the division of the classes included.
+        progress: who watches.
+
+    Raises:
+        InputError: for data, options or sources that cannot be used; nothing is left behind.
+    """
+    started = monotonic()
+    settle_threads()
+    from metier.evidence.episodes import Shape
+    from metier.road.meta import Wanted, check_words, learn_meta
+    from metier.road.naming import run_folder
+    from metier.road.options import parse_effort
+    from metier.search.clock import Clock
+    from metier.training.meta import How
+
+    how = How(check_words(method, ways, shots), Shape(ways, shots))
+    how = how if steps is None else replace(how, steps=steps)
+    files = _listed(data)
+    targets = [target] if isinstance(target, str) else list(target)
+    clock = Clock(parse_effort(budget, steps), started)
+    folder = run_folder(files[0], out, resume=False)
+    options: dict[str, Any] = {"target": targets, "out": str(out), "method": method}
+    options |= {
+        "ways": ways,
+        "shots": shots,
+        "source": source,
+        "steps": steps,
+        "seed": seed or None,
+    }
+    command = _command("meta", files, options)
+    wanted = Wanted(files, targets, source, how, seed, command)
+    return learn_meta(wanted, folder, progress or Silent(), clock)
+
+
 def explain(
     bundle: str | Path,
     data: Any,
@@ -621,6 +749,23 @@ def strategies() -> list[dict[str, Any]]:
             }
         )
     return rows
+
+
+def _listed(data: Any) -> list[Any]:
+    """Data that may be one file or several, as a list."""
+    return list(data) if isinstance(data, list | tuple) else [data]
+
+
+def _command(name: str, files: Sequence[Any], options: Mapping[str, Any]) -> str:
+    """The command line that would do the same; options that are None or empty are left out."""
+    words = ["metier", name]
+    words += [str(each) if isinstance(each, str | Path) else "DATA" for each in files]
+    for option, given in options.items():
+        for each in given if isinstance(given, list) else [given]:
+            if each is not None:
+                told = str(each) if isinstance(each, str | Path | int | float) else "TEST"
+                words += [f"--{option}", told]
+    return shlex.join(words)
 
 
 def _plain(value: Any) -> str:

@@ -99,6 +99,31 @@ def _specialize(args: argparse.Namespace) -> int:
     return 0 if all(each is None or each.met for each in told) else NOT_MET
 
 
+def _multitask(args: argparse.Namespace) -> None:
+    from metier import api
+
+    given = {name: value for name, value in vars(args).items() if name not in OF_THE_LINE}
+    with _progress() as progress:
+        found = api.multitask(args.data, progress=progress, **given)
+    _print_findings(found.found.findings, "")
+    _console().print(f"\n{found.found.verdict}\nThe page: {found.page}", markup=False)
+    if "json" in args:
+        _print_json(found.to_json())
+
+
+def _meta(args: argparse.Namespace) -> None:
+    from metier import api
+
+    given = {name: value for name, value in vars(args).items() if name not in OF_THE_LINE}
+    with _progress() as progress:
+        found = api.meta(args.data, progress=progress, **given)
+    _print_findings([found.found.finding], "")
+    words = f"\nThe new source: --source {found.folder}\nThe page: {found.page}"
+    _console().print(words, markup=False)
+    if "json" in args:
+        _print_json(found.to_json())
+
+
 def _compress(args: argparse.Namespace) -> int:
     from metier import api
     from metier.report.terminal import print_compression
@@ -299,6 +324,8 @@ def _doctor(args: argparse.Namespace) -> None:
 
 COMMANDS: dict[str, Command] = {
     "specialize": _specialize,
+    "multitask": _multitask,
+    "meta": _meta,
     "compress": _compress,
     "check": _check,
     "rank": _rank,
@@ -317,10 +344,13 @@ COMMANDS: dict[str, Command] = {
 }
 
 
+OF_THE_LINE = {"command", "json", "config", "data", "bundle"}
+"""What only the command line needs, or what goes to the api without a name."""
+
+
 def _given(args: argparse.Namespace) -> dict[str, Any]:
     """What goes to the api: all that was given but what only the command line needs."""
-    own = {"command", "json", "config", "data", "bundle"}
-    given = {name: value for name, value in vars(args).items() if name not in own}
+    given = {name: value for name, value in vars(args).items() if name not in OF_THE_LINE}
     if len(given.get("target", ())) == 1:
         given["target"] = given["target"][0]
     return given

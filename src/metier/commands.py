@@ -13,6 +13,8 @@ from typing import Any
 def add_commands(commands: Any) -> None:
     """Add every command to the subparsers of the command line, in the order of the help."""
     _add_specialize(commands)
+    _add_multitask(commands)
+    _add_meta(commands)
     _add_compress(commands)
     _add_check(commands)
     _add_rank(commands)
@@ -86,8 +88,8 @@ def _add_specialize(commands: Any) -> None:
         metavar="S",
         action="append",
         dest="sources",
-        help="a pretrained start: a name from `metier sources`, a model directory or a hub id "
-        "(repeat for several)",
+        help="a pretrained start: a name from `metier sources`, a model directory, a hub id or the "
+        "folder of an earlier run (repeat for several)",
     )
     option(
         "--strategy",
@@ -185,6 +187,86 @@ def _add_fairness(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_multitask(commands: Any) -> None:
+    parser = _add(
+        commands,
+        "multitask",
+        "learn several tasks at once, each in a network of its own or in one that it shares",
+        "Tasks are several --target columns of one file, or several files. Each is learned alone "
+        "and together with the others; for each the better is chosen, a tie going to the shared "
+        "network, proven once, and written as a bundle to a folder of its name.",
+    )
+    parser.add_argument("data", metavar="DATA", nargs="+", type=Path, help="one file, or several")
+    option = parser.add_argument
+    option(
+        "--target",
+        metavar="COL",
+        action="append",
+        help="a task of one file (repeat); of several files one for all, or one for each in order",
+    )
+    option(
+        "--test",
+        metavar="FILE",
+        action="append",
+        type=Path,
+        help="measure the proof on this file (repeat: one for each DATA)",
+    )
+    option("--out", metavar="DIR", type=Path, help="the result (default: runs/NAME-tasks)")
+    _add_effort(parser, "settings of both ways")
+    _add_source(parser)
+    option("--seed", metavar="N", type=int, help="where random numbers start (default: 0)")
+    _add_json(parser)
+
+
+def _add_meta(commands: Any) -> None:
+    parser = _add(
+        commands,
+        "meta",
+        "learn a start that adapts from few rows, out of several small tasks",
+        "Episodes are drawn from the classes of the data; part of the classes is kept and judges "
+        "the new start against the old one. The result is a model directory for --source.",
+    )
+    parser.add_argument("data", metavar="DATA", nargs="+", type=Path, help="one file, or several")
+    option = parser.add_argument
+    option("--out", metavar="DIR", type=Path, required=True, help="the new source")
+    option(
+        "--target",
+        metavar="COL",
+        action="append",
+        help="the column of the classes (of several files one for all, or repeat)",
+    )
+    option("--ways", metavar="N", type=_count, help="classes of an episode (default: 5)")
+    option("--shots", metavar="N", type=_count, help="known rows of each class (default: 5)")
+    option(
+        "--method",
+        metavar="M",
+        help="prototypical, reptile or fomaml (default: prototypical)",
+    )
+    _add_source(parser)
+    effort = parser.add_mutually_exclusive_group()
+    effort.add_argument("--budget", metavar="TIME", help="wall-clock for everything (default: 5m)")
+    effort.add_argument("--steps", metavar="N", type=_count, help="exactly N episodes instead")
+    option("--seed", metavar="N", type=int, help="where random numbers start (default: 0)")
+    _add_json(parser)
+
+
+def _add_effort(parser: Any, what: str) -> None:
+    effort = parser.add_mutually_exclusive_group()
+    effort.add_argument("--budget", metavar="TIME", help="wall-clock for everything (default: 5m)")
+    effort.add_argument(
+        "--trials", metavar="N", type=_count, help=f"exactly N {what} instead: reproducible"
+    )
+
+
+def _add_source(parser: Any) -> None:
+    parser.add_argument(
+        "--source",
+        metavar="S",
+        help="the pretrained start: a name from `metier sources`, a model directory, a hub id or "
+        "the folder of an earlier run",
+    )
+
+
 def _add_compress(commands: Any) -> None:
     parser = _add(
         commands,
@@ -247,6 +329,12 @@ def _add_rank(commands: Any) -> None:
     _add_data(parser)
     parser.add_argument(
         "--source", metavar="S", action="append", dest="sources", help="a start (repeat)"
+    )
+    parser.add_argument(
+        "--runs",
+        metavar="DIR",
+        type=Path,
+        help="score the specialists of all runs below this folder beside them",
     )
     _add_json(parser)
 

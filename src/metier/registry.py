@@ -21,6 +21,8 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "probe": "metier.strategies.probe:Probe",
         "finetune": "metier.strategies.finetune:Finetune",
         "lora": "metier.strategies.lora:Lora",
+        "multitask": "metier.strategies.multitask:Multitask",
+        "contrast": "metier.strategies.contrast:Contrast",
         "scratch": "metier.strategies.scratch:Scratch",
         "boost": "metier.strategies.boost:Boost",
         "linear": "metier.strategies.linear:Linear",

@@ -145,7 +145,8 @@ def test_manifest_says_what_went_in(tmp_path: Path):
         "inner": {"kind": "Inner", "rounds": 3}, "c": 0.5, "bad": None
     }  # fmt: skip
     assert manifest.source == {"name": "nothing", "modality": "tabular", "digest": "0" * 64}
-    assert manifest.facts == {"valid": {"value": 0.5, "n": 4}}
+    assert manifest.facts["valid"] == {"value": 0.5, "n": 4}
+    assert set(manifest.facts) == {"valid", "weights"}
     assert manifest.versions["onnxruntime"] == onnxruntime.__version__
     raw = json.loads((tmp_path / "specialist" / "metier.json").read_text(encoding="utf-8"))
     assert (raw["task"], raw["labels"]) == ("binary", ["small", "großes"])

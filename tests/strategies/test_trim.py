@@ -15,6 +15,7 @@ from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
 from metier.cache import Cache
 from metier.errors import ChainError
+from metier.sources.factored import Factored
 from metier.sources.text import TextSource, open_text
 from metier.strategies.chain import Chain
 from metier.strategies.finetune import Finetune
@@ -24,7 +25,6 @@ from metier.strategies.lora import Lora
 from metier.strategies.probe import Probe
 from metier.strategies.trim import Trim
 from metier.tasks import build
-from metier.training.factored import Factored
 from metier.training.net import NetModel
 from metier.training.start import feed_for
 from metier.training.vocabulary import compacted

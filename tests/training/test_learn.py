@@ -53,14 +53,14 @@ def test_each_class_is_stopped_by_in_its_own_share() -> None:
     task: Any = type("Task", (), {"kind": "multiclass", "outputs": 4})()
     table = Table(pl.DataFrame({"x": np.arange(1000)}), Roles({"x": "number"}))
     patient = Schedule(patience=1)
-    fitting, stopping = learning._stopping_rows(table, targets, task, patient, seed=0)
+    fitting, stopping = learning.stopping_rows(table, targets, task, patient, seed=0)
     assert stopping is not None
     assert sorted([*fitting, *stopping]) == list(range(1000))
     np.testing.assert_allclose(
         np.bincount(targets[stopping], minlength=4), [105, 30, 15, 0], atol=1
     )
-    again = learning._stopping_rows(table, targets, task, patient, seed=0)[1]
-    other = learning._stopping_rows(table, targets, task, patient, seed=1)[1]
+    again = learning.stopping_rows(table, targets, task, patient, seed=0)[1]
+    other = learning.stopping_rows(table, targets, task, patient, seed=1)[1]
     assert again is not None and other is not None
     assert again.tolist() == stopping.tolist() != other.tolist()
 
@@ -75,12 +75,12 @@ def test_groups_stay_whole_and_time_runs_forward_when_stopping() -> None:
     patient = Schedule(patience=1)
 
     grouped = Table(frame, Roles({"x": "number"}, group="group"))
-    fitting, stopping = learning._stopping_rows(grouped, targets, task, patient, seed=0)
+    fitting, stopping = learning.stopping_rows(grouped, targets, task, patient, seed=0)
     assert stopping is not None and len(stopping) > 50
     assert not set(group[fitting]) & set(group[stopping])
 
     timed = Table(frame, Roles({"x": "number"}, time="when"))
-    fitting, stopping = learning._stopping_rows(timed, targets, task, patient, seed=0)
+    fitting, stopping = learning.stopping_rows(timed, targets, task, patient, seed=0)
     assert stopping is not None and when[fitting].max() < when[stopping].min()
 
 

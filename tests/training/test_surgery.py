@@ -12,11 +12,10 @@ from torch import nn
 
 from metier.errors import ChainError
 from metier.sources.backbone import Backbone
+from metier.sources.cut import KEPT_BLOCKS, drop_listed
 from metier.training.anatomy import find_parts
 from metier.training.surgery import (
-    KEPT_BLOCKS,
     cut,
-    drop_listed,
     droppable,
     keep_blocks,
     silence,

@@ -26,6 +26,7 @@ from metier.runtime.manifest import GRAPH, InputColumn, Manifest, mark, write_ma
 from metier.runtime.postprocess import Decision
 from metier.runtime.scoring import features_read, score
 from metier.runtime.session import load
+from metier.sources.earlier import HASHES, STARTED, Earlier, hashes_of
 from metier.types import Specialist, Table
 
 CARD = "README.md"
@@ -88,6 +89,9 @@ def write_bundle(
         files = {**model.preprocess.files(), GRAPH: _content(graph), CARD: card.encode()}
         for name, content in files.items():
             _write(stage / name, content)
+        kept = Path(aside) / WEIGHTS
+        kept.mkdir()
+        model.save(kept)
         manifest = Manifest(
             decision=decision,
             columns=_columns(sample if table is None else table, decision)
@@ -97,7 +101,7 @@ def write_bundle(
             source=_source(specialist),
             lineage=tuple(_plain(step) for step in specialist.lineage),
             versions=_versions(),
-            facts=_plain(facts),
+            facts=_plain({**facts, HASHES: hashes_of(kept), **_started(specialist)}),
             files={name: mark(content) for name, content in sorted(files.items())},
         )
         write_manifest(stage, manifest)
@@ -113,9 +117,6 @@ def write_bundle(
             known = replace(doubt or Doubt(), domain=domain_of(specialist, sample, seen, held_out))
             manifest = replace(manifest, facts={**manifest.facts, "doubt": known.to_json()})
         digest = write_manifest(stage, manifest)
-        kept = Path(aside) / WEIGHTS
-        kept.mkdir()
-        model.save(kept)
         _put(kept, weights)
         _put(stage, folder)
     return digest
@@ -195,6 +196,12 @@ def _versions() -> dict[str, str]:
         except PackageNotFoundError:
             continue
     return found
+
+
+def _started(specialist: Specialist) -> dict[str, Any]:
+    """From which run the specialist began, where it began from one."""
+    origin = specialist.source.origin if isinstance(specialist.source, Earlier) else None
+    return {} if origin is None else {STARTED: origin}
 
 
 def _plain(value: Any) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import polars as pl
 
@@ -20,10 +21,12 @@ from metier.evidence.calibration import cost_matrix
 from metier.evidence.metrics import find as find_metric
 from metier.road.options import DOMAIN, Options
 from metier.search.ladder import NOTHING, Rung, rungs
+from metier.search.shortlist import open_all
 from metier.sources import open_source
 from metier.sources.defaults import DEFAULTS
+from metier.sources.directory import runs_below
 from metier.tasks import build, known_rows
-from metier.types import Finding, Roles, Source, Table, Task
+from metier.types import Finding, Modality, Roles, Source, Table, Task
 
 
 @dataclass(frozen=True)
@@ -94,7 +97,7 @@ def read_data(data: object, options: Options) -> Data:
     find_metric(task.metrics[0], task.kind)
     test, notes = None, given.notes
     if given.proof is not None:
-        test, more = _test_table(given.proof, table, task, options.task)
+        test, more = test_table(given.proof, table, task, options.task)
         notes = (*notes, *more)
     pool, more = _pool(given.unlabeled, table, test)
     return Data(
@@ -190,9 +193,10 @@ def _absolute(table: Table) -> Table:
     return replace(table, frame=table.frame.with_columns(paths), base=None)
 
 
-def _test_table(
+def test_table(
     given: Raw, table: Table, task: Task, kind: str | None
 ) -> tuple[Table, tuple[str, ...]]:
+    """Return test data typed as the training rows are, without rows whose label those never had."""
     for name in (*table.roles.target, *table.roles.inputs, *table.roles.sensitive):
         if name not in given.frame.columns:
             raise DataError(f"test data {given.name}: no column {name!r}, which training has")
@@ -224,6 +228,21 @@ def open_sources(table: Table, names: Sequence[str]) -> dict[str, Source]:
     if not found and first is not None:
         raise first
     return found
+
+
+def earlier_runs(
+    folder: str | Path | None, modality: Modality
+) -> tuple[list[Source], dict[str, str]]:
+    """Open the networks of all runs below a folder; return those, and why the others cannot be.
+
+    Raises OptionError when there is no run below the folder.
+    """
+    if folder is None:
+        return [], {}
+    names = [str(run) for run in runs_below(Path(folder).expanduser())]
+    if not names:
+        raise OptionError(f"--runs {folder}: no finished run lies below it; name another folder")
+    return open_all(names, modality)
 
 
 def _needed_sources(data: Data, options: Options) -> dict[str, Source]:

@@ -64,6 +64,13 @@ def name_of(data: Any) -> str:
     return re.sub(r"[^\w.-]+", "-", stem).strip("-.") or "run"
 
 
+def tasks_folder(data: Any) -> Path:
+    """Return the first free name for a run of several tasks."""
+    base = Path("runs") / f"{name_of(data)}-tasks"
+    names = (base.with_name(f"{base.name}{'' if n == 1 else f'-{n}'}") for n in range(1, 10_000))
+    return next(path for path in names if not path.exists())
+
+
 def small_folder(bundle: Path) -> Path:
     """Return the first free name for what is made smaller of a run."""
     run = bundle.resolve().parent if bundle.resolve().name == "specialist" else bundle.resolve()

@@ -1,4 +1,4 @@
-"""Finding a model directory and making sure that it is safe to load."""
+"""Finding a model directory or a run folder, and making sure that it is safe to load."""
 
 from __future__ import annotations
 
@@ -10,8 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from metier.errors import MissingExtraError, SourceError
+from metier.runtime.manifest import NAME
 from metier.sources.defaults import EMBEDDED, EMBEDDED_SHA256
 
+SPECIALIST = "specialist"
+"""Where a run folder keeps its bundle."""
 WANTED = ("*.json", "*.txt", "*.safetensors", "*.model", "1_Pooling/*")
 """What is fetched of a hub repository: never pickled weights, never code."""
 
@@ -32,6 +35,22 @@ def locate(name: str) -> Path:
             )
         folder = _fetch(name)
     return _checked(folder, name)
+
+
+def run_of(name: str) -> Path | None:
+    """Return the run folder that a name stands for, given itself or as its `specialist/`; None for
+    what is no run."""
+    folder = Path(name).expanduser()
+    if (folder / SPECIALIST / NAME).is_file():
+        return folder
+    return folder.absolute().parent if (folder / NAME).is_file() else None
+
+
+def runs_below(folder: Path) -> list[Path]:
+    """Return all run folders below a folder, in the order of their names."""
+    found = (path.parent.parent for path in folder.rglob(f"{SPECIALIST}/{NAME}"))
+    shown = (run for run in found if not any(p[0] == "." for p in run.relative_to(folder).parts))
+    return sorted(shown)
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -65,17 +65,12 @@ def _load(name: str, folder: Path, height: int, width: int) -> Backbone:
 def _build(name: str, folder: Path, height: int, width: int, seed: int | None) -> Backbone:
     """Read the weights (`seed` None) or draw them with a seed."""
     import torch
-    from torch import nn
 
     from metier.sources.backbone import Backbone
-    from metier.sources.loading import load_encoder
+    from metier.sources.loading import gentle_norms, load_encoder
 
     model, pooler_trained = load_encoder(name, folder, seed)
-    for module in model.modules():
-        # transformers hands TensorFlow's momentum (the share that is kept) to PyTorch, where it is
-        # the share that is replaced: 0.997 would leave nothing but the last batch.
-        if isinstance(module, nn.modules.batchnorm._BatchNorm) and (module.momentum or 0.0) > 0.5:
-            module.momentum = 0.1
+    gentle_norms(model)
     generator = torch.Generator().manual_seed(0)
     probe = {"pixel_values": torch.rand((2, 3, height, width), generator=generator)}
     with torch.no_grad():

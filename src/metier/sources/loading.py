@@ -64,6 +64,17 @@ def load_encoder(name: str, folder: Path, seed: int | None = None) -> tuple[nn.M
     return model, not info["missing_keys"]
 
 
+def gentle_norms(model: nn.Module) -> None:
+    """Let batch norms learn their statistics slowly, in place.
+
+    `transformers` hands TensorFlow's momentum (the share that is kept) to PyTorch, where it is the
+    share that is replaced: 0.997 would leave nothing but the last batch.
+    """
+    for module in model.modules():
+        if isinstance(module, nn.modules.batchnorm._BatchNorm) and (module.momentum or 0.0) > 0.5:
+            module.momentum = 0.1
+
+
 @contextmanager
 def quietly() -> Iterator[None]:
     """Silence progress bars, and notes on heads that are not used here."""

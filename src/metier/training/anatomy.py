@@ -18,7 +18,8 @@ from torch import Tensor, nn
 
 from metier.errors import ChainError
 from metier.sources.backbone import Backbone
-from metier.training.surgery import Kept, Part, cut, head_size, silence, twin
+from metier.sources.cut import head_size
+from metier.training.surgery import Kept, Part, cut, silence, twin
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from metier.training.dealing import Deal
 from metier.training.folds import inner_folds
 from metier.training.loop import Outcome, Schedule, Watch, fit
 from metier.training.net import NetModel
@@ -41,21 +42,23 @@ def learn(
     *,
     fresh: bool = False,
     teach: Callable[[Supervised], Objective] | None = None,
+    deal: Deal | None = None,
 ) -> tuple[Outcome, Mapping[str, Any]]:
     """Train what asks for gradients in `model.net`, in place.
 
     With patience, stopping rows are taken out of the training rows. `fresh` says that the head has
     learned nothing yet, so that it speaks in no unit. `teach` makes the objective from the task's
-    own, for a strategy that has more to learn from than labels. Returns the outcome and the
+    own, for a strategy that has more to learn from than labels; `deal` makes the batches, for one
+    without patience. Returns the outcome and the
     notes that a recipe needs to repeat the fit without a clock and without stopping rows.
     """
     task = problem.task
     targets = task.encode(problem.train)
-    fitting, stopping = _stopping_rows(problem.train, targets, task, schedule, run.seed)
+    fitting, stopping = stopping_rows(problem.train, targets, task, schedule, run.seed)
     train = problem.train if stopping is None else problem.train.take(fitting)
     feed = feed_for(model, train, run)
     kept = targets if stopping is None else targets[fitting]
-    centre, scale = _standardised(kept, task)
+    centre, scale = standardised(kept, task)
     rows = _row_weights(train, kept, task, model, loss.balanced)
     supervised = Supervised(
         task,
@@ -73,7 +76,7 @@ def learn(
         _enter_units(model, supervised)
     try:
         objective = run.objective(supervised if teach is None else teach(supervised))
-        outcome = fit(model.net, feed, kept, objective, schedule, run, watch)
+        outcome = fit(model.net, feed, kept, objective, schedule, run, watch, deal)
     finally:
         _leave_units(model, supervised)
         for parameter in model.net.parameters():
@@ -90,7 +93,7 @@ def learn(
     return outcome, notes
 
 
-def _stopping_rows(
+def stopping_rows(
     table: Table, targets: NDArray[Any], task: Task, schedule: Schedule, seed: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64] | None]:
     """Rows to learn from and rows to stop by, the last ones or whole groups where the table has a
@@ -148,7 +151,7 @@ def _row_weights(
     return by_content(train.digests, weights)
 
 
-def _standardised(targets: NDArray[Any], task: Task) -> tuple[float, float]:
+def standardised(targets: NDArray[Any], task: Task) -> tuple[float, float]:
     """The centre and the spread of a numeric target."""
     if task.kind != "regression":
         return 0.0, 1.0

@@ -14,16 +14,13 @@ from torch import Tensor, nn
 
 from metier.errors import ChainError
 from metier.sources.backbone import Backbone
+from metier.sources.cut import KEPT_BLOCKS, drop, recount
 from metier.sources.loading import FAULTS, quietly
 from metier.training.net import Net, NetModel
 
 Sort = Literal["heads", "units", "channels"]
 Kept = NDArray[np.int64]
 """Numbers of the structures that stay, ascending."""
-SIZES = ("attention_head_size", "head_dim", "attention_head_dim")
-"""What the width of a head is called, in an attention layer or in a configuration."""
-KEPT_BLOCKS = "kept_blocks"
-"""Where a configuration says which blocks are left, when its architecture has no words for it."""
 
 
 @dataclass(frozen=True)
@@ -122,36 +119,6 @@ def _select(module: nn.Module, name: str, axis: int, index: Kept) -> None:
     setattr(module, name, new)
 
 
-def recount(owner: nn.Module, before: int, after: int, size: int) -> None:
-    """Correct what an attention layer remembers of its heads: their number and their whole width.
-
-    Args:
-        owner: the layer, in place.
-        before: the width of all heads as it was.
-        after: the width that is left.
-        size: the width of one head, which never changes.
-    """
-    told: Any = owner
-    for name, value in list(vars(owner).items()):
-        if type(value) is int and "head" in name and name not in SIZES:
-            if value == before:
-                setattr(told, name, after)
-            elif value * size == before:
-                setattr(told, name, after // size)
-
-
-def head_size(model: nn.Module, owner: nn.Module) -> int | None:
-    """Return the width of a head, as an attention layer says it or the configuration does."""
-    config: Any = getattr(model, "config", None)
-    for place in (owner, config):
-        for name in SIZES:
-            size = getattr(place, name, None)
-            if isinstance(size, int) and size > 0:
-                return size
-    width, heads = (getattr(config, name, None) for name in ("hidden_size", "num_attention_heads"))
-    return width // heads if isinstance(width, int) and isinstance(heads, int) else None
-
-
 def droppable(backbone: Backbone, probe: Mapping[str, Tensor]) -> list[int]:
     """Return the numbers of the blocks that give what they take in shape, so that they can go."""
     shapes: list[tuple[Any, Any]] = []
@@ -194,7 +161,7 @@ def keep_blocks(backbone: Backbone, kept: Sequence[int], probe: Mapping[str, Ten
     else:
         before = listed[place] if listed else range(len(backbone.blocks))
         setattr(config, KEPT_BLOCKS, {place: [before[k] for k in kept]})
-    _drop(model, place, kept)
+    drop(model, place, kept)
     return rebuilt(backbone, model, probe)
 
 
@@ -218,30 +185,6 @@ def operated(model: NetModel, backbone: Backbone) -> NetModel:
     net.set_head(head.weight.detach().cpu().numpy(), head.bias.detach().cpu().numpy())
     stem = 1 if backbone.blocks else 0
     return replace(model, net=net, untouched=min(model.untouched, stem))
-
-
-def drop_listed(encoder: nn.Module) -> None:
-    """Drop, in place, the blocks that an encoder's configuration does not list as kept.
-
-    Whoever builds an encoder from the configuration of a cut one calls this before the weights are
-    loaded. Raises ValueError when what is listed is no list of its blocks.
-    """
-    listed = getattr(encoder.config, KEPT_BLOCKS, None) or {}
-    if not isinstance(listed, dict):
-        raise ValueError(f"{KEPT_BLOCKS} is no object")
-    modules = dict(encoder.named_modules())
-    for place, kept in listed.items():
-        blocks = modules.get(place)
-        if not isinstance(blocks, nn.ModuleList) or not isinstance(kept, list):
-            raise ValueError(f"{KEPT_BLOCKS} names no list of blocks: {place!r}")
-        if not all(type(k) is int and 0 <= k < len(blocks) for k in kept):
-            raise ValueError(f"{KEPT_BLOCKS} names blocks that are not there: {kept}")
-        _drop(encoder, place, kept)
-
-
-def _drop(model: nn.Module, place: str, kept: Sequence[int]) -> None:
-    blocks: Any = model.get_submodule(place)
-    model.set_submodule(place, nn.ModuleList([blocks[k] for k in kept]))
 
 
 def _can_tell(model: nn.Module, place: str, kept: Sequence[int], blocks: int) -> bool:

@@ -13,7 +13,7 @@ from torch import nn
 from metier.errors import ChainError
 from metier.runtime.text import Text
 from metier.sources.backbone import Backbone
-from metier.training.factored import Factored
+from metier.sources.factored import Factored
 from metier.training.net import Net, NetModel, branch
 from metier.types import Table
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from metier.training.factored import Factored
+from metier.sources.factored import Factored
 from metier.training.net import Net
 
 if TYPE_CHECKING:

@@ -79,8 +79,8 @@ def read_net(folder: Path, known: Known) -> NetModel:
     import torch
 
     from metier.sources.backbone import Backbone
+    from metier.sources.stored import read_encoder, read_tensors
     from metier.training.net import Net, NetModel
-    from metier.training.stored import read_encoder, read_tensors
 
     about = _json(folder / "net.json")
     encoder = read_encoder(folder, about["pooling"] == "pooler")

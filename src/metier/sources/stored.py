@@ -18,9 +18,9 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from metier.errors import BundleError
+from metier.sources.cut import drop_listed, head_size, recount
+from metier.sources.factored import Factored
 from metier.sources.loading import FAULTS, load_encoder, quietly
-from metier.training.factored import Factored
-from metier.training.surgery import drop_listed, head_size, recount
 
 WEIGHTS = "model.safetensors"
 Tensors = Mapping[str, Tensor]

@@ -1,0 +1,323 @@
+"""The page of `metier multitask`: for each task, alone or shared, with the proof of both."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from markupsafe import Markup
+
+from metier.evidence.catalogue import METRICS
+from metier.evidence.compare import Comparison, Verdict
+from metier.evidence.words import sentence, whole
+from metier.report import wording
+from metier.report.card import as_markdown
+from metier.report.document import Block, Document, Figures, Grid, Section, Told, Words
+from metier.report.forest import Line, forest
+from metier.types import Finding
+
+WAYS = {"single": "a network of its own", "shared": "the shared network"}
+
+
+@dataclass(frozen=True)
+class TaskFound:
+    """One task, and what became of it.
+
+    Args:
+        name: the task, which is also its folder.
+        kind: of the task.
+        metric: the one that decides.
+        labels: how many there are; 0 for a number.
+        rows: learned from.
+        chosen: which way it went.
+        single, shared: the metric of both ways on the proof rows, with intervals.
+        validated: shared against single on the rows that chose.
+        proven: shared against single on the proof rows.
+        verdict: what the shared network is there, compared with the task's own, all tasks
+            considered (Holm).
+        bundle: the folder that predicts.
+        digest: of the bundle.
+    """
+
+    name: str
+    kind: str
+    metric: str
+    labels: int
+    rows: int
+    chosen: Literal["single", "shared"]
+    single: Finding
+    shared: Finding
+    validated: Comparison
+    proven: Comparison
+    verdict: Verdict
+    bundle: str
+    digest: str
+
+    @property
+    def score(self) -> Finding:
+        """The proof of the way that was chosen."""
+        return self.single if self.chosen == "single" else self.shared
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """Weights in all: of what is handed over (what is shared counts once), of a network for each
+    task, and of one network for all."""
+
+    hybrid: int
+    separate: int
+    together: int
+
+
+@dataclass(frozen=True)
+class Multitasked:
+    """Several tasks, learned.
+
+    Args:
+        name: of the run.
+        source: where all networks began.
+        tasks: in the order given.
+        parameters: weights in all.
+        proof_on: which rows the proof is on.
+        settings: how many settings of both ways were tried.
+        strategies: the settings that were chosen, shared and by task.
+        notes: what a person should know first.
+        created: when, ISO 8601.
+        command: the command line.
+        versions: of the libraries.
+        seconds: how long it took.
+    """
+
+    name: str
+    source: str
+    tasks: tuple[TaskFound, ...]
+    parameters: Parameters
+    proof_on: str
+    settings: int
+    strategies: Mapping[str, Mapping[str, object]]
+    notes: tuple[str, ...]
+    created: str
+    command: str
+    versions: Mapping[str, str]
+    seconds: float
+
+    @property
+    def sharing(self) -> tuple[TaskFound, ...]:
+        """The tasks that share a network."""
+        return tuple(each for each in self.tasks if each.chosen == "shared")
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """All claims, as data."""
+        return (*map(_of_task, self.tasks), *_transfer(self), _of_parameters(self))
+
+    @property
+    def verdict(self) -> str:
+        """The one sentence to take away."""
+        alone = [each.name for each in self.tasks if each.chosen == "single"]
+        shared = [each.name for each in self.sharing]
+        less = 1 - self.parameters.hybrid / self.parameters.separate
+        if not shared:
+            return "No task shares a network: each does better by itself."
+        saved = f"with {100 * less:.0f} % fewer weights than a network for each"
+        if not alone:
+            return f"All {len(shared)} tasks share one network, {saved}."
+        return f"{_and(shared)} share one network, {_and(alone)} has its own, {saved}."
+
+
+def multitask_document(found: Multitasked) -> Document:
+    """Return the page."""
+    worse = [f for f in found.findings if f.level != "info"]
+    return Document(
+        kind="metier multitask",
+        name=found.name,
+        created=found.created,
+        level="neutral" if worse or not found.sharing else "good",
+        state="Some task loses by sharing" if worse else "No task loses by what was chosen",
+        headline=found.verdict,
+        basis=(
+            f"{found.proof_on} Intervals are for 95 %, differences are paired row by row, and "
+            "verdicts consider that there are several tasks (Holm)."
+        ),
+        sections=(_tasks(found), _negative(found), _weights(found), _made(found)),
+        notes=found.notes,
+        command=found.command,
+        versions=found.versions,
+    )
+
+
+def _tasks(found: Multitasked) -> Section:
+    rows = tuple(
+        (
+            each.name,
+            wording.title(each.metric),
+            _with_interval(each.single),
+            _with_interval(each.shared),
+            _difference(each.proven),
+            each.verdict,
+            WAYS[each.chosen],
+            whole(each.proven.n),
+        )
+        for each in found.tasks
+    )
+    head = ("Task", "Measure", "By itself", "Shared", "Shared against by itself", "Shared is",
+            "Chosen", "Rows")  # fmt: skip
+    blocks: list[Block] = [
+        Words(
+            "Each task was learned twice from the same rows: by a network of its own, and by one "
+            "that it shares with the other tasks. Rows that prove nothing chose; a tie goes to the "
+            "shared network, which costs less. Below, both on the rows of the proof."
+        ),
+        Grid("Alone and shared, on the rows of the proof", head, rows, frozenset({2, 3, 4, 7})),
+        Figures(
+            (
+                (_drawn(found), "Standard errors that the shared network lies above (right) or "
+                 "below the task's own, with 95 % intervals"),
+            )
+        ),
+    ]  # fmt: skip
+    return Section("tasks", "Each task, alone and shared", tuple(blocks))
+
+
+def _drawn(found: Multitasked) -> Markup:
+    lines = []
+    for each in found.tasks:
+        unit = each.proven.error or 1.0
+        values = (each.proven.difference, each.proven.low, each.proven.high)
+        value, low, high = (v / unit for v in values)
+        note = f"{each.name}: {_difference(each.proven)}"
+        lines.append(Line(each.name, value, low, high, each.chosen == "single", note))
+    return forest(lines, "standard errors")
+
+
+def _negative(found: Multitasked) -> Section:
+    told = _transfer(found)
+    if told:
+        return Section("transfer", "Negative transfer between tasks", (Told(told),))
+    words = (
+        "No task does worse in the shared network than by itself beyond what chance explains, "
+        "neither on the rows that chose nor on those of the proof."
+    )
+    return Section("transfer", "Negative transfer between tasks", (Words(words),))
+
+
+def _weights(found: Multitasked) -> Section:
+    own = found.parameters
+    rows = tuple(
+        (name, wording.count(value), f"{100 * value / own.separate:.0f} %")
+        for name, value in (
+            ("What is handed over, shared weights once", own.hybrid),
+            ("A network for each task", own.separate),
+            ("One network for all tasks", own.together),
+        )
+    )
+    words = (
+        "Each folder predicts by itself and so holds the shared weights too; a server that loads "
+        "the shared network once needs no more than the first line."
+    )
+    head = ("", "Weights", "Of a network each")
+    return Section(
+        "weights", "Weights in all", (Grid("Weights", head, rows, frozenset({1, 2})), Words(words))
+    )
+
+
+def _made(found: Multitasked) -> Section:
+    rows = tuple(
+        (each.name, each.kind, str(each.labels or ""), whole(each.rows), each.bundle, each.digest)
+        for each in found.tasks
+    )
+    settings = tuple((name, wording.parameters(dict(p))) for name, p in found.strategies.items())
+    blocks: list[Block] = [
+        Grid(
+            "Each folder is an ordinary bundle",
+            ("Task", "Kind", "Labels", "Rows learned", "Folder", "Digest"),
+            rows,
+            frozenset({2, 3}),
+        ),
+        Grid(f"Chosen of {found.settings} settings of each way", ("Fit", "Settings"), settings),
+        Words(f"All began from {found.source}, in {wording.duration(found.seconds)}."),
+    ]
+    return Section("made", "What was made", tuple(blocks))
+
+
+def _of_task(each: TaskFound) -> Finding:
+    c = each.proven
+    way = WAYS[each.chosen]
+    text = (
+        f"{each.name}: {way} was chosen ({each.score.verdict}); there the shared network is "
+        f"{_against(each.verdict)} the task's own ({_difference(c)})"
+    )
+    details = {"task": each.name, "chosen": each.chosen, "validated": each.validated.difference}
+    return Finding(
+        f"task[{each.name}]", sentence(text), c.difference, c.low, c.high, c.n, details=details
+    )
+
+
+def _against(verdict: Verdict) -> str:
+    return "not distinguishable from" if verdict == "not distinguishable" else f"{verdict} than"
+
+
+def _transfer(found: Multitasked) -> tuple[Finding, ...]:
+    """Tasks that lose by sharing, where it was proven or where it made them go alone."""
+    told = []
+    for each in found.tasks:
+        proven = each.verdict == "worse"
+        if not proven and each.chosen == "shared":
+            continue
+        if not proven and each.validated.verdict != "worse":
+            continue
+        c = each.proven if proven else each.validated
+        where = "the rows of the proof" if proven else "the rows that chose"
+        text = (
+            f"negative transfer: {each.name} does worse in a network that learns the other tasks "
+            f"too, by {_difference(c)} on {where}"
+        )
+        text += "; it has a network of its own" if each.chosen == "single" else "; it shares one"
+        level: Literal["info", "problem"] = "problem" if each.chosen == "shared" else "info"
+        told.append(
+            Finding("negative_transfer", sentence(text), c.difference, c.low, c.high, c.n, level)
+        )
+    return tuple(told)
+
+
+def _of_parameters(found: Multitasked) -> Finding:
+    own = found.parameters
+    text = (
+        f"{wording.count(own.hybrid)} weights in all, where a network for each task has "
+        f"{wording.count(own.separate)}"
+    )
+    details = {"separate": own.separate, "together": own.together, "unit": "count"}
+    return Finding("parameters", sentence(text), float(own.hybrid), details=details)
+
+
+def _with_interval(found: Finding) -> str:
+    return f"{wording.value_of(found)} ({wording.interval_of(found)})"
+
+
+def _difference(c: Comparison) -> str:
+    """How much better the shared network is, in points where the metric is a share."""
+    if METRICS[c.metric].best == 1.0 and c.metric != "r2":
+        shown = (f"{100 * v:+.1f}" for v in (c.difference, c.low, c.high))
+        return "{} points ({} to {})".format(*shown)
+    value = wording.number(c.difference, (c.low, c.high))
+    return f"{value} ({wording.interval(c.low, c.high)})"
+
+
+def _and(names: list[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def task_card(found: TaskFound, source: str, others: tuple[str, ...], command: str) -> str:
+    """Return the model card of one task's bundle."""
+    share = f" The same weights also answer {_and(list(others))}." if others else ""
+    lines = [
+        f"# {as_markdown(found.name)}",
+        f"Answers the task {as_markdown(found.name)} ({found.kind}), made by `{command}` from "
+        f"{as_markdown(source)}. It is {WAYS[found.chosen]}.{as_markdown(share)}",
+        as_markdown(f"{sentence(found.score.verdict)} Measured on rows it did not learn from."),
+        as_markdown(f"Shared against by itself on the same rows: {_difference(found.proven)}."),
+        "## Use",
+        '```python\nimport metier\nbundle = metier.load("specialist")\n```',
+    ]
+    return "\n\n".join(lines) + "\n"

@@ -1,0 +1,243 @@
+"""`metier meta`: from several small tasks to a start that adapts from few rows."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from metier.cache import Cache, write_aside
+from metier.data.labels import infer_task
+from metier.data.read import read
+from metier.data.roles import infer_roles
+from metier.data.table import build_table
+from metier.data.unite import unite
+from metier.deploy.source import write_source
+from metier.errors import DataError, OptionError, Pruned, suggest
+from metier.evidence.episodes import Shape, carry, fitting
+from metier.report.content import to_json
+from metier.report.document import render_document
+from metier.report.meta import Started, meta_document, start_card
+from metier.road.asked import versions
+from metier.road.intake import open_sources
+from metier.road.options import Progress
+from metier.search.clock import Clock
+from metier.sources.earlier import Earlier
+from metier.tasks import build
+from metier.training.device import best_device
+from metier.training.feed import Feed
+from metier.training.meta import METHODS, How, Method, learn_start
+from metier.training.start import preprocess_of
+from metier.types import Floats, Rows, Run, Source, Table
+
+HELD = 0.3
+"""Of the classes of a file, to judge by."""
+EPISODES = 500
+LINEAGE = "lineage.json"
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What was asked. See `metier.api.meta`."""
+
+    data: Sequence[Any]
+    targets: Sequence[str]
+    source: str | None
+    how: How
+    seed: int
+    command: str
+
+
+@dataclass(frozen=True)
+class Handed:
+    """The folder of a learned start, and what it is worth."""
+
+    folder: Path
+    found: Started
+
+    @property
+    def page(self) -> Path:
+        """The report for a person."""
+        return self.folder / "report.html"
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what `metier meta --json` prints."""
+        told: dict[str, Any] = to_json(self.found)
+        own = {"source": str(self.folder), "report": str(self.page), "helps": self.found.helps}
+        return {**told, **own, "began_from": self.found.source, "verdict": self.found.verdict}
+
+
+@dataclass(frozen=True)
+class Classes:
+    """The classes of one file: those to learn from and those to judge by, by name."""
+
+    file: str
+    learned: Mapping[str, Rows] = field(default_factory=dict)
+    held: Mapping[str, Rows] = field(default_factory=dict)
+
+
+def check_words(method: str, ways: int, shots: int) -> Method:
+    """Return the method; refuse what no episode can be made of, before anything is read."""
+    found = next((each for each in METHODS if each == method), None)
+    if found is None:
+        raise OptionError(f"unknown method {method!r}{suggest(method, METHODS)}")
+    for name, value, least in (("ways", ways, 2), ("shots", shots, 1)):
+        if value < least:
+            raise OptionError(f"--{name} {value}: expected a whole number from {least}")
+    return found
+
+
+def learn_meta(wanted: Wanted, folder: Path, progress: Progress, clock: Clock) -> Handed:
+    """Learn a start from the classes of some files, and write it as a source.
+
+    Raises InputError for what cannot be used; nothing is left behind.
+    """
+    progress.until(clock.deadline(clock.left))
+    progress.stage("reading the data")
+    tables = _read(wanted)
+    united = unite([table for _, table in tables])
+    files = [
+        _classes(name, table, place, wanted)
+        for (name, table), place in zip(tables, united.places, strict=True)
+    ]
+    _refuse_few(files, wanted.how.shape)
+    names = () if wanted.source is None else (wanted.source,)
+    source = next(iter(open_sources(united.table, names).values()))
+    with tempfile.TemporaryDirectory(prefix="metier-") as scratch:
+        run = Run(Cache(Path(scratch)), wanted.seed, best_device(), _until(clock))
+        progress.stage("learning from episodes")
+        shape = wanted.how.shape
+        tasks = [list(f.learned.values()) for f in files]
+        tasks = [own for own in tasks if len(fitting(own, shape.shots)) >= shape.ways]
+        try:
+            network, notes = learn_start(source, united.table, tasks, wanted.how, run)
+            progress.stage("judging on classes that it never saw")
+            before, after = _features(source, network, united.table, files, run)
+        except Pruned as cut:
+            raise DataError(f"the budget is too small ({cut}): give a larger one") from cut
+    held = [list(file.held.values()) for file in files if file.held]
+    carried = carry(before, after, held, shape, EPISODES, wanted.seed)
+    found = Started(
+        name=folder.name,
+        source=source.name,
+        digest=source.digest,
+        origin=source.origin if isinstance(source, Earlier) else {},
+        method=wanted.how.method,
+        shape=shape,
+        learned={file.file: tuple(file.learned) for file in files if file.learned},
+        held={file.file: tuple(file.held) for file in files if file.held},
+        carried=carried,
+        steps=int(notes["steps"]),
+        seed=wanted.seed,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        command=wanted.command,
+        versions=versions(),
+        seconds=clock.used,
+    )
+    progress.stage("writing the source")
+    reading = preprocess_of(source, united.table)
+    _write(network, reading, folder, found)
+    return Handed(folder, found)
+
+
+def _until(clock: Clock) -> float | None:
+    """When learning must have ended: a tenth of a budget is for judging and writing."""
+    return None if clock.budget is None else clock.deadline(clock.left - 0.1 * clock.budget)
+
+
+def _read(wanted: Wanted) -> list[tuple[str, Table]]:
+    """Read the files; each gives a table with a class a row."""
+    count = len(wanted.data)
+    if len(wanted.targets) not in (0, 1, count):
+        raise OptionError(
+            f"{len(wanted.targets)} targets for {count} files: give one for all, or one for each"
+        )
+    targets = list(wanted.targets) if len(wanted.targets) == count else [*wanted.targets] * count
+    found: list[tuple[str, Table]] = []
+    for k, data in enumerate(wanted.data):
+        raw = read(data)
+        roles = infer_roles(raw, target=targets[k] if targets else None)
+        if roles.modality == "tabular":
+            raise DataError(
+                f"{raw.name}: a start is learned from texts or images, and here is none"
+            )
+        table, _ = build_table(raw, roles, None)
+        kind = infer_task(table, None)
+        if kind not in ("binary", "multiclass"):
+            raise DataError(
+                f"column {roles.target[0]!r} of {raw.name}: episodes are drawn from classes, and "
+                f"this is {kind}; name another target"
+            )
+        folder = Path(data).resolve().parent.name if isinstance(data, str | Path) else ""
+        name = raw.name if raw.name not in dict(found) else f"{folder}/{raw.name}"
+        found.append((name, table))
+    return found
+
+
+def _classes(name: str, table: Table, place: Rows, wanted: Wanted) -> Classes:
+    """Divide the classes of a file that have enough rows, by the seed alone.
+
+    With too few for both, all are learned from.
+    """
+    task = build("multiclass", table)
+    codes, shape = np.asarray(task.encode(table)), wanted.how.shape
+    rows = {label: place[codes == k] for k, label in enumerate(task.labels)}
+    rows = {label: own for label, own in rows.items() if len(own) > shape.shots}
+    order = np.random.default_rng(wanted.seed).permutation(sorted(rows)).tolist()
+    held: list[str] = []
+    if len(order) >= 2 * shape.ways:
+        held = order[: max(shape.ways, round(HELD * len(order)))]
+    learned = {label: own for label, own in rows.items() if label not in held}
+    return Classes(name, learned, {label: rows[label] for label in held})
+
+
+def _refuse_few(files: Sequence[Classes], shape: Shape) -> None:
+    most = max(len(file.learned) + len(file.held) for file in files)
+    if any(file.held for file in files):
+        return
+    raise DataError(
+        f"{most} classes have the {shape.shots + 1} rows that {shape.shots} shots and a row to "
+        f"answer take, and {2 * shape.ways} are needed, {shape.ways} to learn from and as many others "
+        "to judge by: give more rows or classes, or fewer --shots or --ways"
+    )
+
+
+def _features(
+    source: Source, network: Any, table: Table, files: Sequence[Classes], run: Run
+) -> tuple[Floats, Floats]:
+    """Features of the rows that judge, (rows of the table, width), before and after."""
+    rows = np.unique(np.concatenate([own for file in files for own in file.held.values()]))
+    held = table.take(rows)
+    reading = preprocess_of(source, table)
+    opened: Any = source
+    found = []
+    for backbone in (opened.load().to(run.device), network):
+        own = Feed(backbone, reading, held, run.cache, run.device).features()
+        whole = np.zeros((len(table), own.shape[1]), dtype=np.float32)
+        whole[rows] = own
+        found.append(whole)
+    return found[0], found[1]
+
+
+def _write(network: Any, reading: Any, folder: Path, found: Started) -> None:
+    """Write the source aside and rename it, so that there is a whole one or none."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    aside = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".writing-"))
+    try:
+        write_source(network.to("cpu"), reading, aside, start_card(found))
+        write_aside(aside / "report.html", render_document(meta_document(found)).encode())
+        told = {**to_json(replace(found, versions={})), "verdict": found.verdict}
+        write_aside(aside / LINEAGE, json.dumps(told, indent=1).encode())
+        if folder.exists():
+            folder.rmdir()  # an empty one, as `run_folder` made sure
+        aside.chmod(0o755)
+        aside.rename(folder)
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)

@@ -1,0 +1,147 @@
+"""`metier multitask`: several tasks, each by a network of its own or by one that they share."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from metier.cache import Cache
+from metier.data.unite import United, unite
+from metier.errors import DataError, Pruned
+from metier.report.multitask import Multitasked
+from metier.road.divided import divide
+from metier.road.hybrid import Ending, hand_over, told
+from metier.road.intake import open_sources
+from metier.road.options import Progress
+from metier.road.tasks import Asked, read_tasks
+from metier.search.clock import Clock
+from metier.search.hybrid import Arena, Fold, compete, fit_ways
+from metier.types import Problem, Rows, Table
+
+TAIL = 8.0
+"""Seconds kept for a bundle."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What was asked. See `metier.api.multitask`."""
+
+    data: Sequence[Any]
+    targets: Sequence[str]
+    tests: Sequence[Any]
+    source: str | None
+    trials: int | None
+    seed: int
+    command: str
+
+
+@dataclass(frozen=True)
+class Handed:
+    """What several tasks ended in: the folder, and what was found."""
+
+    folder: Path
+    found: Multitasked
+
+    @property
+    def page(self) -> Path:
+        """The report for a person."""
+        return self.folder / "report.html"
+
+    def bundle(self, task: str) -> Path:
+        """The folder that predicts one task."""
+        return self.folder / task / "specialist"
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what `metier multitask --json` prints."""
+        return {"report": str(self.page), **told(self.found)}
+
+
+def learn_several(wanted: Wanted, folder: Path, progress: Progress, clock: Clock) -> Handed:
+    """Learn several tasks and hand over a bundle for each.
+
+    Raises InputError for what cannot be used; nothing is left behind.
+    """
+    progress.until(clock.deadline(clock.left))
+    progress.stage("reading the data")
+    tasks = read_tasks(wanted.data, wanted.targets, wanted.tests)
+    for each in tasks:
+        for note in (*(f.verdict for f in each.findings), *each.notes):
+            progress.warn(f"{each.name}: {note}")
+    names = () if wanted.source is None else (wanted.source,)
+    source = next(iter(open_sources(tasks[0].table, names).values()))
+    united = unite([each.table for each in tasks])
+    held, folds = divide(united, tasks, wanted.seed)
+    from metier.training.device import best_device
+
+    created = not folder.exists()
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        arena = _arena(united, tasks, held, folds, source, folder, clock, wanted.seed)
+        arena = replace(arena, device=best_device())
+        progress.stage("learning each task alone and together")
+        chosen = compete(arena, wanted.trials, lambda name: progress.trial(name, {}))
+        progress.stage("fitting what was chosen and proving it")
+        try:
+            made = fit_ways(arena, chosen)
+        except Pruned as cut:
+            raise DataError(f"the budget left no time for the last fits ({cut})") from cut
+        progress.stage("writing the bundles and the report")
+        proofs = _proofs(united, tasks, held)
+        ending = Ending(tasks, arena, chosen, proofs, folder, wanted.command)
+        return Handed(folder, hand_over(ending, *made))
+    except BaseException:
+        if created:
+            shutil.rmtree(folder, ignore_errors=True)
+        raise
+    finally:
+        shutil.rmtree(folder / "cache", ignore_errors=True)
+
+
+def _arena(
+    united: United,
+    tasks: Sequence[Asked],
+    held: Rows,
+    judged: Sequence[Rows],
+    source: Any,
+    folder: Path,
+    clock: Clock,
+    seed: int,
+) -> Arena:
+    problems, places = [], []
+    for place, each in zip(united.places, tasks, strict=True):
+        free = np.flatnonzero(~np.isin(place, held))
+        problems.append(Problem(each.task, each.table.take(free)))
+        places.append(place[free])
+    folds = []
+    for rows in judged:
+        own = [np.isin(place, rows) for place in places]
+        for each, judging in zip(tasks, own, strict=True):
+            if not judging.any() or judging.all():
+                raise DataError(
+                    f"task {each.name!r}: too few distinct rows to learn from some and judge by "
+                    "others; add rows or leave it out"
+                )
+        fold = Fold(
+            tuple(np.flatnonzero(~judging) for judging in own),
+            tuple(np.flatnonzero(judging) for judging in own),
+        )
+        folds.append(fold)
+    reserve = 0.0 if clock.budget is None else min(TAIL * len(tasks), 0.3 * clock.budget)
+    cache = Cache(folder / "cache")
+    return Arena(source, tuple(problems), tuple(folds), cache, clock, reserve, seed)
+
+
+def _proofs(united: United, tasks: Sequence[Asked], held: Rows) -> list[Table]:
+    """The rows of the proof of each task."""
+    found = []
+    for place, each in zip(united.places, tasks, strict=True):
+        own = each.table.take(np.flatnonzero(np.isin(place, held)))
+        found.append(own if each.test is None else each.test)
+        if not len(found[-1]):
+            raise DataError(f"task {each.name!r}: no row is left for the proof; add rows")
+    return found

@@ -1,0 +1,124 @@
+"""A learned start: a source on disk that says what it is worth."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+
+from metier import api
+from metier.cli import main
+from metier.errors import InputError
+from metier.sources import open_source
+from tests import tiny
+
+WORDS = ["card", "lost", "invoice", "wrong", "help", "refund"]
+
+
+def rows_of(path: Path, classes: int = 6, each: int = 14, noise: int = 3) -> Path:
+    """Texts whose class is the word that stands in them most."""
+    random = np.random.default_rng(0)
+    found: dict[str, str] = {}
+    while len(found) < classes * each:
+        own = WORDS[len(found) % classes]
+        words = [own, own, *random.choice(tiny.WORDS, noise)]
+        text = " ".join(random.permutation(words))
+        if text not in found:
+            found[text] = own
+    frame = pl.DataFrame({"text": list(found), "label": list(found.values())})
+    frame.write_csv(path)
+    return path
+
+
+@pytest.mark.parametrize("method", ["prototypical", "reptile", "fomaml"])
+def test_the_result_is_a_source(method: str, tiny_sources: dict[str, Any], tmp_path: Path) -> None:
+    data, out = rows_of(tmp_path / "a.csv"), tmp_path / "start"
+    made = api.meta(
+        data, out=out, ways=2, shots=3, method=method, source=tiny_sources["bert"].name, steps=12
+    )
+    assert made.found.steps == 12 and made.found.carried.n > 100
+    told = json.dumps(made.to_json())
+    assert "bert" in told and made.found.verdict.startswith("The learned start")
+    learned, held = made.found.learned["a"], made.found.held["a"]
+    assert not set(learned) & set(held) and len(held) >= 2
+    found: Any = open_source(str(out), "text")
+    before, after = (s.load().state_dict() for s in (tiny_sources["bert"], found))
+    moved = [name for name in after if not (before[name] == after[name]).all()]
+    assert moved and all("layer.2" in name for name in moved), "the lower blocks stay"
+    card = (out / "README.md").read_text()
+    assert tiny_sources["bert"].digest in card and "Lineage" in card
+    assert "<html" in (out / "report.html").read_text()
+
+
+def test_the_same_seed_gives_the_same_source(tiny_sources: dict[str, Any], tmp_path: Path) -> None:
+    data, digests = rows_of(tmp_path / "a.csv"), []
+    for name in ("one", "two"):
+        api.meta(data, out=tmp_path / name, ways=2, source=tiny_sources["bert"].name, steps=5)
+        content = (tmp_path / name / "model.safetensors").read_bytes()
+        digests.append(content)
+    assert digests[0] == digests[1]
+
+
+def test_pictures_of_a_batch_norm_net(
+    tiny_sources: dict[str, Any], tiny_table: Callable[..., Any], tmp_path: Path
+) -> None:
+    source = tiny_sources["mobilenet"]
+    table = tiny_table(source, 48, "multiclass")
+    frame = table.frame.with_row_index("k").with_columns(
+        image=pl.col("image").map_elements(lambda v: str(table.base / v), pl.String),
+        target=pl.col("target") + "-" + (pl.col("k") % 2).cast(pl.String),
+    )
+    frame.drop("k").write_csv(tmp_path / "pictures.csv")
+    made = api.meta(
+        tmp_path / "pictures.csv", out=tmp_path / "start", target="target", ways=2, shots=2,
+        source=source.name, steps=4,
+    )  # fmt: skip
+    found = open_source(str(made.folder), "image")
+    assert found.preprocess("image") == source.preprocess("image")
+
+
+def test_a_learned_start_serves_any_strategy(tiny_sources: dict[str, Any], tmp_path: Path) -> None:
+    data, out = rows_of(tmp_path / "a.csv"), tmp_path / "start"
+    api.meta(data, out=out, ways=2, source=tiny_sources["bert"].name, steps=3)
+    result = api.specialize(
+        data, out=tmp_path / "run", sources=[str(out)], strategies=["probe"], trials=1
+    )
+    assert (result.bundle / "metier.json").exists()
+
+
+REFUSED: list[tuple[list[str], str]] = [
+    (["--shots", "20"], "20 shots"),
+    (["--ways", "4"], "8 are needed"),
+    (["--method", "reptil"], "did you mean 'reptile'"),
+    (["--target", "lable"], "lable"),
+    (["--ways", "1"], "--ways 1"),
+]
+
+
+@pytest.mark.parametrize(("options", "said"), REFUSED)
+def test_what_makes_no_episode_is_refused_in_one_line(
+    options: list[str],
+    said: str,
+    tiny_sources: dict[str, Any],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    data, out = rows_of(tmp_path / "a.csv"), tmp_path / "start"
+    words = ["meta", str(data), "--out", str(out), "--source", tiny_sources["bert"].name]
+    assert main([*words, "--steps", "2", *options]) == 2
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert error.startswith("error:") and said in error
+    assert not out.exists() and [p.name for p in tmp_path.iterdir()] == ["a.csv"]
+
+
+def test_numbers_are_no_classes(tiny_sources: dict[str, Any], tmp_path: Path) -> None:
+    frame = tiny.labelled_texts(40, "regression").frame
+    frame.write_csv(tmp_path / "n.csv")
+    with pytest.raises(InputError, match="episodes are drawn from classes"):
+        api.meta(tmp_path / "n.csv", out=tmp_path / "s", target="target",
+                 source=tiny_sources["bert"].name, steps=1)  # fmt: skip
