@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from metier.cache import Cache, Make, fingerprint, write_aside
+from metier.cache import RESIDENT, Cache, Make, fingerprint, write_aside
 
 Arrays = list[NDArray[np.float32]]
 
@@ -222,3 +222,23 @@ def test_a_file_is_replaced_whole_or_not_at_all(tmp_path: Path) -> None:
     assert path.read_bytes() == b"old"
     write_aside(path, b"new")
     assert path.read_bytes() == b"new" and [p.name for p in path.parent.iterdir()] == ["file"]
+
+
+@pytest.mark.skipif(not Path("/proc/self/smaps").exists(), reason="only Linux tells what is mapped")
+def test_what_was_read_long_ago_is_given_back(tmp_path: Path) -> None:
+    store, n = Cache(tmp_path).store("wide"), 160
+    digests = np.arange(n, dtype=np.uint64)
+
+    def make(
+        positions: NDArray[np.int64],
+    ) -> Iterator[tuple[NDArray[np.int64], list[NDArray[np.float32]]]]:
+        for position in positions.tolist():
+            yield np.array([position]), [np.full((1, 1 << 18), position, np.float32)]
+
+    assert store.fill(digests, make)
+    assert store.bytes > 2 * RESIDENT
+    for digest in range(n):
+        assert store[digest][0, -1] == digest and store.stack(digests[[digest]])[0, 0] == digest
+    mapped = Path("/proc/self/smaps").read_text().split(str(tmp_path))[1:]
+    resident = sum(int(part.split("Rss:")[1].split()[0]) << 10 for part in mapped)
+    assert 0 < resident <= 1.25 * RESIDENT

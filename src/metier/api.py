@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from metier.report.audit import Audit
     from metier.road.compare import Compared
     from metier.road.compress import Handed
+    from metier.road.label import Worth
     from metier.road.meta import Handed as Start
     from metier.road.options import Progress
     from metier.road.several import Handed as Several
@@ -667,6 +668,45 @@ def explain(
     found = explain_bundle(asked, progress or Silent(), clock)
     if out is not None:
         write_page(found, asked, Path(out))
+    return found
+
+
+def label(
+    bundle: str | Path,
+    pool: Any,
+    *,
+    n: int = 50,
+    by: str = "both",
+    compare: Any = None,
+    out: str | Path | None = None,
+    seed: int = 0,
+) -> Worth:
+    """Name the rows of a pool that are worth a label next.
+
+    Args:
+        bundle: a run folder or its `specialist/`.
+        pool: rows without labels; where only some have one, those are left out.
+        n: how many rows.
+        by: "margin" for those it is least sure of, "diversity" for those unlike each other, "both".
+        compare: labelled rows on which choosing is played through against chance.
+        out: a .csv or .parquet file for the chosen rows.
+        seed: where all random numbers come from.
+
+    Raises:
+        InputError: for a bundle, rows or words that cannot be used.
+    """
+    from metier.evidence.labelling import check_by
+    from metier.output import check_format, write
+    from metier.road.label import worth_labels
+    from metier.runtime.session import load
+
+    way = check_by(by)
+    if out is not None:
+        check_format(Path(out))
+    settle_threads()
+    found = worth_labels(load(bundle), pool, n, way, seed, compare)
+    if out is not None:
+        write(found.frame, Path(out))
     return found
 
 

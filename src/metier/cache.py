@@ -13,6 +13,8 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import math
+import mmap
 import os
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
@@ -26,6 +28,8 @@ Make = Callable[[NDArray[np.int64]], Iterable[tuple[NDArray[np.int64], Sequence[
 """Computes arrays for the given positions; yields (positions, arrays) batch by batch."""
 
 GIB = 1 << 30
+RESIDENT = 64 << 20
+"""Bytes that are read of a store before its pages are given back."""
 
 
 class Store:
@@ -41,6 +45,8 @@ class Store:
         self._shape: tuple[int, ...] = ()
         self._dtype: np.dtype[Any] | None = None
         self._map: NDArray[Any] | None = None
+        self._pages: mmap.mmap | None = None
+        self._read = 0
         if self._about.exists() and self._index.exists() and self._numbers.exists():
             # What cannot be read is computed again.
             with contextlib.suppress(ValueError, KeyError, TypeError, EOFError, OSError):
@@ -82,7 +88,7 @@ class Store:
             return True
         sizes = np.ones(len(digests), dtype=np.int64) if sizes is None else sizes
         names = digests.tolist()
-        self._map = None
+        self._map = self._pages = None
         self._drop_tail()
         room, before, held = self._room(), self.bytes, dict(self._at)
         done = 0
@@ -105,11 +111,13 @@ class Store:
 
     def __getitem__(self, digest: int) -> NDArray[Any]:
         start, length = self._at[digest]
+        self._let_go(length)
         return self._rows()[start : start + length]
 
     def stack(self, digests: NDArray[np.uint64]) -> NDArray[Any]:
         """Arrays of one row each, stacked: (n, *shape). For stores with one row an entry."""
         at = np.fromiter((self._at[d][0] for d in digests.tolist()), np.int64, len(digests))
+        self._let_go(len(at))
         return np.asarray(self._rows()[at])
 
     def lengths(self, digests: NDArray[np.uint64]) -> NDArray[np.int64]:
@@ -162,8 +170,22 @@ class Store:
         if self._map is None:
             assert self._dtype is not None
             shape = (self.bytes // self._width, *self._shape)
-            self._map = np.memmap(self._numbers, self._dtype, "r", shape=shape)
+            with self._numbers.open("rb") as file:
+                self._pages = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+            self._map = np.frombuffer(self._pages, self._dtype, math.prod(shape)).reshape(shape)
         return self._map
+
+    def _let_go(self, rows: int) -> None:
+        """Before more rows are read, give back the pages of those read long ago.
+
+        They stay in the system's own cache, from where they come back at once; but as long as they
+        are mapped they count as memory of this process, all of the store in the end.
+        """
+        self._read += rows * self._width
+        if self._read > RESIDENT and self._pages is not None:
+            if hasattr(mmap, "MADV_DONTNEED"):
+                self._pages.madvise(mmap.MADV_DONTNEED)
+            self._read = 0
 
 
 class Cache:

@@ -39,6 +39,11 @@ AUDIT = Path("audit.html")
 EXPLANATION = "explain.html"
 """The page of `metier explain` when none is named."""
 
+LABELS_SHOWN = 20
+"""Rows that `metier label` prints."""
+WIDE = 8
+"""Columns from which it prints only what it found, and not the rows themselves."""
+
 SERVING = ("fastapi", "uvicorn", "python_multipart", "prometheus_client")
 """What `metier serve` needs beside the core."""
 
@@ -242,6 +247,31 @@ def _explain(args: argparse.Namespace) -> None:
         _print_json({"page": str(given["out"]), **found.to_json()})
 
 
+def _label(args: argparse.Namespace) -> None:
+    from metier import api
+    from metier.report.wording import shorten
+
+    found = api.label(args.bundle, args.data, **_given(args))
+    wide = found.frame.width > WIDE
+    lines = found.frame[:, : 3 if wide else None].head(LABELS_SHOWN).iter_rows(named=True)
+    _print_rows([{name: shorten(str(v), 60) for name, v in line.items()} for line in lines])
+    rest = len(found.rows) - LABELS_SHOWN
+    told = f"{len(found.rows)} of {found.pool:,} rows, the first to label first"
+    more = "; --out writes all of them, whole" if rest > 0 or wide else ""
+    _console().print(f"\n{told}{more}", markup=False)
+    if found.findings:
+        _print_findings(found.findings, "")
+    if "json" in args:
+        _print_json(
+            {
+                "rows": found.rows,
+                "answers": found.answers,
+                "margins": found.margins,
+                "findings": found.findings,
+            }
+        )
+
+
 def _export(args: argparse.Namespace) -> None:
     from metier import api
 
@@ -304,6 +334,7 @@ COMMANDS: dict[str, Command] = {
     "audit": _audit,
     "compare": _compare,
     "explain": _explain,
+    "label": _label,
     "export": _export,
     "load": _load,
     "serve": _serve,

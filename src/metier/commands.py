@@ -23,6 +23,7 @@ def add_commands(commands: Any) -> None:
     _add_audit(commands)
     _add_compare(commands)
     _add_explain(commands)
+    _add_label(commands)
     _add_export(commands)
     _add_load(commands)
     _add_serve(commands)
@@ -460,6 +461,27 @@ def _add_explain(commands: Any) -> None:
     option("--out", metavar="FILE", type=Path, help="the page (default: explain.html)")
     option("--train", metavar="FILE", type=Path, help="the rows it learned from, for the nearest")
     option("--budget", metavar="TIME", help="wall-clock time for everything (default: 2m)")
+    option("--seed", metavar="N", type=int, help="where random numbers start (default: 0)")
+    _add_json(parser)
+
+
+def _add_label(commands: Any) -> None:
+    parser = _add(
+        commands,
+        "label",
+        "name the rows of a pool that are worth a label next",
+        "Chooses rows that the specialist is unsure of and that are unlike each other. With "
+        "labelled rows it is played through whether that beats drawing rows by chance.",
+    )
+    _add_bundle(parser)
+    option = parser.add_argument
+    option("data", metavar="POOL", type=Path, help="rows without labels")
+    option("--n", metavar="N", type=_count, help="how many rows (default: 50)")
+    option("--by", metavar="WAY", help="margin, diversity or both (default: both)")
+    option("--compare", metavar="FILE", type=Path, help="labelled rows, to compare with chance")
+    option(
+        "--out", metavar="FILE", type=Path, help="write the chosen rows to this .csv or .parquet"
+    )
     option("--seed", metavar="N", type=int, help="where random numbers start (default: 0)")
     _add_json(parser)
 

@@ -22,6 +22,7 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "finetune": "metier.strategies.finetune:Finetune",
         "lora": "metier.strategies.lora:Lora",
         "multitask": "metier.strategies.multitask:Multitask",
+        "contrast": "metier.strategies.contrast:Contrast",
         "scratch": "metier.strategies.scratch:Scratch",
         "boost": "metier.strategies.boost:Boost",
         "linear": "metier.strategies.linear:Linear",
@@ -37,6 +38,10 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "reweigh": "metier.strategies.reweigh:Reweigh",
         "constrain": "metier.strategies.constrain:Constrain",
         "threshold": "metier.strategies.threshold:Threshold",
+        "pseudolabel": "metier.strategies.pseudolabel:Pseudolabel",
+        "align": "metier.strategies.align:Align",
+        "consistency": "metier.strategies.consistency:Consistency",
+        "pretrain": "metier.strategies.pretrain:Pretrain",
     },
     "tasks": {
         "binary": "metier.tasks.classify:Classify",

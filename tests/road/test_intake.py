@@ -69,6 +69,7 @@ def test_an_unlabelled_file_is_part_of_what_a_run_is_known_by(tmp_path: Path) ->
         ({"target_domain": "ther"}, "did you mean 'there'"),
         ({"target_domain": "there", "domain": "town"}, "column 'town'"),
         ({"domain": "domain"}, "which one is the specialist for"),
+        ({"strategies": ["align(boost)"]}, "learns from rows without labels; give --unlabeled"),
     ],
 )
 def test_what_cannot_be_is_refused(options: dict[str, Any], told: str, tmp_path: Path) -> None:

@@ -34,6 +34,7 @@ KINDS = ("binary", "multiclass", "multilabel", "regression")
 REFUSED = {
     ("majority", "regression"),
     ("generalist", "regression"),
+    ("contrast", "regression"),
     ("defensive_distillation", "regression"),
     *((name, kind) for name in ("constrain", "threshold") for kind in KINDS[1:]),
     *(("mean", kind) for kind in KINDS[:3]),

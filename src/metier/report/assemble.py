@@ -176,7 +176,7 @@ def _rows_called(final: Final) -> str:
 def _proof_on(final: Final) -> str:
     n = len(final.proof.rows)
     where = {
-        "test": f"Measured on the {n:,} rows of the test file, which nothing was chosen by",
+        "test": f"Measured on {n:,} test rows, which nothing was chosen by",
         "held-out": f"Measured on {n:,} held-out rows, which nothing was chosen by",
         "out-of-fold": (
             f"Measured out-of-fold on {n:,} rows: each was answered by a fit that had not seen it, "

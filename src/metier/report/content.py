@@ -25,6 +25,7 @@ import numpy as np
 from metier.evidence.fairness import Group
 from metier.evidence.morelabels import Learned, MoreLabels
 from metier.evidence.served import Served
+from metier.evidence.shift import Shift, shift_from_json
 from metier.evidence.sureness import Sureness, sureness_from_json
 from metier.runtime.postprocess import TaskKind
 from metier.search.front import Compression, Limits, Shrunk, Side
@@ -141,6 +142,7 @@ class Report:
         tradeoff: what was tried to keep groups together; None when there was no limit.
         fairness: who is served worse on the rows of the proof; None when no column was named.
         more: whether more labels would help; None when there was no time to find out.
+        shift: how unlike the rows without labels are; None when there were none.
     """
 
     name: str
@@ -185,6 +187,7 @@ class Report:
     fairness: Served | None = None
     tradeoff: Tradeoff | None = None
     more: MoreLabels | None = None
+    shift: Shift | None = None
 
     @property
     def headline(self) -> Finding | None:
@@ -242,6 +245,8 @@ def from_json(data: Mapping[str, Any]) -> Report:
         plain["fairness"] = served_from_json(plain["fairness"])
     if plain.get("tradeoff") is not None:
         plain["tradeoff"] = tradeoff_from_json(plain["tradeoff"])
+    if plain.get("shift") is not None:
+        plain["shift"] = shift_from_json(plain["shift"])
     if plain.get("more") is not None:
         plain["more"] = more_from_json(plain["more"])
     return Report(**{name: _frozen(value) for name, value in plain.items()})

@@ -19,6 +19,7 @@ from metier.report.content import Entry, Report, ranked
 from metier.report.document import Section
 from metier.report.fairness import fairness_sections
 from metier.report.morelabels import morelabels_section
+from metier.report.shift import shift_section
 from metier.report.sureness import sureness_sections
 from metier.report.tradeoff import tradeoff_section
 from metier.types import Finding
@@ -134,6 +135,8 @@ def _sections(report: Report) -> tuple[Section, ...]:
     found: list[Section] = []
     if report.sureness is not None:
         found += sureness_sections(replace(report.sureness, bins=()))  # drawn under Calibration
+    if report.shift is not None:
+        found.append(shift_section(report.shift))
     if report.more is not None:
         found.append(morelabels_section(report.more))
     if report.tradeoff is not None:

@@ -69,6 +69,8 @@ class Options:
 
 DOMAIN = "domain"
 """The column that says which domain a row is of, where none is named."""
+NEED_ROWS = ("pseudolabel", "consistency", "align")
+"""Strategies that learn from rows without labels."""
 NEED_GROUPS = ("reweigh", "constrain", "threshold")
 """Strategies that are fair to somebody, and have to know to whom."""
 
@@ -95,6 +97,7 @@ def check_words(options: Options) -> None:
             f"--coverage {options.coverage:g}: is no share between 0 and 1; write for example 0.9"
         )
     _check_fairness(options)
+    _check_unlabeled(options)
     if options.domain is not None and options.target_domain is None:
         raise OptionError("--domain: which one is the specialist for? name it with --target-domain")
     for name, value, known in (
@@ -104,6 +107,18 @@ def check_words(options: Options) -> None:
     ):
         if value is not None and value not in known:
             raise OptionError(f"unknown {name} {value!r}{suggest(str(value), known)}")
+
+
+def _check_unlabeled(options: Options) -> None:
+    """Refuse strategies that learn from rows which are not given."""
+    if options.unlabeled is not None or options.target_domain is not None:
+        return
+    for name in options.strategies:
+        if any(part in NEED_ROWS for part in name.replace(")", "").split("(")):
+            raise OptionError(
+                f"--strategy {name}: learns from rows without labels; give --unlabeled, or "
+                "--target-domain"
+            )
 
 
 def _check_fairness(options: Options) -> None:

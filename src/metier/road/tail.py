@@ -17,6 +17,7 @@ from metier.errors import BundleError, ParityError
 from metier.evidence.cost import measure_cost
 from metier.evidence.metrics import scorecard
 from metier.evidence.morelabels import MoreLabels
+from metier.evidence.shift import Shift
 from metier.evidence.sureness import sureness_of
 from metier.report.assemble import About, assemble
 from metier.report.card import render_card
@@ -115,6 +116,7 @@ class Told:
     sensitive: Sequence[str] = ()
     tradeoff: Tradeoff | None = None
     more: MoreLabels | None = None
+    shift: Shift | None = None
 
 
 class Tail:
@@ -207,11 +209,13 @@ class Tail:
             compression=compression,
             tradeoff=tradeoff,
             more=told.more,
+            shift=told.shift,
         )
         sure = () if report.sureness is None else report.sureness.findings
         claims = [*report.proof, *sure, *report.comparisons, *report.data_findings, *report.cost]
         claims += [] if served is None else served.findings
-        claims += [] if told.more is None else told.more.findings
+        for asked in (told.more, told.shift):
+            claims += [] if asked is None else asked.findings
         lines = "".join(f"{json.dumps(to_json(claim))}\n" for claim in claims)
         write_aside(self.folder / "findings.jsonl", lines.encode())
         page = render_page(report, examples=told.examples)

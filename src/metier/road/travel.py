@@ -22,7 +22,7 @@ from metier.road.morelabels import reserve_for as reserve_for_curve
 from metier.road.options import Options, Progress
 from metier.road.pace import checked, keep_shown, look, show, shown_before
 from metier.road.tail import Ended, Tail, Told, ended_before, keep_ended, mark_of
-from metier.road.unlabelled import draw_pool
+from metier.road.unlabelled import draw_pool, look_at
 from metier.search.choice import Climb
 from metier.search.climb import climb
 from metier.search.clock import Clock
@@ -93,8 +93,8 @@ def _walk(
     findings = [*data.findings, *checked(data, clusters, shown, cache, clock, seed)]
     if shown.rows is not None:
         race.show_only(shown.rows)
-    pool = draw_pool(data.unlabeled, len(data.table), shown, clock, seed)
-    race.given = pool.given
+    pool = look_at(draw_pool(data.unlabeled, len(data.table), shown, clock, seed), race, shown)
+    race.given, race.weights = pool.given, pool.weights
     ladder = [r for r in planned.ladder if r.source == NOTHING or r.source in shown.sources]
     notes = [*data.notes, *shown.notes, *pool.notes]
     for note in notes:
@@ -139,6 +139,7 @@ def _walk(
         options.sensitive,
         tradeoff,
         more,
+        pool.shift,
     )
     return _deliver(race, climbed, wish, tail, told, data.proof, progress)
 

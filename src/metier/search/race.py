@@ -27,7 +27,7 @@ from metier.runtime.postprocess import Decision
 from metier.search.ladder import NOTHING
 from metier.search.recipe import Recipe, notes_of
 from metier.search.records import Candidate, FoldResult, Records
-from metier.search.sampling import thin
+from metier.search.sampling import resampled, thin
 from metier.types import (
     Floats,
     Modality,
@@ -86,6 +86,8 @@ class Race:
         self.table, self.task, self.split = table, task, split
         self.sources, self.cache, self.seed, self.device = sources, cache, seed, device
         self.given = dict(given or {})
+        self.weights: NDArray[np.float64] | None = None
+        """How much each row of the table says of the rows that the specialist is for, (n,)."""
         self.looked: Rows | None = None
         self.fitted: dict[str, Specialist] | None = {}
         """What the last fold's fit of each candidate gave, by name; None when nobody needs it."""
@@ -218,10 +220,17 @@ class Race:
         return bool((self.split.purpose[scored] == PROVE).any())
 
     def rows(self, purpose: int, folds: Sequence[int]) -> Rows:
-        """The rows left out in some folds that may be used for a purpose, in order."""
+        """The rows left out in some folds that may be used for a purpose, in order.
+
+        Where rows weigh, those that choose and calibrate are as many as their weights are worth,
+        and a heavy one is there several times.
+        """
         held = [self.split.folds[k].valid for k in folds]
         found = np.sort(np.concatenate(held)) if held else np.zeros(0, dtype=np.int64)
-        return np.asarray(found[self.split.purpose[found] == purpose])
+        own = np.asarray(found[self.split.purpose[found] == purpose])
+        if self.weights is None or purpose == PROVE or not len(own):
+            return own
+        return own[resampled(self.weights[own])]
 
     def scores(self, candidate: Candidate, rows: Rows) -> Floats:
         """Out-of-fold scores of rows that the candidate's folds left out."""

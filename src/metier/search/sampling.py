@@ -6,6 +6,7 @@ import time
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from metier.cache import Cache
 from metier.data.splits import UNUSED, Fold, Split
@@ -32,6 +33,22 @@ def thin(split: Split, looked: Rows) -> Split:
 def _thinned(fold: Fold, looked: Rows) -> Fold:
     valid = fold.valid[np.isin(fold.valid, looked)]
     return replace(fold, valid=valid) if len(valid) else fold
+
+
+def resampled(weights: NDArray[np.float64]) -> Rows:
+    """Return places (m,) so that each weight is met by how often its place is there.
+
+    Systematic resampling, without chance; m is the number of rows that the weights are worth (Kish,
+    1965), so that tests and intervals do not take copies for rows.
+
+    >>> resampled(np.array([1.0, 1.0, 0.0, 2.0])).tolist()
+    [0, 3, 3]
+    """
+    passed = np.cumsum(weights)
+    worth = max(round(float(passed[-1] ** 2 / (weights**2).sum())), 1)
+    steps = (np.arange(worth) + 0.5) / worth * passed[-1]
+    places = np.searchsorted(passed, steps).clip(max=len(weights) - 1)
+    return np.asarray(places, dtype=np.int64)
 
 
 def score_until(

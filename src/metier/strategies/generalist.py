@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar, Literal
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 
 from metier.errors import ChainError
 from metier.training.feed import Feed
+from metier.training.labelnames import words_of
 from metier.training.net import NetModel
 from metier.training.start import feed_for, fresh_net
 from metier.types import Floats, Form, Modality, Problem, Roles, Run, Specialist, Step, Table
@@ -56,24 +56,6 @@ class Generalist:
         model.net.set_head(weight, bias)
         step = Step("generalist", asdict(self), time.monotonic() - began, {"by": by})
         return start.then(model, step)
-
-
-def words_of(labels: tuple[str, ...]) -> list[str]:
-    """Return label names as words to read, or nothing when they are codes or numbers.
-
-    >>> words_of(("card_arrival", "lostCard"))
-    ['card arrival', 'lost card']
-    >>> words_of(("0", "1"))
-    []
-    """
-    found = []
-    for label in labels:
-        text = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", re.sub(r"[_/.-]+", " ", label))
-        text = " ".join(text.split()).lower()
-        if not re.search(r"[^\W\d_]{3,}", text):
-            return []
-        found.append(text)
-    return found
 
 
 def _name_features(model: NetModel, names: list[str], run: Run) -> Floats:

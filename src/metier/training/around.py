@@ -8,7 +8,7 @@ from dataclasses import fields, replace
 from typing import Any
 
 from metier.data.sensitive import groups_of
-from metier.errors import ChainError
+from metier.errors import ChainError, DataError
 from metier.registry import find
 from metier.types import Form, Modality, Problem, Run, Specialist, Step, Strategy, Table
 
@@ -54,10 +54,61 @@ def learned_within(
     began = time.monotonic()
     inner = inner_of(strategy.inner, start.source.modality)
     made = inner(start, problem, run)
+    return as_one_step(name, strategy, start, made, time.monotonic() - began, notes)
+
+
+def as_one_step(
+    name: str,
+    strategy: Any,
+    start: Specialist,
+    made: Specialist,
+    seconds: float,
+    notes: Mapping[str, Any],
+) -> Specialist:
+    """Return what an inner strategy made of `start` as one step of this name, in its lineage.
+
+    Raises ChainError when the inner strategy made no model.
+    """
     if made.model is None or len(made.lineage) <= len(start.lineage):
         raise ChainError(f"the inner strategy of {name} gave no model")
     last = made.lineage[-1]
-    own = {f.name: getattr(strategy, f.name) for f in fields(strategy) if f.name != INNER}
-    parameters = {**own, INNER: {"strategy": last.strategy, **last.parameters}}
-    step = Step(name, parameters, time.monotonic() - began, {**last.notes, **notes})
+    parameters = {**told(strategy), INNER: {"strategy": last.strategy, **last.parameters}}
+    step = Step(name, parameters, seconds, {**last.notes, **notes})
     return replace(made, lineage=(*start.lineage, step))
+
+
+def told(strategy: Any) -> dict[str, Any]:
+    """Return a wrapper's own parameters as a lineage names them: of rows, how many there were."""
+    own = {f.name: getattr(strategy, f.name) for f in fields(strategy) if f.name != INNER}
+    return {key: len(value) if isinstance(value, Table) else value for key, value in own.items()}
+
+
+def without_stopping(inner: Strategy) -> Strategy:
+    """Return a strategy that runs all of its epochs: rows to stop by would know the loss of the
+    labels only, which what goes around it gives up some of."""
+    made: Any = inner
+    if "patience" not in {f.name for f in fields(made)}:
+        return inner
+    patient: Strategy = replace(made, patience=0)
+    return patient
+
+
+FEWEST = 2
+"""Rows without labels that there have to be: one says nothing of how rows are spread."""
+
+
+def rows_for(name: str, unlabeled: Table | None, train: Table) -> Table:
+    """Return the rows without labels that a strategy learns from.
+
+    Raises ChainError when there are none, and DataError for fewer than two or other columns.
+    """
+    if unlabeled is None:
+        raise ChainError(f"{name} learns from rows without labels: give some with --unlabeled")
+    if len(unlabeled) < FEWEST:
+        raise DataError(
+            f"{name}: {len(unlabeled)} row without a label says nothing; give {FEWEST} or more"
+        )
+    missing = [column for column in train.roles.inputs if column not in unlabeled.frame.columns]
+    if missing:
+        raise DataError(f"{name}: the rows without labels have no column {missing[0]!r}")
+    return unlabeled

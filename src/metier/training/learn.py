@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from metier.training.dealing import Deal
 from metier.training.folds import inner_folds
 from metier.training.loop import Outcome, Schedule, Watch, fit
 from metier.training.net import NetModel
@@ -41,12 +42,14 @@ def learn(
     *,
     fresh: bool = False,
     teach: Callable[[Supervised], Objective] | None = None,
+    deal: Deal | None = None,
 ) -> tuple[Outcome, Mapping[str, Any]]:
     """Train what asks for gradients in `model.net`, in place.
 
     With patience, stopping rows are taken out of the training rows. `fresh` says that the head has
     learned nothing yet, so that it speaks in no unit. `teach` makes the objective from the task's
-    own, for a strategy that has more to learn from than labels. Returns the outcome and the
+    own, for a strategy that has more to learn from than labels; `deal` makes the batches, for one
+    without patience. Returns the outcome and the
     notes that a recipe needs to repeat the fit without a clock and without stopping rows.
     """
     task = problem.task
@@ -73,7 +76,7 @@ def learn(
         _enter_units(model, supervised)
     try:
         objective = run.objective(supervised if teach is None else teach(supervised))
-        outcome = fit(model.net, feed, kept, objective, schedule, run, watch)
+        outcome = fit(model.net, feed, kept, objective, schedule, run, watch, deal)
     finally:
         _leave_units(model, supervised)
         for parameter in model.net.parameters():

@@ -25,6 +25,7 @@ from metier.cache import fingerprint
 from metier.errors import Pruned
 from metier.training.batches import shuffled
 from metier.training.checkpoint import Checkpoint, restore, save
+from metier.training.dealing import Deal
 from metier.training.dropout import quick_dropout
 from metier.training.feed import Feed
 from metier.training.net import Net, score
@@ -109,10 +110,12 @@ def fit(
     schedule: Schedule,
     run: Run,
     watch: Watch | None = None,
+    deal: Deal | None = None,
 ) -> Outcome:
     """Train what asks for gradients in `net`, in place.
 
-    `targets` (n, ...) belong to the rows of `feed`. Raises Pruned when the study gives up on the
+    `targets` (n, ...) belong to the rows of `feed`; `deal` says which rows make a batch, where
+    that is not left to chance. Raises Pruned when the study gives up on the
     trial, when the deadline leaves no time for half an epoch's worth of learning or comes before
     there is anything to keep, or when the loss or a weight is no number.
     """
@@ -124,7 +127,9 @@ def fit(
     net.train_above(lowest)
     read = [feed, *([] if watch is None else [watch.feed]), *objective.feeds]
     with compacted(net, read), quick_dropout(net):
-        session = _Session(net, feed, targets, objective, schedule, run, watch, lowest, boundary)
+        session = _Session(
+            net, feed, targets, objective, schedule, run, watch, lowest, boundary, deal
+        )
         try:
             return session.run_to_end()
         finally:
@@ -148,8 +153,9 @@ class _Session:
         watch: Watch | None,
         lowest: int,
         boundary: int,
+        deal: Deal | None,
     ) -> None:
-        self.net, self.feed, self.objective = net, feed, objective
+        self.net, self.feed, self.objective, self.deal = net, feed, objective, deal
         self.schedule, self.run, self.watch = schedule, run, watch
         self.lowest, self.boundary = lowest, boundary
         self.device = net.head.weight.device
@@ -207,6 +213,8 @@ class _Session:
         return self.outcome
 
     def _batches(self, epoch: int) -> list[NDArray[np.int64]]:
+        if self.deal is not None:
+            return self.deal(self.costs, epoch)
         whole = self.boundary == self.net.backbone.depth
         budget = 1 << 30 if whole else self.schedule.tokens
         return shuffled(self.costs, self.schedule.rows, budget, (self.run.seed, epoch))

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from metier.errors import Pruned
-from metier.training.batches import shuffled
+from metier.training.beside import Beside
 from metier.training.feed import Feed
 from metier.training.net import Net, NetModel
 from metier.training.objectives import Batch, Supervised
@@ -88,7 +88,7 @@ class Taught:
             the loss lets it learn beside the net.
         more: rows without labels, of which a batch is read beside each labelled one.
         rows: rows of such a batch.
-        seed: of the order in which they are read.
+        seed: of how they are put together.
     """
 
     supervised: Supervised
@@ -144,35 +144,15 @@ class Taught:
         return functional.kl_div(given, asked, reduction="batchmean", log_target=True) * hot**2
 
     def _beside(self, net: Net, batch: Batch) -> Tensor:
-        """The teacher's part of the loss on rows without labels.
-
-        Which ones follows from the labelled rows, so a fit that is resumed reads the same.
-        """
-        assert self.more is not None
-        chosen = int(np.bitwise_xor.reduce(batch.digests)) % 2**32
-        order = self._order
-        rows = order[np.random.default_rng((self.seed, chosen)).integers(len(order))]
-        at = self._prepared(batch.at)
-        inputs = {} if at == net.backbone.depth else self.more.inputs(rows, light=at > 0)
-        features = net.backbone(inputs, self.more.hidden(rows, at), at)
-        return self._told(features, net.head(net.dropout(features)), self.more.digests[rows])
+        """The teacher's part of the loss on rows without labels."""
+        more = self._more.draw(net, batch.at)
+        features = net.backbone(more.inputs, more.hidden, more.at)
+        return self._told(features, net.head(net.dropout(features)), more.digests)
 
     @cached_property
-    def _order(self) -> list[NDArray[np.int64]]:
+    def _more(self) -> Beside:
         assert self.more is not None
-        return shuffled(self.more.costs, self.rows, self.more.budget, (self.seed,))
-
-    def _prepared(self, at: int) -> int:
-        """The boundary at which the rows without labels enter, prepared once."""
-        assert self.more is not None
-        known: dict[int, int] = self._boundaries
-        if at not in known:
-            known[at] = self.more.prepare(at)
-        return known[at]
-
-    @cached_property
-    def _boundaries(self) -> dict[int, int]:
-        return {}
+        return Beside(self.more, self.rows, self.seed)
 
 
 def widening(net: Net, width: int, seed: int) -> nn.Module | None:

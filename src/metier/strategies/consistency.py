@@ -1,0 +1,82 @@
+"""Consistency: unlabelled rows are answered alike whether or not they are changed a little."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, ClassVar
+
+from metier.errors import ChainError
+from metier.space import Choice, Float, tune
+from metier.training.around import inner_of, learned_within, rows_for, without_stopping
+from metier.training.beside import Beside
+from metier.training.consistent import Consistent, dropping
+from metier.training.objectives import Objective
+from metier.training.start import feed_for, fresh_net
+from metier.types import Form, Modality, Problem, Run, Specialist, Strategy, Table
+
+NAME = "consistency"
+FEW_STEPS = 32
+"""Rows a step of a strategy that does not say."""
+
+
+@dataclass(frozen=True)
+class Consistency:
+    """Let an inner strategy also answer changed unlabelled rows as it does unchanged ones.
+
+    What it is sure of in a row is what it learns to say of the row with tokens, pixels or features
+    left out (Sohn et al., 2020, with the soft thresholds of Chen et al., 2023). It runs all epochs
+    of the inner strategy, and more when the unlabelled rows would not be gone through.
+
+    Args:
+        inner: what learns; finetune when None.
+        weight: of the loss on unlabelled rows.
+        share: of a row that is left out.
+        passes: over the unlabelled rows, at least.
+        rows: unlabelled rows of a step.
+        unlabeled: the rows without labels.
+    """
+
+    inner: Strategy | None = None
+    weight: float = tune(1.0, Float(0.1, 3.0, log=True))
+    share: float = tune(0.2, Float(0.1, 0.5))
+    passes: float = tune(1.0, Choice((1.0, 2.0)))
+    rows: int = 32
+    unlabeled: Table | None = field(default=None, compare=False, repr=False)
+
+    accepts: ClassVar[tuple[Form, ...]] = ("source", "net")
+    gives: ClassVar[Form] = "net"
+    modalities: ClassVar[tuple[Modality, ...]] = ("text", "image")
+
+    def __call__(self, start: Specialist, problem: Problem, run: Run) -> Specialist:
+        """Learn from both. Raises ChainError without unlabelled rows, and around what trains no
+        network on the task."""
+        unlabeled = rows_for(NAME, self.unlabeled, problem.train)
+        inner = without_stopping(inner_of(self.inner, start.source.modality))
+        if inner.gives != "net" or "source" not in inner.accepts:
+            raise ChainError("consistency wraps what trains a network on the task")
+        longer = self._longer(inner, len(problem.train), len(unlabeled))
+        feed = feed_for(fresh_net(start, problem), unlabeled, run)
+        wrap = self._wrapping(Beside(feed, self.rows, run.seed), problem)
+        notes = {NAME: {"rows": len(unlabeled)}}
+        own = replace(self, inner=longer)
+        return learned_within(NAME, own, start, problem, run.with_objective(wrap), notes)
+
+    def settled(self, notes: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        """What the fits on the folds found out: the inner strategy's epochs are long enough."""
+        return {"passes": 0.0}
+
+    def _wrapping(self, beside: Beside, problem: Problem) -> Callable[[Objective], Objective]:
+        view, kind = dropping(self.share), problem.task.kind
+        return lambda inner: Consistent(inner, beside, view, kind, self.weight)
+
+    def _longer(self, inner: Strategy, labelled: int, unlabelled: int) -> Strategy:
+        """The inner strategy with epochs enough to go through the unlabelled rows."""
+        made: Any = inner
+        own = {each.name for each in fields(made)}
+        if "epochs" not in own:
+            return inner
+        step = min(made.rows if "rows" in own else FEW_STEPS, labelled)
+        needed = self.passes * (unlabelled / self.rows) * (step / max(labelled, 1))
+        longer: Strategy = replace(made, epochs=max(made.epochs, needed))
+        return longer

@@ -1,0 +1,206 @@
+"""Contrastive fine-tuning: rows of one class are drawn together, then a head is fitted."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from metier.errors import ChainError, Pruned
+from metier.space import Choice, Float, Int, tune
+from metier.training.contrasting import Contrasted, Pull
+from metier.training.dealing import evenly
+from metier.training.folds import inner_folds
+from metier.training.heads import Head, fit_head
+from metier.training.labelnames import with_names
+from metier.training.learn import Loss, learn
+from metier.training.loop import Schedule
+from metier.training.net import NetModel
+from metier.training.prototypes import fit_prototypes
+from metier.training.start import feed_for, fresh_net
+from metier.types import Floats, Form, Modality, Problem, Run, Specialist, Step
+
+Heads = Literal["auto", "linear", "prototype"]
+HEADS: tuple[Heads, ...] = ("linear", "prototype")
+FOR_THE_CHECK = 0.4
+"""The share of the time that is left which the look at rows left out may take."""
+TOKENS = 1 << 14
+"""What a batch may cost: pairs are found within a batch, so that it should be large."""
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """Draw rows of one class together and push the others apart, then fit a head on the features.
+
+    For few labels (the idea of SetFit: Tunstall et al., 2022), without a list of pairs: each step
+    takes a batch of several classes with several rows of each, and learns from all pairs in it.
+    Names of labels that are words are read as one more row of their class. Half of the rows are
+    left out first: where the untouched features answer more of them right, they stay untouched.
+
+    Args:
+        pull: "neighbours" (Khosla et al., 2020) or "pairs".
+        temperature: of "neighbours".
+        blocks: share of the blocks, from the top, that learn.
+        epochs: passes over the rows.
+        rate: peak learning rate of the top block.
+        layer_decay: each block learns at this share of the rate of the one above.
+        weight_decay: decoupled weight decay.
+        average: decay of the moving average of the weights; 0 for none.
+        rows: rows a step.
+        each: rows of a class in a step.
+        names: read the names of labels as rows, where they are words and the inputs are texts.
+        head: "linear" (logistic regression) or "prototype" (the nearest class mean); "auto" takes
+            what answers more of the rows left out right.
+        check: look at rows left out before the features are changed.
+    """
+
+    pull: Pull = tune("neighbours", Choice(("neighbours", "pairs")))
+    temperature: float = tune(0.1, Float(0.03, 0.3, log=True))
+    blocks: float = tune(0.34, Float(0.15, 1.0))
+    epochs: float = tune(10.0, Int(4, 30))
+    rate: float = tune(1e-4, Float(2e-5, 1e-3, log=True))
+    layer_decay: float = tune(1.0, Float(0.7, 1.0))
+    weight_decay: float = 0.01
+    average: float = 0.0
+    rows: int = tune(64, Choice((32, 64, 128)))
+    each: int = tune(2, Choice((2, 4)))
+    names: bool = tune(True, Choice((False, True)))
+    head: Heads = tune("auto", Choice(HEADS))
+    check: bool = True
+    accepts: ClassVar[tuple[Form, ...]] = ("source", "net")
+    gives: ClassVar[Form] = "net"
+    modalities: ClassVar[tuple[Modality, ...]] = ("text", "image")
+
+    def __call__(self, start: Specialist, problem: Problem, run: Run) -> Specialist:
+        """Raises ChainError for regression: there is no class to draw together."""
+        began = time.monotonic()
+        task = problem.task
+        if task.kind == "regression":
+            raise ChainError("contrast draws rows of one class together: a number has none")
+        if run.deadline is not None and began > run.deadline:
+            raise Pruned("out of time")
+        own, notes = self, {}
+        if self.check and self.epochs:
+            own, notes = self._checked(start, problem, run)
+        model, learned, told = own._net(start, problem, run)
+        features = feed_for(model, learned.train, run).features()
+        head = own._head(features, learned, run.seed)
+        model.net.set_head(head.weight, head.bias)
+        found = {"contrasted": own.epochs > 0, "named": own.names, "head": own.head}
+        notes = {**notes, **told, **found, "strength": head.strength}
+        step = Step("contrast", asdict(self), time.monotonic() - began, notes)
+        return start.then(model, step)
+
+    def settled(self, notes: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        """What the fits on the folds found out: whether to change the features, whether to read
+        the names, and which head to fit."""
+        heads = Counter(str(note["head"]) for note in notes)
+        return {
+            "epochs": self.epochs if _mostly(notes, "contrasted") else 0.0,
+            "names": _mostly(notes, "named"),
+            "head": heads.most_common(1)[0][0],
+            "check": False,
+        }
+
+    def _checked(
+        self, start: Specialist, problem: Problem, run: Run
+    ) -> tuple[Contrast, dict[str, Any]]:
+        """The strategy as it answers most of the rows right that it did not see, and what each way
+        of it answered. Of equals, the one that changes least of what was asked."""
+        table, task = problem.train, problem.task
+        targets = task.encode(table)
+        folds = inner_folds(table, targets, 1, run.seed, share=0.5)
+        if not folds:
+            return self, {}
+        learning, judging = folds[0]
+        part, held = Problem(task, table.take(learning)), table.take(judging)
+        left = None if run.deadline is None else run.deadline - time.monotonic()
+        until = None if left is None else time.monotonic() + FOR_THE_CHECK * left
+        folder = None if run.folder is None else run.folder / "check"
+        short = replace(run, deadline=until, folder=folder)
+
+        def right(way: Contrast) -> dict[Contrast, float]:
+            model, learned, _ = way._net(start, part, short)
+            seen, unseen = (feed_for(model, t, short).features() for t in (learned.train, held))
+            heads: tuple[Heads, ...] = HEADS if way.head == "auto" else (way.head,)
+            found = {}
+            for head in heads:
+                own = replace(way, head=head)
+                fitted = own._head(seen, learned, run.seed)
+                found[own] = _right(unseen @ fitted.weight.T + fitted.bias, targets[judging])
+            return found
+
+        untouched = right(replace(self, epochs=0.0))
+        if self.names and with_names(table, task) is not None:
+            untouched |= right(replace(self, epochs=0.0, names=False))
+        still, plain = _first_best(untouched)
+        notes = {"left_out": len(judging), "right_untouched": plain}
+        try:
+            changed, notes["right_contrasted"] = _first_best(
+                right(replace(self, names=still.names))
+            )
+        except Pruned as reason:
+            return still, {**notes, "unchanged": str(reason)}
+        return still if plain > notes["right_contrasted"] else changed, notes
+
+    def _net(
+        self, start: Specialist, problem: Problem, run: Run
+    ) -> tuple[NetModel, Problem, Mapping[str, Any]]:
+        """The net, its features changed unless there are no epochs; what they learned from."""
+        named = with_names(problem.train, problem.task) if self.names else None
+        learned = problem if named is None else replace(problem, train=named)
+        if not self.epochs:
+            return fresh_net(start, learned), learned, {}
+        model = fresh_net(start, learned, self._boundary(start))
+        targets = learned.task.encode(learned.train)
+        _, notes = learn(
+            model,
+            learned,
+            run,
+            Schedule.of(self, patience=0),
+            Loss(),
+            teach=lambda supervised: Contrasted(supervised, self.pull, self.temperature),
+            deal=evenly(_codes(targets), self.rows, self.each, TOKENS, run.seed),
+        )
+        return model, learned, notes
+
+    def _head(self, features: Floats, problem: Problem, seed: int) -> Head:
+        task, weights = problem.task, problem.train.weights
+        targets = task.encode(problem.train)
+        if self.head == "prototype":
+            return fit_prototypes(features, targets, task.kind, task.outputs, weights)
+        return fit_head(features, targets, task.kind, task.outputs, seed=seed, weights=weights)
+
+    def _boundary(self, start: Specialist) -> int:
+        source: Any = start.source
+        backbone = start.model.net.backbone if isinstance(start.model, NetModel) else source.load()
+        depth: int = backbone.depth
+        if self.blocks >= 1.0:
+            return 0
+        return max(0, depth - 1 - max(1, round(self.blocks * (depth - 2))))
+
+
+def _codes(targets: NDArray[Any]) -> NDArray[np.int64]:
+    """A number a row; rows with the same answer, or the same set of labels, have the same one."""
+    axis = 0 if targets.ndim == 2 else None
+    return np.unique(targets, axis=axis, return_inverse=True)[1].reshape(-1).astype(np.int64)
+
+
+def _right(scores: Floats, targets: NDArray[Any]) -> float:
+    """The share of right answers, of all labels where there are several."""
+    if targets.ndim == 2:
+        return float(((scores > 0) == (targets > 0)).mean())
+    return float((scores.argmax(axis=1) == targets).mean())
+
+
+def _first_best(found: Mapping[Contrast, float]) -> tuple[Contrast, float]:
+    return max(found.items(), key=lambda item: item[1])
+
+
+def _mostly(notes: Sequence[Mapping[str, Any]], what: str) -> bool:
+    return 2 * sum(bool(note[what]) for note in notes) >= len(notes)

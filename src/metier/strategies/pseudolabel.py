@@ -1,0 +1,251 @@
+"""Self-training: a model labels the rows that it is sure of, and learns from them too."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from metier.errors import ChainError, Pruned
+from metier.evidence.answers import Array
+from metier.evidence.calibration import fit_temperature
+from metier.space import Float, Int, tune
+from metier.training.around import as_one_step, gives_of, inner_of, rows_for
+from metier.training.folds import inner_folds
+from metier.training.joined import joined
+from metier.training.likeness import flattened, likeness
+from metier.training.selftaught import Said, again, gain_of, losses, sure_of
+from metier.types import (
+    Form,
+    Modality,
+    Problem,
+    Run,
+    Specialist,
+    Strategy,
+    Table,
+    nothing_to_report,
+)
+
+NAME = "pseudolabel"
+HELD = 0.2
+"""The share of the training rows that judges the rounds."""
+FEWEST_HELD = 10
+"""With fewer rows than this to judge by, nothing is added: chance would decide."""
+
+
+@dataclass(frozen=True)
+class Pseudolabel:
+    """Let an inner strategy learn from its own sure answers to unlabelled rows (Lee, 2013).
+
+    It fits, labels the rows that it is sure of by calibrated thresholds a class, fits on both, and
+    so on. Rows held out of the training rows say which round was best; that may be the first, which
+    has added nothing. The last fit is on all training rows, with the labels of that round.
+
+    Args:
+        inner: what learns; boost for tables and finetune for the rest when None.
+        rounds: how often rows are labelled at most.
+        precision: the least share of right ones among the labels that are added, as the calibrated
+            confidence says it.
+        weight: how much a row that was labelled so counts beside a training row.
+        judged: hold rows out that choose the round; a frozen recipe has chosen it.
+        temperature: what scores are divided by to be calibrated; 0 finds it on the rows held out.
+        unlabeled: the rows without labels.
+    """
+
+    inner: Strategy | None = None
+    rounds: int = tune(2, Int(1, 4))
+    precision: float = tune(0.9, Float(0.7, 0.99))
+    weight: float = tune(1.0, Float(0.2, 1.0))
+    judged: bool = True
+    temperature: float = 0.0
+    unlabeled: Table | None = field(default=None, compare=False, repr=False)
+
+    accepts: ClassVar[tuple[Form, ...]] = ("source", "net", "booster")
+    modalities: ClassVar[tuple[Modality, ...]] = ("text", "image", "tabular")
+
+    @property
+    def gives(self) -> Form:
+        """What the inner strategy gives."""
+        return gives_of(self.inner)
+
+    def __call__(self, start: Specialist, problem: Problem, run: Run) -> Specialist:
+        """Fit, label and fit again.
+
+        Raises ChainError without unlabelled rows and for regression, whose answers have no
+        confidence, and Pruned when not even the first fit was in time.
+        """
+        began = time.monotonic()
+        if problem.task.kind == "regression":
+            raise ChainError("pseudolabel needs classes or labels: a number has no confidence")
+        unlabeled = rows_for(NAME, self.unlabeled, problem.train)
+        inner = inner_of(self.inner, start.source.modality)
+        climb = _Climb(self, inner, start, problem, unlabeled, run)
+        made, notes = climb.judged() if self.judged else climb.settled()
+        return as_one_step(NAME, self, start, made, time.monotonic() - began, notes)
+
+    def settled(self, notes: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        """What the fits on the folds found out: how many rounds, and the temperature."""
+        own = [note[NAME] for note in notes if NAME in note]
+        if not own:
+            return {}
+        rounds = sorted(int(each["best"]) for each in own)[(len(own) - 1) // 2]
+        heats = sorted(float(each["temperature"]) for each in own)
+        return {"rounds": rounds, "judged": False, "temperature": heats[len(heats) // 2]}
+
+
+class _Climb:
+    """The rounds of one fit."""
+
+    def __init__(
+        self,
+        strategy: Pseudolabel,
+        inner: Strategy,
+        start: Specialist,
+        problem: Problem,
+        unlabeled: Table,
+        run: Run,
+    ) -> None:
+        self.strategy, self.inner, self.start = strategy, inner, start
+        self.problem, self.unlabeled, self.run = problem, unlabeled, run
+        self.task = problem.task
+        self.targets = self.task.encode(problem.train)
+        self.first: Specialist | None = None
+        self.temperature = strategy.temperature or 1.0
+        self.fits = 0
+
+    def settled(self) -> tuple[Specialist, dict[str, Any]]:
+        """As many rounds as were found to be best, on all training rows."""
+        made = self._fit(self.problem, None, self.strategy.rounds + 1)
+        said = None
+        for number in range(self.strategy.rounds):
+            said = self._label(made)
+            made = self._fit(self.problem, said, self.strategy.rounds - number)
+        return self._ended(made), {NAME: self._told(self.strategy.rounds, said, [])}
+
+    def judged(self) -> tuple[Specialist, dict[str, Any]]:
+        """Rounds without the rows held out, then the best one's fit on all training rows."""
+        train = self.problem.train
+        folds = inner_folds(train, self.targets, 1, self.run.seed, HELD)
+        fit, held = folds[0] if folds else (np.arange(len(train)), np.arange(0))
+        if len(held) < FEWEST_HELD or not self._spread(fit):
+            made = self._fit(self.problem, None, 1)
+            reason = f"{len(held)} rows are too few to judge what is added"
+            return self._ended(made), {NAME: {**self._told(0, None, []), "reason": reason}}
+        weights = self._weights(held)
+        some, judging = replace(self.problem, train=train.take(fit)), train.take(held)
+        rounds: list[tuple[Specialist, Said | None, Array]] = []
+        said: Said | None = None
+        for number in range(self.strategy.rounds + 1):
+            made = self._in_time(some, said, self.strategy.rounds + 2 - number)
+            if made is None:
+                break
+            rounds.append((made, said, self._judge(made, judging, held)))
+            said = self._label(made)
+        best = self._best(rounds, weights)
+        made, said, _ = rounds[best]
+        gains = [
+            gain_of(rounds[0][2], each[2], weights, self.run.seed).told() for each in rounds[1:]
+        ]
+        final = self._in_time(self.problem, said, 1)
+        return self._ended(final or made), {NAME: self._told(best, said, gains)}
+
+    def _best(self, rounds: Sequence[tuple[Specialist, Said | None, Array]], weights: Array) -> int:
+        """The round whose loss on the rows held out is lowest; of equals the earliest."""
+        return int(np.argmin([np.average(each[2], weights=weights) for each in rounds]))
+
+    def _spread(self, rows: NDArray[np.int64]) -> bool:
+        """Whether there is more than one class left to learn."""
+        return self.task.kind == "multilabel" or len(np.unique(self.targets[rows])) > 1
+
+    def _weights(self, held: NDArray[np.int64]) -> Array:
+        """How like the unlabelled rows those held out are; all alike where nothing has shifted."""
+        shift = likeness(self.start, self.problem, self.unlabeled, self.run)
+        if shift is None or not shift.shifted:
+            return np.ones(len(held))
+        return flattened(shift.weights)[held]
+
+    def _judge(self, made: Specialist, judging: Table, held: NDArray[np.int64]) -> Array:
+        """The losses of the rows held out, calibrated on them; the first round's temperature is
+        what labels are chosen by."""
+        scores, truth = made.scores(judging, self.run.cache), self.targets[held]
+        own = fit_temperature(scores, truth, self.task.kind)
+        if not self.strategy.temperature:
+            self.temperature = own
+        return losses(scores, truth, own, self.task)
+
+    def _label(self, made: Specialist) -> Said:
+        counts = (
+            self.targets.sum(axis=0)
+            if self.targets.ndim == 2
+            else np.bincount(self.targets, minlength=self.task.outputs)
+        )
+        shares = np.asarray(counts / max(float(counts.sum()), 1.0), dtype=np.float64)
+        return sure_of(
+            made.scores(self.unlabeled, self.run.cache),
+            self.temperature,
+            self.strategy.precision,
+            self.task.kind,
+            shares,
+        )
+
+    def _in_time(self, problem: Problem, said: Said | None, left: int) -> Specialist | None:
+        """A fit, or None when there is something already and time is over."""
+        try:
+            return self._fit(problem, said, left)
+        except Pruned:
+            if self.first is None:
+                raise
+            return None
+
+    def _fit(self, problem: Problem, said: Said | None, left: int) -> Specialist:
+        """Fit on the labelled rows and on those that were labelled, in one of `left` parts of the
+        time."""
+        run = self._part(left)
+        if said is None or not len(said.rows):
+            made = self.inner(self.start, problem, run)
+            self.first = self.first or made
+            return made
+        table = joined(
+            problem.train,
+            self.unlabeled.take(said.rows),
+            said.answers,
+            self.task,
+            self.strategy.weight * said.confidence,
+        )
+        assert self.first is not None
+        growth = len(table) / len(problem.train)
+        later = again(self.inner, self.first.lineage[-1].notes, growth)
+        return later(self.start, replace(problem, train=table), run)
+
+    def _part(self, left: int) -> Run:
+        self.fits += 1
+        folder = None if self.run.folder is None else self.run.folder / f"fit-{self.fits}"
+        run = replace(self.run, folder=folder, report=nothing_to_report)
+        if run.deadline is None:
+            return run
+        now = time.monotonic()
+        return replace(run, deadline=now + (run.deadline - now) / left)
+
+    def _ended(self, made: Specialist) -> Specialist:
+        """What came out, told with the parameters and the notes of the first fit: those are what a
+        recipe is settled by."""
+        assert self.first is not None
+        first, last = self.first.lineage[-1], made.lineage[-1]
+        told = replace(last, parameters=first.parameters, notes=first.notes)
+        return replace(made, lineage=(*made.lineage[:-1], told))
+
+    def _told(
+        self, best: int, said: Said | None, gains: Sequence[Mapping[str, float]]
+    ) -> dict[str, Any]:
+        taken = 0 if said is None else len(said.rows)
+        return {
+            "best": best,
+            "labelled": taken,
+            "of": len(self.unlabeled),
+            "temperature": self.temperature,
+            "rounds": list(gains),
+        }
