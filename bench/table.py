@@ -14,11 +14,13 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench import judged, records, scarce, sections, trusted
+from bench import judged, manifold, records, scarce, sections, trusted, unlabelled
 
 MARKED = re.compile(r"(<!-- bench:(?:start|begin) -->\n)(.*?)(<!-- bench:end -->)", re.DOTALL)
 CLAIMS = ("quality", "speed", "sources", "weight", "budget", "resume", "compress", "web", "serve")
-CLAIMS += ("fairness", "explain", "sureness", "robust", "audit", "fewshot")
+CLAIMS += ("several", "meta", "costs")
+CLAIMS += ("fairness", "explain", "sureness", "robust", "audit")
+CLAIMS += ("semi", "domains", "fewshot")
 NOTHING = "Not measured yet: `make bench`."
 TOLD = ("torch", "transformers", "scikit-learn", "lightgbm", "onnxruntime", "setfit", "flaml")
 
@@ -67,12 +69,17 @@ def render(folder: Path = records.RESULTS) -> str:
         *sections.weights(folder),
         *sections.budgets(folder),
         *sections.resumed(folder),
+        *manifold.tasks(folder),
+        *manifold.starts(folder),
+        *manifold.prices(folder),
         *trusted.fair(folder),
         *trusted.explained(folder),
         *trusted.sure(folder),
         *trusted.robustness(folder),
         *trusted.audits(folder),
         *scarce.fewshots(folder),
+        *unlabelled.semis(folder),
+        *unlabelled.domain_pairs(folder),
         *_measured_with(folder),
     ]
     return "\n\n".join(parts) if parts else NOTHING

@@ -63,9 +63,25 @@ def plan(data: Data, options: Options) -> Plan:
     _refuse_limit(data, options)
     costs = () if options.cost is None else cost_matrix(options.cost, data.task.labels)
     sources = _needed_sources(data, options)
-    few = few_labels(len(data.table), data.task.outputs, data.task.kind)
-    ladder = rungs(data.table.roles, data.task.kind, list(sources), options.strategies, few=few)
-    return Plan(data, sources, ladder, costs)
+    return Plan(data, sources, lay_out(data, list(sources), options), costs)
+
+
+def lay_out(
+    data: Data, sources: Sequence[str], options: Options, *, shifted: bool = False
+) -> list[Rung]:
+    """Return the ladder for these data; `shifted` says that rows without labels are from elsewhere.
+
+    Raises OptionError for a strategy that is not known or does not fit the inputs.
+    """
+    return rungs(
+        data.table.roles,
+        data.task.kind,
+        sources,
+        options.strategies,
+        unlabeled=data.unlabeled is not None,
+        shifted=shifted,
+        few=few_labels(len(data.table), data.task.outputs, data.task.kind),
+    )
 
 
 def _refuse_limit(data: Data, options: Options) -> None:
