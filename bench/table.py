@@ -14,10 +14,11 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench import judged, records, sections, trusted, unlabelled
+from bench import judged, manifold, records, sections, trusted, unlabelled
 
 MARKED = re.compile(r"(<!-- bench:(?:start|begin) -->\n)(.*?)(<!-- bench:end -->)", re.DOTALL)
 CLAIMS = ("quality", "speed", "sources", "weight", "budget", "resume", "compress", "web", "serve")
+CLAIMS += ("several", "meta", "costs")
 CLAIMS += ("fairness", "explain", "sureness", "robust", "audit")
 CLAIMS += ("semi", "domains")
 NOTHING = "Not measured yet: `make bench`."
@@ -68,6 +69,9 @@ def render(folder: Path = records.RESULTS) -> str:
         *sections.weights(folder),
         *sections.budgets(folder),
         *sections.resumed(folder),
+        *manifold.tasks(folder),
+        *manifold.starts(folder),
+        *manifold.prices(folder),
         *trusted.fair(folder),
         *trusted.explained(folder),
         *trusted.sure(folder),

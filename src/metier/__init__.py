@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from metier.api import check as check
     from metier.api import evaluate as evaluate
+    from metier.api import meta as meta
+    from metier.api import multitask as multitask
     from metier.api import predict as predict
     from metier.api import rank as rank
     from metier.api import specialize as specialize
@@ -20,12 +22,24 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-__all__ = ["__version__", "check", "evaluate", "load", "predict", "rank", "specialize"]
+__all__ = [
+    "__version__",
+    "check",
+    "evaluate",
+    "load",
+    "meta",
+    "multitask",
+    "predict",
+    "rank",
+    "specialize",
+]
 
 _HOME = {
     "specialize": "metier.api",
     "rank": "metier.api",
     "check": "metier.api",
+    "multitask": "metier.api",
+    "meta": "metier.api",
     "predict": "metier.api",
     "evaluate": "metier.api",
     "load": "metier.runtime.session",

@@ -35,6 +35,8 @@ REFUSED = {
     ("majority", "regression"),
     ("generalist", "regression"),
     ("contrast", "regression"),
+    ("oversample", "regression"),
+    *((name, "multilabel") for name in ("oversample", "synthesize")),
     ("defensive_distillation", "regression"),
     ("pseudolabel", "regression"),
     *((name, kind) for name in ("constrain", "threshold") for kind in KINDS[1:]),
@@ -47,6 +49,7 @@ ENDLESS = {"epochs": 100_000, "trees": 10_000_000, "patience": 0}
 NEEDS = {"lora": "peft", "boost": "lightgbm", "fuse": "lightgbm", "thin": "lightgbm"}
 NEEDS |= {"ebm": "interpret"}
 NEEDS |= {"reweigh": "lightgbm", "constrain": "fairlearn", "threshold": "lightgbm"}
+NEEDS |= {"oversample": "imblearn", "synthesize": "lightgbm"}
 FAIR = ("reweigh", "constrain", "threshold")
 """What needs to know who is to be treated alike."""
 FROM_ROWS = ("pseudolabel", "consistency", "align", "pretrain")

@@ -32,6 +32,8 @@ class TaskFound:
         rows: learned from.
         chosen: which way it went.
         single, shared: the metric of both ways on the proof rows, with intervals.
+        baseline: that of always answering the same.
+        gain: what was chosen against that, on the proof rows.
         validated: shared against single on the rows that chose.
         proven: shared against single on the proof rows.
         verdict: what the shared network is there, compared with the task's own, all tasks
@@ -48,6 +50,8 @@ class TaskFound:
     chosen: Literal["single", "shared"]
     single: Finding
     shared: Finding
+    baseline: Finding
+    gain: Comparison
     validated: Comparison
     proven: Comparison
     verdict: Verdict
@@ -110,7 +114,9 @@ class Multitasked:
     @property
     def findings(self) -> tuple[Finding, ...]:
         """All claims, as data."""
-        return (*map(_of_task, self.tasks), *_transfer(self), _of_parameters(self))
+        useless = (_useless(each) for each in self.tasks if each.gain.verdict != "better")
+        told = (*map(_of_task, self.tasks), *useless, *_transfer(self))
+        return (*told, _of_parameters(self))
 
     @property
     def verdict(self) -> str:
@@ -129,12 +135,19 @@ class Multitasked:
 def multitask_document(found: Multitasked) -> Document:
     """Return the page."""
     worse = [f for f in found.findings if f.level != "info"]
+    useless = any(f.name == "useless" for f in worse)
     return Document(
         kind="metier multitask",
         name=found.name,
         created=found.created,
         level="neutral" if worse or not found.sharing else "good",
-        state="Some task loses by sharing" if worse else "No task loses by what was chosen",
+        state=(
+            "Some task is not learned"
+            if useless
+            else "Some task loses by sharing"
+            if worse
+            else "No task loses by what was chosen"
+        ),
         headline=found.verdict,
         basis=(
             f"{found.proof_on} Intervals are for 95 %, differences are paired row by row, and "
@@ -148,28 +161,30 @@ def multitask_document(found: Multitasked) -> Document:
 
 
 def _tasks(found: Multitasked) -> Section:
-    rows = tuple(
+    scores = tuple(
         (
-            each.name,
-            wording.title(each.metric),
+            f"{each.name}, {wording.title(each.metric).lower()}",
+            wording.value_of(each.baseline),
             _with_interval(each.single),
             _with_interval(each.shared),
-            _difference(each.proven),
-            each.verdict,
-            WAYS[each.chosen],
             whole(each.proven.n),
         )
         for each in found.tasks
     )
-    head = ("Task", "Measure", "By itself", "Shared", "Shared against by itself", "Shared is",
-            "Chosen", "Rows")  # fmt: skip
+    ways = tuple(
+        (each.name, _difference(each.proven), each.verdict, WAYS[each.chosen])
+        for each in found.tasks
+    )
+    head = ("Task", "Always one answer", "By itself", "Shared", "Rows")
+    against = ("Task", "Shared against by itself", "So the shared one is", "Chosen")
     blocks: list[Block] = [
         Words(
             "Each task was learned twice from the same rows: by a network of its own, and by one "
             "that it shares with the other tasks. Rows that prove nothing chose; a tie goes to the "
             "shared network, which costs less. Below, both on the rows of the proof."
         ),
-        Grid("Alone and shared, on the rows of the proof", head, rows, frozenset({2, 3, 4, 7})),
+        Grid("On the rows of the proof", head, scores, frozenset({1, 2, 3, 4})),
+        Grid("Compared row by row", against, ways, frozenset({1})),
         Figures(
             (
                 (_drawn(found), "Standard errors that the shared network lies above (right) or "
@@ -224,14 +239,20 @@ def _weights(found: Multitasked) -> Section:
 
 def _made(found: Multitasked) -> Section:
     rows = tuple(
-        (each.name, each.kind, str(each.labels or ""), whole(each.rows), each.bundle, each.digest)
+        (
+            f"{each.name}/specialist",
+            each.kind,
+            str(each.labels or ""),
+            whole(each.rows),
+            each.digest,
+        )
         for each in found.tasks
     )
     settings = tuple((name, wording.parameters(dict(p))) for name, p in found.strategies.items())
     blocks: list[Block] = [
         Grid(
             "Each folder is an ordinary bundle",
-            ("Task", "Kind", "Labels", "Rows learned", "Folder", "Digest"),
+            ("Folder", "Kind", "Labels", "Rows learned", "Digest"),
             rows,
             frozenset({2, 3}),
         ),
@@ -245,13 +266,23 @@ def _of_task(each: TaskFound) -> Finding:
     c = each.proven
     way = WAYS[each.chosen]
     text = (
-        f"{each.name}: {way} was chosen ({each.score.verdict}); there the shared network is "
+        f"task {each.name}: {way} was chosen ({each.score.verdict}); there the shared network is "
         f"{_against(each.verdict)} the task's own ({_difference(c)})"
     )
     details = {"task": each.name, "chosen": each.chosen, "validated": each.validated.difference}
     return Finding(
         f"task[{each.name}]", sentence(text), c.difference, c.low, c.high, c.n, details=details
     )
+
+
+def _useless(each: TaskFound) -> Finding:
+    """What a task learned is no more than a constant knows."""
+    c = each.gain
+    text = (
+        f"task {each.name}: what was chosen is {_against(c.verdict)} always answering the same "
+        f"({_difference(c)}); give more rows, or inputs that say more"
+    )
+    return Finding("useless", sentence(text), c.difference, c.low, c.high, c.n, "warning")
 
 
 def _against(verdict: Verdict) -> str:

@@ -19,6 +19,7 @@ from metier.evidence.compare import paired, verdicts
 from metier.evidence.isotonic import fit_calibration
 from metier.evidence.metrics import interval
 from metier.evidence.thresholds import fit_thresholds
+from metier.registry import find
 from metier.report.content import to_json
 from metier.report.document import render_document
 from metier.report.multitask import (
@@ -36,7 +37,7 @@ from metier.runtime.doubt import Doubt
 from metier.runtime.postprocess import Decision
 from metier.search.hybrid import Arena, Chosen, Way, plain
 from metier.training.net import NetModel
-from metier.types import Floats, Specialist, Table
+from metier.types import Floats, Run, Specialist, Table
 
 SAMPLE = 200
 """Rows on which a bundle is compared with its model."""
@@ -132,6 +133,7 @@ def _proven(ending: Ending, sides: Sequence[Sides]) -> list[TaskFound]:
             each.task.metrics[0], truth, a.scores, b.scores, a.decision, b.decision, seed=seed
         )
     verdict = verdicts(compared)
+    constants = [_constant(ending, k) for k in range(len(sides))]
     found = []
     for k, each in enumerate(ending.tasks):
         metric = each.task.metrics[0]
@@ -149,6 +151,16 @@ def _proven(ending: Ending, sides: Sequence[Sides]) -> list[TaskFound]:
                 chosen=chosen.ways[k],
                 single=score["single"],
                 shared=score["shared"],
+                baseline=interval(metric, truths[k], constants[k], plain(arena.problems[k])),
+                gain=paired(
+                    metric,
+                    truths[k],
+                    sides[k][chosen.ways[k]].scores,
+                    constants[k],
+                    sides[k][chosen.ways[k]].decision,
+                    plain(arena.problems[k]),
+                    seed=seed,
+                ),
                 validated=chosen.compared[k],
                 proven=compared[each.name],
                 verdict=verdict[each.name],
@@ -157,6 +169,15 @@ def _proven(ending: Ending, sides: Sequence[Sides]) -> list[TaskFound]:
             )
         )
     return found
+
+
+def _constant(ending: Ending, task: int) -> Floats:
+    """Scores of the proof rows by always answering the same."""
+    arena, problem = ending.arena, ending.arena.problems[task]
+    name = "mean" if problem.task.kind == "regression" else "majority"
+    start = Specialist(arena.source, problem.task)
+    made: Specialist = find("strategies", name)()(start, problem, Run(arena.cache))
+    return np.asarray(made.scores(ending.proofs[task]))
 
 
 def _side(arena: Arena, task: int, seen: Floats, made: Specialist, proof: Table) -> Side:

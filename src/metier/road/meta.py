@@ -204,8 +204,8 @@ def _refuse_few(files: Sequence[Classes], shape: Shape) -> None:
         return
     raise DataError(
         f"{most} classes have the {shape.shots + 1} rows that {shape.shots} shots and a row to "
-        f"answer take, and {2 * shape.ways} are needed, {shape.ways} to learn from and as many others "
-        "to judge by: give more rows or classes, or fewer --shots or --ways"
+        f"answer take, and {2 * shape.ways} are needed, half to learn from and half to judge by: "
+        "give more rows or classes, or fewer --shots or --ways"
     )
 
 

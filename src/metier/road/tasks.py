@@ -77,8 +77,8 @@ def _refuse_counts(data: Sequence[Any], targets: Sequence[str], tests: Sequence[
         raise OptionError(f"--target {twice[0]}: is named twice; a task is learned once")
     if len(data) == 1 and len(targets) < 2:
         raise OptionError(
-            "several tasks are columns of one file, each named with --target, or several files; "
-            "for one task there is `metier specialize`"
+            "one task was named: give several --target columns of one file, or several files; for "
+            "one task there is `metier specialize`"
         )
     if len(data) > 1 and len(targets) not in (0, 1, len(data)):
         raise OptionError(

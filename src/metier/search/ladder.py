@@ -86,6 +86,15 @@ WITH_ROWS: Mapping[bool, tuple[tuple[str, str, Mapping[str, Any]], ...]] = {
 """What goes around which rung when there are rows without labels, by whether they come from
 elsewhere: cheap first, and few, since a budget is shared. Labels that a model says itself are
 trusted where rows are like those it learned from; elsewhere, features are brought together."""
+FEW_A_CLASS, FEW_ROWS = 32, 1500
+"""Labels are few up to this many rows a class on average, or rows in all. With more, fine-tuning
+learns what pairs could tell it; with fewer, a fit on pairs takes a minute at most."""
+CONTRAST: tuple[str, str, Mapping[str, Any]] = ("contrast", "contrast", {})
+
+
+def few_labels(rows: int, outputs: int, kind: TaskKind) -> bool:
+    """Whether there are so few labelled rows that rungs for few labels pay."""
+    return kind != "regression" and (rows <= FEW_A_CLASS * outputs or rows <= FEW_ROWS)
 
 
 def rungs(
@@ -96,11 +105,13 @@ def rungs(
     *,
     unlabeled: bool = False,
     shifted: bool = False,
+    few: bool = False,
 ) -> list[Rung]:
     """Return the ladder for these inputs: baselines, then every source's rungs, cheap ones first.
 
     `asked` names the strategies that the user wants; the baselines run all the same. With
-    `unlabeled` rows there are rungs that learn from them, others where they are `shifted`.
+    `unlabeled` rows there are rungs that learn from them, others where they are `shifted`; `few`
+    says that labels are few (`few_labels`).
 
     Raises OptionError for a strategy that is not known or does not fit the inputs.
     """
@@ -108,7 +119,7 @@ def rungs(
     if roles.modality == "tabular":
         climbed = [*_on_each("boost", "boost", sources), *_glass_box()]
     else:
-        climbed = _neural(roles, sources)
+        climbed = _neural(roles, sources, few)
     if unlabeled:
         climbed += _with_rows(climbed, roles, kind, shifted)
     if not asked:
@@ -134,15 +145,16 @@ def _baselines(roles: Roles, kind: TaskKind, sources: Sequence[str]) -> list[Run
     return found
 
 
-def _neural(roles: Roles, sources: Sequence[str]) -> list[Rung]:
+def _neural(roles: Roles, sources: Sequence[str], few: bool) -> list[Rung]:
     first = FIRST.get(roles.modality, {})
+    probe, *dearer = NEURAL
     climbed = [
         rung
-        for name, strategy, fixed in NEURAL
+        for name, strategy, fixed in (probe, *([CONTRAST] if few else []), *dearer)
         for rung in _on_each(name, strategy, sources, fixed, first)
     ]
     if sources and set(roles.inputs.values()) & {"number", "category", "date"}:
-        climbed.insert(2 * len(sources), Rung("fuse", "fuse", sources[0]))
+        climbed.insert((2 + few) * len(sources), Rung("fuse", "fuse", sources[0]))
     return climbed
 
 

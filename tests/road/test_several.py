@@ -1,0 +1,145 @@
+"""Several tasks: a bundle for each, what was chosen, and what is refused."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+import metier
+from metier import api
+from metier.cli import main
+from metier.errors import InputError
+from metier.sources.earlier import Earlier, open_earlier
+from tests import tiny
+
+
+def one_file(folder: Path, n: int = 90) -> Path:
+    """Texts with a class, labels of two classes with gaps, and a number."""
+    frame = tiny.labelled_texts(n, "multiclass").frame.rename({"target": "topic"})
+    value = [float(len(text.split())) + 0.5 for text in frame["text"]]
+    urgent = [None if k % 9 == 0 else ("yes" if "lost" in t else "no")
+              for k, t in enumerate(frame["text"])]  # fmt: skip
+    frame = frame.with_columns(urgent=pl.Series(urgent), length=pl.Series(value))
+    frame.write_csv(folder / "tickets.csv")
+    return folder / "tickets.csv"
+
+
+def test_columns_of_one_file_become_bundles(
+    tiny_sources: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data, out = one_file(tmp_path), tmp_path / "out"
+    words = ["multitask", str(data), "--out", str(out), "--source", tiny_sources["bert"].name]
+    words += ["--trials", "1", "--json"]
+    words += [word for name in ("topic", "urgent", "length") for word in ("--target", name)]
+    assert main(words) == 0
+    told = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert [task["name"] for task in told["tasks"]] == ["topic", "urgent", "length"]
+    assert told["parameters"]["hybrid"] <= told["parameters"]["separate"]
+    assert {"report.html", "multitask.json"} <= {path.name for path in out.iterdir()}
+    assert not (out / "cache").exists()
+    for task in told["tasks"]:
+        bundle = metier.load(out / task["name"])
+        assert bundle.digest == task["digest"]
+        assert [column.name for column in bundle.manifest.columns] == ["text"]
+        assert len(metier.predict(out / task["name"], data)) == 90
+        assert metier.evaluate(out / task["name"], data)
+        assert task["proven"]["n"] == task["single"]["n"] == task["shared"]["n"]
+        facts = bundle.manifest.facts["multitask"]
+        assert facts["way"] == task["chosen"]
+        assert isinstance(open_earlier(str(out / task["name"]), "text"), Earlier)
+    page = (out / "report.html").read_text()
+    assert "Negative transfer" in page and "urgent" in page
+
+
+def test_several_files_with_tests_of_their_own(
+    tiny_sources: dict[str, Any], tmp_path: Path
+) -> None:
+    files = []
+    for seed, (name, column) in enumerate((("a", "text"), ("b", "review"))):
+        for part, n in (("train", 80), ("test", 30)):
+            table = tiny.labelled_texts(n, "binary", 10 * seed + (part == "test"))
+            (tmp_path / name).mkdir(exist_ok=True)
+            table.frame.rename({"text": column}).write_csv(tmp_path / name / f"{part}.csv")
+        files.append(tmp_path / name / "train.csv")
+    made = api.multitask(
+        files, target="target", test=[f.with_name("test.csv") for f in files],
+        out=tmp_path / "out", source=tiny_sources["bert"].name, trials=1,
+    )  # fmt: skip
+    assert [each.name for each in made.found.tasks] == ["a", "b"]
+    assert all(each.proven.n == 30 for each in made.found.tasks)
+    assert (tmp_path / "out" / "a" / "looks.json").exists()
+    assert "Proven once, on the test rows" in made.found.proof_on
+
+
+def test_the_same_seed_gives_the_same_bundles(tiny_sources: dict[str, Any], tmp_path: Path) -> None:
+    data = one_file(tmp_path, 60)
+    texts = pl.read_csv(data)["text"].fill_null("").to_list()
+    found = []
+    for name in ("one", "two"):
+        api.multitask(data, target=["topic", "urgent"], out=tmp_path / name,
+                      source=tiny_sources["bert"].name, trials=1, seed=3)  # fmt: skip
+        bundle = metier.load(tmp_path / name / "topic")
+        found.append(bundle.scores({"text": texts}).tobytes())
+    assert found[0] == found[1]
+
+
+def few(folder: Path) -> Path:
+    frame = pl.read_csv(one_file(folder))
+    rare = frame["urgent"].to_list()[:20] + [None] * (frame.height - 20)
+    frame.with_columns(rare=pl.Series(rare)).write_csv(folder / "few.csv")
+    return folder / "few.csv"
+
+
+REFUSED: list[tuple[Callable[[Path], Path], list[str], str]] = [
+    (one_file, ["--target", "topic"], "several --target"),
+    (one_file, ["--target", "topic", "--target", "topik"], "did you mean 'topic'"),
+    (one_file, ["--target", "topic", "--target", "topic"], "named twice"),
+    (few, ["--target", "topic", "--target", "rare"], "40 are the least"),
+    (one_file, ["--target", "topic", "--target", "urgent", "--test", "a", "--test", "b"], "2 test"),
+    (one_file, ["--target", "topic", "--target", "urgent", "--budget", "soon"], "soon"),
+]
+
+
+@pytest.mark.parametrize(("make", "options", "said"), REFUSED)
+def test_refused_in_one_line_and_nothing_left(
+    make: Callable[[Path], Path],
+    options: list[str],
+    said: str,
+    tiny_sources: dict[str, Any],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    out = tmp_path / "out"
+    source = ["--source", tiny_sources["bert"].name]
+    code = main(["multitask", str(make(tmp_path)), "--out", str(out), *source, *options])
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert code == 2 and error.startswith("error:") and said in error
+    assert not out.exists()
+
+
+def test_clashing_files_are_refused(tiny_sources: dict[str, Any], tmp_path: Path) -> None:
+    frame = tiny.labelled_texts(60, "binary").frame
+    other = frame.with_columns(target=frame["target"].reverse())
+    for name, each in (("a", frame), ("b", other)):
+        each.write_csv(tmp_path / f"{name}.csv")
+    files = [tmp_path / "a.csv", tmp_path / "b.csv"]
+    with pytest.raises(InputError, match="clashing labels"):
+        api.multitask(files, target="target", out=tmp_path / "o", trials=1,
+                      source=tiny_sources["bert"].name)  # fmt: skip
+    twice = [files[0], files[0]]
+    with pytest.raises(InputError, match="would be called"):
+        api.multitask(twice, target="target", out=tmp_path / "o", trials=1,
+                      source=tiny_sources["bert"].name)  # fmt: skip
+
+
+def test_tables_share_no_network(tmp_path: Path) -> None:
+    pl.DataFrame({"x": list(range(50)), "a": ["u", "v"] * 25, "b": [1.5, 2.5] * 25}).write_csv(
+        tmp_path / "t.csv"
+    )
+    with pytest.raises(InputError, match="tables share no network"):
+        api.multitask(tmp_path / "t.csv", target=["a", "b"], out=tmp_path / "o", trials=1)
