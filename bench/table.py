@@ -14,12 +14,13 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench import judged, manifold, records, sections, trusted
+from bench import judged, manifold, records, sections, trusted, unlabelled
 
 MARKED = re.compile(r"(<!-- bench:(?:start|begin) -->\n)(.*?)(<!-- bench:end -->)", re.DOTALL)
 CLAIMS = ("quality", "speed", "sources", "weight", "budget", "resume", "compress", "web", "serve")
 CLAIMS += ("several", "meta", "costs")
 CLAIMS += ("fairness", "explain", "sureness", "robust", "audit")
+CLAIMS += ("semi", "domains")
 NOTHING = "Not measured yet: `make bench`."
 TOLD = ("torch", "transformers", "scikit-learn", "lightgbm", "onnxruntime", "setfit", "flaml")
 
@@ -76,6 +77,8 @@ def render(folder: Path = records.RESULTS) -> str:
         *trusted.sure(folder),
         *trusted.robustness(folder),
         *trusted.audits(folder),
+        *unlabelled.semis(folder),
+        *unlabelled.domain_pairs(folder),
         *_measured_with(folder),
     ]
     return "\n\n".join(parts) if parts else NOTHING

@@ -38,6 +38,8 @@ BUILT_IN: dict[str, dict[str, str]] = {
         "reweigh": "metier.strategies.reweigh:Reweigh",
         "constrain": "metier.strategies.constrain:Constrain",
         "threshold": "metier.strategies.threshold:Threshold",
+        "oversample": "metier.strategies.oversample:Oversample",
+        "synthesize": "metier.strategies.synthesize:Synthesize",
         "pseudolabel": "metier.strategies.pseudolabel:Pseudolabel",
         "align": "metier.strategies.align:Align",
         "consistency": "metier.strategies.consistency:Consistency",

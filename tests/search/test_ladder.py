@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from metier.errors import OptionError
-from metier.search.ladder import NOTHING, Rung, next_rung, rungs
+from metier.search.ladder import NOTHING, Rung, few_labels, next_rung, rungs
 from metier.types import Kind, Roles
 
 TEXT = Roles({"text": "text"})
@@ -87,3 +89,26 @@ def test_closed_rungs_are_passed_over() -> None:
     ladder = rungs(NUMBERS, "binary", ["lightgbm"])
     assert next_rung(ladder, {}, {}, {"majority", "linear"}) == ladder[2]
     assert next_rung(ladder, {}, {}, set(names(ladder))) is None
+
+
+def test_few_labels_have_a_rung_of_their_own_after_the_probe() -> None:
+    few = names(rungs(TEXT, "binary", ["small"], few=True))
+    assert few.index("contrast") == few.index("probe") + 1
+    assert "contrast" not in names(rungs(TEXT, "binary", ["small"]))
+    assert "contrast" not in names(rungs(NUMBERS, "binary", ["lightgbm"], few=True))
+    assert names(rungs(TEXT, "binary", ["small"], ["contrast"]))[-1] == "contrast"
+
+
+@pytest.mark.parametrize(
+    ("rows", "outputs", "kind", "few"),
+    [
+        (154, 77, "multiclass", True),
+        (32 * 77, 77, "multiclass", True),
+        (10_000, 77, "multiclass", False),
+        (1500, 2, "binary", True),
+        (1501, 2, "binary", False),
+        (20, 1, "regression", False),
+    ],
+)
+def test_labels_are_few_by_class_or_in_all(rows: int, outputs: int, kind: Any, few: bool) -> None:
+    assert few_labels(rows, outputs, kind) == few

@@ -35,7 +35,10 @@ REFUSED = {
     ("majority", "regression"),
     ("generalist", "regression"),
     ("contrast", "regression"),
+    ("oversample", "regression"),
+    *((name, "multilabel") for name in ("oversample", "synthesize")),
     ("defensive_distillation", "regression"),
+    ("pseudolabel", "regression"),
     *((name, kind) for name in ("constrain", "threshold") for kind in KINDS[1:]),
     *(("mean", kind) for kind in KINDS[:3]),
 }
@@ -46,8 +49,11 @@ ENDLESS = {"epochs": 100_000, "trees": 10_000_000, "patience": 0}
 NEEDS = {"lora": "peft", "boost": "lightgbm", "fuse": "lightgbm", "thin": "lightgbm"}
 NEEDS |= {"ebm": "interpret"}
 NEEDS |= {"reweigh": "lightgbm", "constrain": "fairlearn", "threshold": "lightgbm"}
+NEEDS |= {"oversample": "imblearn", "synthesize": "lightgbm"}
 FAIR = ("reweigh", "constrain", "threshold")
 """What needs to know who is to be treated alike."""
+FROM_ROWS = ("pseudolabel", "consistency", "align", "pretrain")
+"""What learns from rows without labels."""
 Tables = Callable[..., Table]
 
 
@@ -66,6 +72,17 @@ def make(name: str, settings: dict[str, Any], modality: str = "text") -> Strateg
         )
     strategy: Strategy = replace(built, **changes)
     return strategy
+
+
+def with_rows(strategy: Strategy, name: str, table: Table) -> Strategy:
+    """The strategy with rows without labels, where it learns from some."""
+    if name not in FROM_ROWS:
+        return strategy
+    inputs = table.roles.inputs
+    rows = Table(table.frame.select(list(inputs)), Roles(inputs), table.base)
+    made: Any = strategy
+    given: Strategy = replace(made, unlabeled=rows.take(range(len(rows) // 2)))
+    return given
 
 
 def beginning(strategy: Strategy, source: Source, problem: Problem) -> Specialist:
@@ -160,6 +177,7 @@ def test_same_seed_same_scores_and_the_start_is_left_as_it_was(
 ) -> None:
     strategy = make(name, QUICK, modality)
     source, table = given(name, modality, kind)
+    strategy = with_rows(strategy, name, table)
     task = build(kind, table)
     start = beginning(strategy, source, Problem(task, table))
     if (name, kind) in REFUSED:
@@ -200,6 +218,7 @@ def test_a_start_that_has_learned_is_left_as_it_was(
 ) -> None:
     beginning, strategy = make(first, QUICK), make(name, QUICK, modality)
     source, table = given(name, modality, "multiclass")
+    strategy = with_rows(strategy, name, table)
     task = build("multiclass", table)
     problem = Problem(task, table)
     start = beginning(Specialist(source, task), problem, Run(Cache()))
@@ -221,6 +240,7 @@ def test_saved_moved_and_loaded_it_predicts_the_same(
     kinds = ("multilabel", "regression", "binary")
     kind: Any = next(k for k in kinds if (name, k) not in REFUSED)
     source, table = given(name, modality, kind)
+    strategy = with_rows(strategy, name, table)
     task = build(kind, table)
     problem = Problem(task, table)
     specialist = strategy(beginning(strategy, source, problem), problem, Run(Cache()))
@@ -275,6 +295,7 @@ def test_it_survives_awkward_rows(
     strategy = make(name, QUICK, modality)
     source, table = given(name, modality, "multiclass")
     table = awkward(table, modality)
+    strategy = with_rows(strategy, name, table)
     task = build("multiclass", table)
     assert task.outputs == 4
     start = beginning(strategy, source, Problem(task, table))
@@ -301,6 +322,7 @@ def test_the_deadline_is_kept(
     kind = "regression" if name == "mean" else "binary"
     strategy = make(name, ENDLESS, modality)
     source, table = given(name, modality, kind, 80)
+    strategy = with_rows(strategy, name, table)
     problem = Problem(build(kind, table), table)
     start = beginning(strategy, source, problem)
     began = time.monotonic()

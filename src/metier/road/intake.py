@@ -20,7 +20,7 @@ from metier.errors import DataError, MissingExtraError, OptionError, SourceError
 from metier.evidence.calibration import cost_matrix
 from metier.evidence.metrics import find as find_metric
 from metier.road.options import DOMAIN, Options
-from metier.search.ladder import NOTHING, Rung, rungs
+from metier.search.ladder import NOTHING, Rung, few_labels, rungs
 from metier.search.shortlist import open_all
 from metier.sources import open_source
 from metier.sources.defaults import DEFAULTS
@@ -65,8 +65,25 @@ def plan(data: Data, options: Options) -> Plan:
     sources = _needed_sources(data, options)
     tables = [data.table, *([] if data.test is None else [data.test])]
     data = replace(data, findings=(*data.findings, *met_before(sources.values(), tables)))
-    ladder = rungs(data.table.roles, data.task.kind, list(sources), options.strategies)
-    return Plan(data, sources, ladder, costs)
+    return Plan(data, sources, lay_out(data, list(sources), options), costs)
+
+
+def lay_out(
+    data: Data, sources: Sequence[str], options: Options, *, shifted: bool = False
+) -> list[Rung]:
+    """Return the ladder for these data; `shifted` says that rows without labels are from elsewhere.
+
+    Raises OptionError for a strategy that is not known or does not fit the inputs.
+    """
+    return rungs(
+        data.table.roles,
+        data.task.kind,
+        sources,
+        options.strategies,
+        unlabeled=data.unlabeled is not None,
+        shifted=shifted,
+        few=few_labels(len(data.table), data.task.outputs, data.task.kind),
+    )
 
 
 def _refuse_limit(data: Data, options: Options) -> None:

@@ -14,7 +14,7 @@ from metier.report.content import Report
 from metier.road.asked import check_same, claimed, settings, versions
 from metier.road.fairer import Fairing, make_fairer
 from metier.road.fairer import reserve_for as reserve_for_fairness
-from metier.road.intake import Plan, plan, read_data
+from metier.road.intake import Plan, lay_out, plan, read_data
 from metier.road.limits import Fitting, fit_limits, reserve_for
 from metier.road.looks import count_look
 from metier.road.morelabels import more_labels
@@ -95,7 +95,9 @@ def _walk(
         race.show_only(shown.rows)
     pool = look_at(draw_pool(data.unlabeled, len(data.table), shown, clock, seed), race, shown)
     race.given, race.weights = pool.given, pool.weights
-    ladder = [r for r in planned.ladder if r.source == NOTHING or r.source in shown.sources]
+    shifted = pool.shift is not None and pool.shift.shifted
+    rungs = lay_out(data, list(planned.sources), options, shifted=shifted)
+    ladder = [rung for rung in rungs if rung.source == NOTHING or rung.source in shown.sources]
     notes = [*data.notes, *shown.notes, *pool.notes]
     for note in notes:
         progress.warn(note)

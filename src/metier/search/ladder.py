@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from typing import Any
 
@@ -68,12 +68,50 @@ FIRST: Mapping[Modality, Mapping[str, Any]] = {"image": {"rate": 5e-4}}
 need, higher rates than the transformers that the strategies' defaults are made for."""
 
 
+UNSURE = (("pseudolabel", "regression"),)
+"""What has no meaning: a number has no confidence."""
+WITH_ROWS: Mapping[bool, tuple[tuple[str, str, Mapping[str, Any]], ...]] = {
+    False: (
+        ("pseudolabel", "probe", {}),
+        ("pseudolabel", "boost", {}),
+        ("consistency", "finetune-top", {}),
+    ),
+    True: (
+        ("align", "probe", {"method": "coral"}),
+        ("align", "boost", {"method": "weight"}),
+        ("align", "finetune-top", {}),
+        ("pretrain", "finetune-top", {}),
+    ),
+}
+"""What goes around which rung when there are rows without labels, by whether they come from
+elsewhere: cheap first, and few, since a budget is shared. Labels that a model says itself are
+trusted where rows are like those it learned from; elsewhere, features are brought together."""
+FEW_A_CLASS, FEW_ROWS = 32, 1500
+"""Labels are few up to this many rows a class on average, or rows in all. With more, fine-tuning
+learns what pairs could tell it; with fewer, a fit on pairs takes a minute at most."""
+CONTRAST: tuple[str, str, Mapping[str, Any]] = ("contrast", "contrast", {})
+
+
+def few_labels(rows: int, outputs: int, kind: TaskKind) -> bool:
+    """Whether there are so few labelled rows that rungs for few labels pay."""
+    return kind != "regression" and (rows <= FEW_A_CLASS * outputs or rows <= FEW_ROWS)
+
+
 def rungs(
-    roles: Roles, kind: TaskKind, sources: Sequence[str], asked: Sequence[str] = ()
+    roles: Roles,
+    kind: TaskKind,
+    sources: Sequence[str],
+    asked: Sequence[str] = (),
+    *,
+    unlabeled: bool = False,
+    shifted: bool = False,
+    few: bool = False,
 ) -> list[Rung]:
     """Return the ladder for these inputs: baselines, then every source's rungs, cheap ones first.
 
-    `asked` names the strategies that the user wants; the baselines run all the same.
+    `asked` names the strategies that the user wants; the baselines run all the same. With
+    `unlabeled` rows there are rungs that learn from them, others where they are `shifted`; `few`
+    says that labels are few (`few_labels`).
 
     Raises OptionError for a strategy that is not known or does not fit the inputs.
     """
@@ -81,7 +119,9 @@ def rungs(
     if roles.modality == "tabular":
         climbed = [*_on_each("boost", "boost", sources), *_glass_box()]
     else:
-        climbed = _neural(roles, sources)
+        climbed = _neural(roles, sources, few)
+    if unlabeled:
+        climbed += _with_rows(climbed, roles, kind, shifted)
     if not asked:
         return [*baselines, *climbed]
     wanted = _wanted(climbed, asked, roles, kind, sources)
@@ -105,16 +145,31 @@ def _baselines(roles: Roles, kind: TaskKind, sources: Sequence[str]) -> list[Run
     return found
 
 
-def _neural(roles: Roles, sources: Sequence[str]) -> list[Rung]:
+def _neural(roles: Roles, sources: Sequence[str], few: bool) -> list[Rung]:
     first = FIRST.get(roles.modality, {})
+    probe, *dearer = NEURAL
     climbed = [
         rung
-        for name, strategy, fixed in NEURAL
+        for name, strategy, fixed in (probe, *([CONTRAST] if few else []), *dearer)
         for rung in _on_each(name, strategy, sources, fixed, first)
     ]
     if sources and set(roles.inputs.values()) & {"number", "category", "date"}:
-        climbed.insert(2 * len(sources), Rung("fuse", "fuse", sources[0]))
+        climbed.insert((2 + few) * len(sources), Rung("fuse", "fuse", sources[0]))
     return climbed
+
+
+def _with_rows(climbed: Sequence[Rung], roles: Roles, kind: TaskKind, shifted: bool) -> list[Rung]:
+    """The rungs that learn from rows without labels, around those that are climbed anyway."""
+    found = []
+    for outer, inner, fixed in WITH_ROWS[shifted]:
+        strategy: Any = find("strategies", outer)
+        if roles.modality not in strategy.modalities or (outer, kind) in UNSURE:
+            continue
+        for rung in climbed:
+            if rung.name.partition("@")[0] == inner:
+                wrapped = _wrapped(outer, rung)
+                found.append(replace(wrapped, fixed={**wrapped.fixed, **fixed}))
+    return found
 
 
 def _on_each(

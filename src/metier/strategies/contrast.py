@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from metier.errors import ChainError, Pruned
 from metier.space import Choice, Float, Int, tune
-from metier.training.contrasting import Contrasted, Pull
+from metier.training.augment import VIEWS
+from metier.training.contrasting import Contrasted
 from metier.training.dealing import evenly
 from metier.training.folds import inner_folds
 from metier.training.heads import Head, fit_head
@@ -27,6 +28,7 @@ from metier.types import Floats, Form, Modality, Problem, Run, Specialist, Step
 
 Heads = Literal["auto", "linear", "prototype"]
 HEADS: tuple[Heads, ...] = ("linear", "prototype")
+Right = NDArray[np.float64]
 FOR_THE_CHECK = 0.4
 """The share of the time that is left which the look at rows left out may take."""
 TOKENS = 1 << 14
@@ -40,7 +42,8 @@ class Contrast:
     For few labels (the idea of SetFit: Tunstall et al., 2022), without a list of pairs: each step
     takes a batch of several classes with several rows of each, and learns from all pairs in it.
     Names of labels that are words are read as one more row of their class. Half of the rows are
-    left out first: where the untouched features answer more of them right, they stay untouched.
+    left out first: where the untouched features answer clearly more of them right, they stay
+    untouched.
 
     Args:
         pull: "neighbours" (Khosla et al., 2020) or "pairs".
@@ -56,10 +59,12 @@ class Contrast:
         names: read the names of labels as rows, where they are words and the inputs are texts.
         head: "linear" (logistic regression) or "prototype" (the nearest class mean); "auto" takes
             what answers more of the rows left out right.
+        augment: read changed views of the rows beside the rows themselves: "light" or "strong".
+        views: how many views of a row there are, itself included; each epoch reads one.
         check: look at rows left out before the features are changed.
     """
 
-    pull: Pull = tune("neighbours", Choice(("neighbours", "pairs")))
+    pull: Literal["neighbours", "pairs"] = tune("neighbours", Choice(("neighbours", "pairs")))
     temperature: float = tune(0.1, Float(0.03, 0.3, log=True))
     blocks: float = tune(0.34, Float(0.15, 1.0))
     epochs: float = tune(10.0, Int(4, 30))
@@ -70,7 +75,9 @@ class Contrast:
     rows: int = tune(64, Choice((32, 64, 128)))
     each: int = tune(2, Choice((2, 4)))
     names: bool = tune(True, Choice((False, True)))
-    head: Heads = tune("auto", Choice(HEADS))
+    head: Literal["auto", "linear", "prototype"] = tune("auto", Choice(HEADS))
+    augment: Literal["none", "light", "strong"] = tune("none", Choice(("none", "light", "strong")))
+    views: int = VIEWS
     check: bool = True
     accepts: ClassVar[tuple[Form, ...]] = ("source", "net")
     gives: ClassVar[Form] = "net"
@@ -110,8 +117,11 @@ class Contrast:
     def _checked(
         self, start: Specialist, problem: Problem, run: Run
     ) -> tuple[Contrast, dict[str, Any]]:
-        """The strategy as it answers most of the rows right that it did not see, and what each way
-        of it answered. Of equals, the one that changes least of what was asked."""
+        """The strategy without what clearly lost on rows that it did not see, and what was seen.
+
+        What is asked for stays unless it is behind by more than a standard error: with half of the
+        rows it had less to learn from than it will have.
+        """
         table, task = problem.train, problem.task
         targets = task.encode(table)
         folds = inner_folds(table, targets, 1, run.seed, share=0.5)
@@ -124,29 +134,31 @@ class Contrast:
         folder = None if run.folder is None else run.folder / "check"
         short = replace(run, deadline=until, folder=folder)
 
-        def right(way: Contrast) -> dict[Contrast, float]:
+        def right(way: Contrast) -> tuple[Contrast, Right]:
+            """The better head of a way, and which rows left out it answers right."""
             model, learned, _ = way._net(start, part, short)
             seen, unseen = (feed_for(model, t, short).features() for t in (learned.train, held))
             heads: tuple[Heads, ...] = HEADS if way.head == "auto" else (way.head,)
-            found = {}
+            found = []
             for head in heads:
                 own = replace(way, head=head)
                 fitted = own._head(seen, learned, run.seed)
-                found[own] = _right(unseen @ fitted.weight.T + fitted.bias, targets[judging])
-            return found
+                scores = unseen @ fitted.weight.T + fitted.bias
+                found.append((own, _right(scores, targets[judging])))
+            return max(found, key=lambda item: float(item[1].mean()))
 
-        untouched = right(replace(self, epochs=0.0))
+        still, plain = right(replace(self, epochs=0.0))
         if self.names and with_names(table, task) is not None:
-            untouched |= right(replace(self, epochs=0.0, names=False))
-        still, plain = _first_best(untouched)
-        notes = {"left_out": len(judging), "right_untouched": plain}
+            unnamed = right(replace(self, epochs=0.0, names=False))
+            if _clearly_better(unnamed[1], plain):
+                still, plain = unnamed
+        notes: dict[str, Any] = {"left_out": len(judging), "right_untouched": float(plain.mean())}
         try:
-            changed, notes["right_contrasted"] = _first_best(
-                right(replace(self, names=still.names))
-            )
+            changed, drawn = right(replace(self, names=still.names))
         except Pruned as reason:
             return still, {**notes, "unchanged": str(reason)}
-        return still if plain > notes["right_contrasted"] else changed, notes
+        notes["right_contrasted"] = float(drawn.mean())
+        return still if _clearly_better(plain, drawn) else changed, notes
 
     def _net(
         self, start: Specialist, problem: Problem, run: Run
@@ -166,6 +178,8 @@ class Contrast:
             Loss(),
             teach=lambda supervised: Contrasted(supervised, self.pull, self.temperature),
             deal=evenly(_codes(targets), self.rows, self.each, TOKENS, run.seed),
+            augment=self.augment,
+            views=self.views,
         )
         return model, learned, notes
 
@@ -191,15 +205,17 @@ def _codes(targets: NDArray[Any]) -> NDArray[np.int64]:
     return np.unique(targets, axis=axis, return_inverse=True)[1].reshape(-1).astype(np.int64)
 
 
-def _right(scores: Floats, targets: NDArray[Any]) -> float:
-    """The share of right answers, of all labels where there are several."""
+def _right(scores: Floats, targets: NDArray[Any]) -> Right:
+    """Which rows are answered right, (rows,); of several labels, the share."""
     if targets.ndim == 2:
-        return float(((scores > 0) == (targets > 0)).mean())
-    return float((scores.argmax(axis=1) == targets).mean())
+        return np.asarray(((scores > 0) == (targets > 0)).mean(axis=1))
+    return np.asarray(scores.argmax(axis=1) == targets, dtype=np.float64)
 
 
-def _first_best(found: Mapping[Contrast, float]) -> tuple[Contrast, float]:
-    return max(found.items(), key=lambda item: item[1])
+def _clearly_better(one: Right, other: Right) -> bool:
+    """Whether it leads on the same rows by more than a standard error."""
+    lead = one - other
+    return bool(lead.mean() > lead.std() / np.sqrt(len(lead)))
 
 
 def _mostly(notes: Sequence[Mapping[str, Any]], what: str) -> bool:

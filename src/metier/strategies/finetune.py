@@ -9,9 +9,11 @@ from typing import Any, ClassVar, Literal
 
 from metier.runtime.postprocess import TaskKind
 from metier.space import Choice, Float, Int, tune
+from metier.training.augment import VIEWS
 from metier.training.heads import fit_head
 from metier.training.learn import Loss, learn, settled_schedule
 from metier.training.loop import Schedule
+from metier.training.mixing import mixing
 from metier.training.net import NetModel
 from metier.training.start import feed_for, fresh_net
 from metier.types import Form, Modality, Problem, Run, Specialist, Step
@@ -41,6 +43,9 @@ class Finetune:
         rows: rows a step.
         head_first: fit the head on frozen features before anything else learns.
         balanced: weigh classes alike in the loss.
+        augment: read changed views of the rows beside the rows themselves: "light" or "strong".
+        views: how many views of a row there are, itself included; each epoch reads one.
+        mixup: of the Beta distribution by which rows are mixed with others; 0 mixes none.
     """
 
     train: Literal["auto", "head", "top", "all"] = tune("auto", Choice(("top", "all")))
@@ -57,6 +62,9 @@ class Finetune:
     rows: int = tune(32, Choice((16, 32, 64)))
     head_first: bool = True
     balanced: bool = tune(False, Choice((False, True)))
+    augment: Literal["none", "light", "strong"] = tune("none", Choice(("none", "light", "strong")))
+    views: int = VIEWS
+    mixup: float = tune(0.0, Choice((0.0, 0.2)))
     accepts: ClassVar[tuple[Form, ...]] = ("source", "net")
     gives: ClassVar[Form] = "net"
     modalities: ClassVar[tuple[Modality, ...]] = ("text", "image")
@@ -71,7 +79,15 @@ class Finetune:
         model.net.dropout.p = self.dropout
         loss = Loss(self.smoothing, self.balanced)
         _, notes = learn(
-            model, problem, run, Schedule.of(self, head_rate=self.rate * 10), loss, fresh=fresh
+            model,
+            problem,
+            run,
+            Schedule.of(self, head_rate=self.rate * 10),
+            loss,
+            fresh=fresh,
+            teach=mixing(self.mixup),
+            augment=self.augment,
+            views=self.views,
         )
         model.net.dropout.p = 0.0
         return start.then(model, Step("finetune", asdict(self), time.monotonic() - began, notes))

@@ -5,16 +5,18 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import nn
 
 from metier.errors import ChainError, MissingExtraError
 from metier.space import Choice, Float, Int, tune
+from metier.training.augment import VIEWS
 from metier.training.heads import fit_head
 from metier.training.learn import Loss, learn, settled_schedule
 from metier.training.loop import Schedule
+from metier.training.mixing import mixing
 from metier.training.net import NetModel
 from metier.training.start import feed_for, fresh_net
 from metier.types import Form, Modality, Problem, Run, Specialist, Step
@@ -35,6 +37,9 @@ class Lora:
         dropout: before the head and inside the updates.
         patience: epochs without a better stopping score before it ends.
         rows: rows a step.
+        augment: read changed views of the rows beside the rows themselves: "light" or "strong".
+        views: how many views of a row there are, itself included; each epoch reads one.
+        mixup: of the Beta distribution by which rows are mixed with others; 0 mixes none.
     """
 
     rank: int = tune(8, Int(2, 64, log=True))
@@ -45,6 +50,9 @@ class Lora:
     dropout: float = tune(0.05, Float(0.0, 0.3))
     patience: int = 2
     rows: int = tune(32, Choice((16, 32, 64)))
+    augment: Literal["none", "light", "strong"] = tune("none", Choice(("none", "light", "strong")))
+    views: int = VIEWS
+    mixup: float = tune(0.0, Choice((0.0, 0.2)))
     accepts: ClassVar[tuple[Form, ...]] = ("source", "net")
     gives: ClassVar[Form] = "net"
     modalities: ClassVar[tuple[Modality, ...]] = ("text", "image")
@@ -67,7 +75,16 @@ class Lora:
         model.net.dropout.p = self.dropout
         schedule = Schedule.of(self, head_rate=self.rate * 2, weight_decay=0.0)
         try:
-            _, notes = learn(model, problem, run, schedule, Loss())
+            _, notes = learn(
+                model,
+                problem,
+                run,
+                schedule,
+                Loss(),
+                teach=mixing(self.mixup),
+                augment=self.augment,
+                views=self.views,
+            )
         finally:
             model.net.dropout.p = 0.0
             _merge(model, adapted)

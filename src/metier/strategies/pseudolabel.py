@@ -84,7 +84,10 @@ class Pseudolabel:
         unlabeled = rows_for(NAME, self.unlabeled, problem.train)
         inner = inner_of(self.inner, start.source.modality)
         climb = _Climb(self, inner, start, problem, unlabeled, run)
-        made, notes = climb.judged() if self.judged else climb.settled()
+        try:
+            made, notes = climb.judged() if self.judged else climb.settled()
+        except Pruned:
+            made, notes = climb.plain("there was no time for more than one fit")
         return as_one_step(NAME, self, start, made, time.monotonic() - began, notes)
 
     def settled(self, notes: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -114,8 +117,17 @@ class _Climb:
         self.task = problem.task
         self.targets = self.task.encode(problem.train)
         self.first: Specialist | None = None
-        self.temperature = strategy.temperature or 1.0
+        self.temperature = strategy.temperature
         self.fits = 0
+
+    def plain(self, reason: str) -> tuple[Specialist, dict[str, Any]]:
+        """What the inner strategy makes of the labelled rows alone. Raises Pruned when out of
+        time."""
+        if self.run.deadline is not None and time.monotonic() > self.run.deadline:
+            raise Pruned("out of time")
+        self.first = None
+        made = self._fit(self.problem, None, 1)
+        return self._ended(made), {NAME: {**self._told(0, None, []), "reason": reason}}
 
     def settled(self) -> tuple[Specialist, dict[str, Any]]:
         """As many rounds as were found to be best, on all training rows."""
@@ -132,10 +144,7 @@ class _Climb:
         folds = inner_folds(train, self.targets, 1, self.run.seed, HELD)
         fit, held = folds[0] if folds else (np.arange(len(train)), np.arange(0))
         if len(held) < FEWEST_HELD or not self._spread(fit):
-            made = self._fit(self.problem, None, 1)
-            reason = f"{len(held)} rows are too few to judge what is added"
-            return self._ended(made), {NAME: {**self._told(0, None, []), "reason": reason}}
-        weights = self._weights(held)
+            return self.plain(f"{len(held)} rows are too few to judge what is added")
         some, judging = replace(self.problem, train=train.take(fit)), train.take(held)
         rounds: list[tuple[Specialist, Said | None, Array]] = []
         said: Said | None = None
@@ -145,6 +154,7 @@ class _Climb:
                 break
             rounds.append((made, said, self._judge(made, judging, held)))
             said = self._label(made)
+        weights = self._weights(held)
         best = self._best(rounds, weights)
         made, said, _ = rounds[best]
         gains = [
@@ -173,8 +183,7 @@ class _Climb:
         what labels are chosen by."""
         scores, truth = made.scores(judging, self.run.cache), self.targets[held]
         own = fit_temperature(scores, truth, self.task.kind)
-        if not self.strategy.temperature:
-            self.temperature = own
+        self.temperature = self.temperature or own
         return losses(scores, truth, own, self.task)
 
     def _label(self, made: Specialist) -> Said:
@@ -186,7 +195,7 @@ class _Climb:
         shares = np.asarray(counts / max(float(counts.sum()), 1.0), dtype=np.float64)
         return sure_of(
             made.scores(self.unlabeled, self.run.cache),
-            self.temperature,
+            self.temperature or 1.0,
             self.strategy.precision,
             self.task.kind,
             shares,
@@ -228,6 +237,8 @@ class _Climb:
         if run.deadline is None:
             return run
         now = time.monotonic()
+        if now > run.deadline:
+            raise Pruned("out of time")
         return replace(run, deadline=now + (run.deadline - now) / left)
 
     def _ended(self, made: Specialist) -> Specialist:
@@ -246,6 +257,6 @@ class _Climb:
             "best": best,
             "labelled": taken,
             "of": len(self.unlabeled),
-            "temperature": self.temperature,
+            "temperature": self.temperature or 1.0,
             "rounds": list(gains),
         }

@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import torch
@@ -18,9 +18,13 @@ from metier.cache import Cache, Store, fingerprint
 from metier.errors import DataError, Pruned
 from metier.runtime.images import Image
 from metier.runtime.preprocess import Arrays, Example, Preprocess
+from metier.runtime.text import Text
 from metier.sources.backbone import Backbone
 from metier.training.batches import budgeted
 from metier.types import Table
+
+if TYPE_CHECKING:
+    from metier.training.augment import View
 
 TOKENS = 4096
 """Tokens in a batch of a pass without gradients."""
@@ -38,6 +42,8 @@ class Feed:
         cache: where activations are kept.
         device: where tensors go.
         deadline: a time.monotonic() instant after which computing activations raises Pruned.
+        view: how the rows are changed before they are read; None leaves them as they are. What is
+            kept of them is kept by content and view.
     """
 
     def __init__(
@@ -48,16 +54,18 @@ class Feed:
         cache: Cache,
         device: str = "cpu",
         deadline: float | None = None,
+        view: View | None = None,
     ) -> None:
-        self._backbone = backbone
-        self._preprocess = preprocess
+        self.backbone = backbone
+        self.preprocess = preprocess
+        self._view = view
         self._table = table
         self._cache = cache
         self._device = device
         self._deadline = deadline
         self._key = (json.dumps(preprocess.spec(), sort_keys=True), _digest(preprocess.files()))
         self._prepared: dict[int, Store] = {}
-        self._examples = _encode(preprocess, table, cache, self._key)
+        self._examples = _encode(preprocess, table, cache, self._key, view)
 
     def __len__(self) -> int:
         return len(self._table)
@@ -70,18 +78,34 @@ class Feed:
     @cached_property
     def costs(self) -> NDArray[np.int64]:
         """What each row costs in a batch: its tokens, or 1 for an image."""
-        if isinstance(self._preprocess, Image):
+        if isinstance(self.preprocess, Image):
             return np.ones(len(self), dtype=np.int64)
-        cost = self._preprocess.cost
+        cost = self.preprocess.cost
         return np.fromiter((cost(e) for e in self._iterate()), np.int64, len(self))
 
     @property
     def budget(self) -> int:
         """The cost that a batch without gradients may have."""
-        if isinstance(self._preprocess, Image):
-            height, width = self._preprocess.size
+        if isinstance(self.preprocess, Image):
+            height, width = self.preprocess.size
             return max(4, PIXELS // (height * width))
         return TOKENS
+
+    def seen_in(self, epoch: int) -> Feed:
+        """What an epoch reads of these rows: the rows, in all epochs."""
+        return self
+
+    def seen_as(self, view: View) -> Feed:
+        """Return the same rows, changed."""
+        return Feed(
+            self.backbone,
+            self.preprocess,
+            self._table,
+            self._cache,
+            self._device,
+            self._deadline,
+            view,
+        )
 
     def tokens(self) -> NDArray[np.int64]:
         """All distinct token ids of these texts."""
@@ -97,23 +121,23 @@ class Feed:
         def make(
             positions: NDArray[np.int64],
         ) -> Iterator[tuple[NDArray[np.int64], Sequence[NDArray[Any]]]]:
-            self._backbone.eval()
+            self.backbone.eval()
             for batch in budgeted(positions, self.costs[positions], self.budget):
                 if self._deadline is not None and time.monotonic() > self._deadline:
                     raise Pruned("out of time")
                 inputs = self.inputs(batch)
                 with torch.inference_mode():
-                    hidden = self._backbone.activations(inputs, at).float().cpu().numpy()
+                    hidden = self.backbone.activations(inputs, at).float().cpu().numpy()
                 yield batch, self._split(batch, hidden, at)
 
-        sizes = None if at == self._backbone.depth else self.costs
+        sizes = None if at == self.backbone.depth else self.costs
         return at if store.fill(self._table.digests, make, sizes) else 0
 
     def inputs(self, rows: NDArray[np.int64], light: bool = False) -> dict[str, Tensor]:
         """The named inputs of the network for some rows. `light` leaves pixels out (a pass that is
         entered above the stem needs their shape only)."""
-        if light and isinstance(self._preprocess, Image):
-            shape = (len(rows), 3, *self._preprocess.size)
+        if light and isinstance(self.preprocess, Image):
+            shape = (len(rows), 3, *self.preprocess.size)
             return {"pixel_values": torch.zeros((), device=self._device).expand(shape)}
         arrays = self._collate(rows)
         return {k: torch.from_numpy(v).to(self._device) for k, v in arrays.items()}
@@ -124,7 +148,7 @@ class Feed:
             return None
         store = self._prepared[at]
         digests = self._table.digests[rows]
-        if at == self._backbone.depth or isinstance(self._preprocess, Image):
+        if at == self.backbone.depth or isinstance(self.preprocess, Image):
             return torch.from_numpy(store.stack(digests)).to(self._device)
         windows = [w for r in rows.tolist() for w in self._example(r)]
         longest = max(len(w) for w in windows)
@@ -141,7 +165,7 @@ class Feed:
 
     def features(self) -> NDArray[np.float32]:
         """The frozen features of all rows (n, width), computed once."""
-        depth = self._backbone.depth
+        depth = self.backbone.depth
         if self.prepare(depth) == 0:
             raise DataError("the cache has no room for features: raise its quota or free the disk")
         found = self.hidden(np.arange(len(self)), depth)
@@ -149,15 +173,16 @@ class Feed:
         return cast("NDArray[np.float32]", found.cpu().numpy())
 
     def _store(self, at: int) -> Store:
-        backbone = self._backbone
+        backbone = self.backbone
         last = (backbone.pooling, backbone.normalise) if at == backbone.depth else ()
-        return self._cache.store(*self._key, prefix_digest(backbone, at), at, *last)
+        view = () if self._view is None else (self._view.key,)
+        return self._cache.store(*self._key, prefix_digest(backbone, at), at, *last, *view)
 
     def _collate(self, rows: NDArray[np.int64]) -> Arrays:
-        if isinstance(self._preprocess, Image):
+        if isinstance(self.preprocess, Image):
             pixels = self._examples.stack(self._table.digests[rows])
-            return {"pixel_values": self._preprocess.normalise(pixels)}
-        return self._preprocess.collate([self._example(r) for r in rows.tolist()])
+            return {"pixel_values": self.preprocess.normalise(pixels)}
+        return self.preprocess.collate([self._example(r) for r in rows.tolist()])
 
     def _example(self, row: int) -> Example:
         return cast("Example", self._examples[int(self._table.digests[row])])
@@ -167,7 +192,7 @@ class Feed:
 
     def _split(self, rows: NDArray[np.int64], hidden: NDArray[Any], at: int) -> list[NDArray[Any]]:
         """Cut a batch of activations into one array a row, without padding."""
-        if at == self._backbone.depth or isinstance(self._preprocess, Image):
+        if at == self.backbone.depth or isinstance(self.preprocess, Image):
             return [hidden[i : i + 1] for i in range(len(rows))]
         found = []
         k = 0
@@ -210,39 +235,62 @@ def _digest(files: dict[str, bytes]) -> str:
     return fingerprint(*(hashlib.sha256(files[name]).hexdigest() for name in sorted(files)))
 
 
-def _encode(preprocess: Preprocess, table: Table, cache: Cache, key: tuple[str, str]) -> Any:
+def _encode(
+    preprocess: Preprocess, table: Table, cache: Cache, key: tuple[str, str], view: View | None
+) -> Any:
     """Examples by row digest: pixels in a memory-mapped store, everything else in memory."""
     if isinstance(preprocess, Image):
-        return _decode(preprocess, table, cache, key)
-    known = cache.memory.setdefault(fingerprint("examples", *key), {})
+        store = _decode(preprocess, table, cache, key)
+        return store if view is None else _changed(store, table, cache, key, view)
+    seen = () if view is None else (view.key,)
+    known = cache.memory.setdefault(fingerprint("examples", *key, *seen), {})
     digests = table.digests
     missing = np.asarray([i for i, d in enumerate(digests.tolist()) if d not in known], np.int64)
     if len(missing):
-        encoded = preprocess.encode(table.take(missing).columns())
+        columns = table.take(missing).columns()
+        if view is not None and isinstance(preprocess, Text):
+            columns = view.columns(columns, preprocess.columns, digests[missing])
+        encoded = preprocess.encode(columns)
         _refuse_unreadable(encoded.reasons, missing)
         for position, example in zip(missing.tolist(), encoded.examples, strict=True):
             known[int(digests[position])] = example
     return known
 
 
-def _decode(preprocess: Image, table: Table, cache: Cache, key: tuple[str, str]) -> Any:
+def _decode(preprocess: Image, table: Table, cache: Cache, key: tuple[str, str]) -> Store:
     from metier.runtime.images import open_image
 
     store = cache.store("pixels", key[0])
     paths = table.columns()[preprocess.column]
+
+    def read(position: int) -> NDArray[np.uint8]:
+        try:
+            return preprocess.pixels(open_image(paths[position]))
+        except (ValueError, TypeError) as error:
+            _refuse_unreadable({position: str(error)}, np.arange(len(table)))
+            raise
+
+    return _pictured(store, table, read)
+
+
+def _changed(store: Store, table: Table, cache: Cache, key: tuple[str, str], view: View) -> Store:
+    digests = table.digests.tolist()
+
+    def change(position: int) -> NDArray[np.uint8]:
+        return view.pixels(store[digests[position]][0], digests[position])
+
+    return _pictured(cache.store("pixels", key[0], view.key), table, change)
+
+
+def _pictured(store: Store, table: Table, read: Callable[[int], NDArray[np.uint8]]) -> Store:
+    """Fill a store with one picture a row."""
 
     def make(
         positions: NDArray[np.int64],
     ) -> Iterator[tuple[NDArray[np.int64], Sequence[NDArray[Any]]]]:
         for i in range(0, len(positions), 64):
             batch = positions[i : i + 64]
-            pixels = []
-            for position in batch.tolist():
-                try:
-                    pixels.append(preprocess.pixels(open_image(paths[position]))[None])
-                except (ValueError, TypeError) as error:
-                    _refuse_unreadable({position: str(error)}, np.arange(len(table)))
-            yield batch, pixels
+            yield batch, [read(position)[None] for position in batch.tolist()]
 
     if not store.fill(table.digests, make):
         raise DataError("the cache has no room for the decoded images: free the disk")

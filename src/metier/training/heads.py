@@ -110,6 +110,8 @@ def _fit(model: Any, features: Floats, targets: NDArray[Any], weights: Weights =
     with warnings.catch_warnings():
         # A head that is nearly converged predicts the same; the strength is chosen by its loss.
         warnings.simplefilter("ignore", ConvergenceWarning)
+        # Few rows of many classes are no mistake here.
+        warnings.filterwarnings("ignore", "The number of unique classes", UserWarning)
         return model.fit(features, targets, sample_weight=weights)
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from metier.training.augment import VIEWS, Augment, augmented
 from metier.training.dealing import Deal
 from metier.training.folds import inner_folds
 from metier.training.loop import Outcome, Schedule, Watch, fit
@@ -43,20 +44,22 @@ def learn(
     fresh: bool = False,
     teach: Callable[[Supervised], Objective] | None = None,
     deal: Deal | None = None,
+    augment: Augment = "none",
+    views: int = VIEWS,
 ) -> tuple[Outcome, Mapping[str, Any]]:
     """Train what asks for gradients in `model.net`, in place.
 
     With patience, stopping rows are taken out of the training rows. `fresh` says that the head has
     learned nothing yet, so that it speaks in no unit. `teach` makes the objective from the task's
     own, for a strategy that has more to learn from than labels; `deal` makes the batches, for one
-    without patience. Returns the outcome and the
-    notes that a recipe needs to repeat the fit without a clock and without stopping rows.
+    without patience; `augment` says how much the `views` of each row differ. Returns the outcome
+    and the notes that a recipe needs to repeat the fit without a clock and without stopping rows.
     """
     task = problem.task
     targets = task.encode(problem.train)
     fitting, stopping = stopping_rows(problem.train, targets, task, schedule, run.seed)
     train = problem.train if stopping is None else problem.train.take(fitting)
-    feed = feed_for(model, train, run)
+    feed = augmented(feed_for(model, train, run), augment, views, run.seed)
     kept = targets if stopping is None else targets[fitting]
     centre, scale = standardised(kept, task)
     rows = _row_weights(train, kept, task, model, loss.balanced)

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from metier.cache import fingerprint
 from metier.errors import Pruned
+from metier.training.augment import Views
 from metier.training.batches import shuffled
 from metier.training.checkpoint import Checkpoint, restore, save
 from metier.training.dealing import Deal
@@ -104,7 +105,7 @@ class Outcome:
 
 def fit(
     net: Net,
-    feed: Feed,
+    feed: Feed | Views,
     targets: NDArray[Any],
     objective: Objective,
     schedule: Schedule,
@@ -125,7 +126,7 @@ def fit(
     if watch is not None:
         watch.feed.prepare(boundary)
     net.train_above(lowest)
-    read = [feed, *([] if watch is None else [watch.feed]), *objective.feeds]
+    read: list[Feed | Views] = [feed, *([] if watch is None else [watch.feed]), *objective.feeds]
     with compacted(net, read), quick_dropout(net):
         session = _Session(
             net, feed, targets, objective, schedule, run, watch, lowest, boundary, deal
@@ -145,7 +146,7 @@ class _Session:
     def __init__(
         self,
         net: Net,
-        feed: Feed,
+        feed: Feed | Views,
         targets: NDArray[Any],
         objective: Objective,
         schedule: Schedule,
@@ -190,7 +191,7 @@ class _Session:
             epoch = self.step // self.per_epoch
             for rows in self._batches(epoch)[self.step % self.per_epoch :]:
                 began = time.monotonic()
-                self._learn(rows)
+                self._learn(rows, epoch)
                 clock.append(time.monotonic() - began)
                 if len(clock) >= WARM_STEPS and self.step % WARM_STEPS == 0:
                     self._fit_in(float(np.mean(clock)))
@@ -219,12 +220,13 @@ class _Session:
         budget = 1 << 30 if whole else self.schedule.tokens
         return shuffled(self.costs, self.schedule.rows, budget, (self.run.seed, epoch))
 
-    def _learn(self, rows: NDArray[np.int64]) -> None:
+    def _learn(self, rows: NDArray[np.int64], epoch: int) -> None:
         at = self.boundary
         depth = self.net.backbone.depth
-        inputs = {} if at == depth else self.feed.inputs(rows, light=at > 0)
+        seen = self.feed.seen_in(epoch)
+        inputs = {} if at == depth else seen.inputs(rows, light=at > 0)
         targets = self.targets[torch.from_numpy(rows)]
-        batch = Batch(inputs, self.feed.hidden(rows, at), at, targets, self.feed.digests[rows])
+        batch = Batch(inputs, seen.hidden(rows, at), at, targets, self.feed.digests[rows])
         self._set_rates()
         with _autocast(self.device):
             loss = self.objective(self.net, batch)

@@ -19,11 +19,12 @@ from metier.sources.factored import Factored
 from metier.training.net import Net
 
 if TYPE_CHECKING:
+    from metier.training.augment import Views
     from metier.training.feed import Feed
 
 
 @contextmanager
-def compacted(net: Net, feeds: Sequence[Feed]) -> Iterator[None]:
+def compacted(net: Net, feeds: Sequence[Feed | Views]) -> Iterator[None]:
     """Swap a token embedding that learns for one of the tokens in use; put it back, trained, at the
     end.
 
