@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from metier.evidence.episodes import Carried, Shape
-from metier.evidence.words import percent, points, sentence, whole
+from metier.evidence.words import percent, points, whole
 from metier.report import wording
 from metier.report.card import as_markdown
 from metier.report.document import Document, Figures, Grid, Section, Words
@@ -142,8 +142,8 @@ def _classes(found: Started) -> Section:
 
 def _made(found: Started) -> Section:
     words = (
-        f"{sentence(ABOUT[found.method])[:-1]}, {found.steps} episodes, in {wording.duration(found.seconds)}, "
-        f"from {found.source} ({found.digest}). Use it wherever a source is named: --source "
+        f"Learned by {ABOUT[found.method]}: {found.steps} episodes, in "
+        f"{wording.duration(found.seconds)}, from {found.source} ({found.digest}). Use it wherever a source is named: --source "
         f"{found.name}."
     )
     return Section("made", "How it was made", (Words(words),))
