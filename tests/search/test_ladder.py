@@ -91,6 +91,33 @@ def test_closed_rungs_are_passed_over() -> None:
     assert next_rung(ladder, {}, {}, set(names(ladder))) is None
 
 
+def test_rows_without_labels_add_few_rungs_by_where_they_come_from() -> None:
+    plain = names(rungs(TEXT, "binary", ["small"]))
+    near = names(rungs(TEXT, "binary", ["small"], unlabeled=True))
+    assert near == [*plain, "pseudolabel(probe)", "consistency(finetune-top)"]
+    far = rungs(TEXT, "binary", ["small"], unlabeled=True, shifted=True)
+    assert names(far)[len(plain) :] == [
+        "align(probe)",
+        "align(finetune-top)",
+        "pretrain(finetune-top)",
+    ]
+    closed, searched = (r for r in far if r.strategy.startswith("align"))
+    assert closed.fixed == {"method": "coral"} and "method" in searched.space
+    assert searched.fixed == {"inner.train": "top"}
+
+
+def test_rows_without_labels_for_tables_pictures_and_numbers() -> None:
+    table = names(rungs(NUMBERS, "binary", ["lightgbm"], unlabeled=True))
+    assert table[-1] == "pseudolabel(boost)"
+    assert "pseudolabel(boost)" not in names(
+        rungs(NUMBERS, "regression", ["lightgbm"], unlabeled=True)
+    )
+    far = rungs(NUMBERS, "regression", ["lightgbm"], unlabeled=True, shifted=True)
+    assert far[-1].name == "align(boost)" and far[-1].fixed == {"method": "weight"}
+    pictures = names(rungs(Roles({"x": "image"}), "binary", ["a"], unlabeled=True, shifted=True))
+    assert "pretrain(finetune-top)" not in pictures and "align(finetune-top)" in pictures
+
+
 def test_few_labels_have_a_rung_of_their_own_after_the_probe() -> None:
     few = names(rungs(TEXT, "binary", ["small"], few=True))
     assert few.index("contrast") == few.index("probe") + 1

@@ -150,7 +150,8 @@ def _holed(maps: Tensor, share: float) -> Tensor:
     top = (torch.rand(n) * (height - tall + 1)).long().to(maps.device)[:, None]
     left = (torch.rand(n) * (width - wide + 1)).long().to(maps.device)[:, None]
     rows, columns = (torch.arange(side, device=maps.device)[None] for side in (height, width))
-    inside = ((rows >= top) & (rows < top + tall))[:, :, None] & (
+    inside: Tensor = ((rows >= top) & (rows < top + tall))[:, :, None] & (
         (columns >= left) & (columns < left + wide)
     )[:, None, :]
-    return maps * (~inside)[:, None].to(maps.dtype)
+    kept: Tensor = maps * (~inside)[:, None].to(maps.dtype)
+    return kept

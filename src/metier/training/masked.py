@@ -75,7 +75,8 @@ class Masked:
         may = batch.inputs["attention_mask"].bool() & ~torch.isin(ids, self.special)
         said = may & (torch.rand(ids.shape, device=ids.device) < SHARE)
         if not bool(said.any()):  # texts of a word or two
-            return net.backbone(batch.inputs).sum() * 0.0
+            none: Tensor = net.backbone(batch.inputs).sum() * 0.0
+            return none
         encoder: Any = net.backbone.model
         given = {k: v for k, v in batch.inputs.items() if k != "assign"}
         hidden = {**given, "input_ids": self._hidden(ids, may, said)}

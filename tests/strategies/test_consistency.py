@@ -1,0 +1,59 @@
+"""Consistency goes through the unlabelled rows, and changes what is learned."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from metier.cache import Cache
+from metier.errors import ChainError
+from metier.search.wrapping import settled
+from metier.strategies.boost import Boost
+from metier.strategies.consistency import Consistency
+from metier.strategies.finetune import Finetune
+from metier.tasks import build
+from metier.types import Problem, Roles, Run, Specialist, Table
+
+Tables = Callable[..., Table]
+
+
+@pytest.mark.parametrize(("source", "column"), [("bert", "text"), ("mobilenet", "image")])
+def test_it_learns_from_rows_without_labels(
+    source: str, column: Any, tiny_sources: dict[str, Any], tiny_table: Tables
+) -> None:
+    found = tiny_sources[source]
+    table, more = tiny_table(found, 24), tiny_table(found, 40, seed=4)
+    pool = Table(more.frame.select(column), Roles({column: column}), more.base)
+    task = build("multiclass", table)
+    start, problem = Specialist(found, task), Problem(task, table)
+    short = Finetune(train="top", epochs=2, patience=0)
+    plain = short(start, problem, Run(Cache()))
+    made = Consistency(short, weight=3.0, unlabeled=pool)(start, problem, Run(Cache(), seed=1))
+    again = Consistency(short, weight=3.0, unlabeled=pool)(start, problem, Run(Cache(), seed=1))
+    assert (made.scores(pool) == again.scores(pool)).all()
+    assert np.abs(made.scores(pool) - plain.scores(pool)).max() > 1e-5
+    (step,) = made.lineage
+    assert step.strategy == "consistency" and step.notes["consistency"] == {"rows": 40}
+
+
+def test_few_labels_run_as_many_epochs_as_the_others_need() -> None:
+    strategy = Consistency(passes=2.0, rows=32)
+    longer = strategy._longer(Finetune(epochs=2, rows=32), labelled=64, unlabelled=3200)
+    assert isinstance(longer, Finetune) and longer.epochs == 100.0  # 200 steps of two an epoch
+    fewer = strategy._longer(Finetune(epochs=9, rows=32), labelled=6400, unlabelled=320)
+    assert isinstance(fewer, Finetune) and fewer.epochs == 9
+    found = settled(Consistency(Finetune()), {}, [{"epochs": 12.0}])
+    assert found == {"passes": 0.0, "inner.epochs": 12.0, "inner.patience": 0}
+
+
+def test_what_cannot_be_is_refused(tiny_sources: dict[str, Any], tiny_table: Tables) -> None:
+    table = tiny_table(tiny_sources["bert"], 12)
+    task = build("multiclass", table)
+    start, problem = Specialist(tiny_sources["bert"], task), Problem(task, table)
+    with pytest.raises(ChainError, match="--unlabeled"):
+        Consistency()(start, problem, Run(Cache()))
+    with pytest.raises(ChainError, match="trains a network"):
+        Consistency(Boost(), unlabeled=table)(start, problem, Run(Cache()))
