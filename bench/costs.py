@@ -17,11 +17,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 
 from bench import machine, records, sets
 
 CLAIM = "costs"
 USUAL = "finetune"
+SIDE = "side"
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -81,7 +83,10 @@ def _rows(args: argparse.Namespace) -> tuple[Any, Any, Any]:
     frame = frame[np.random.default_rng(0).permutation(frame.height)]
     each = max(1, args.rows // args.classes)
     own = frame.group_by(found.target, maintain_order=True).head(each)
-    table = Table(own, Roles({sets.TEXT: "text"}, (found.target,)))
+    # Two sides that nobody asked about, for strategies that are fair to somebody.
+    sides = np.random.default_rng(1).choice(["a", "b"], own.height)
+    own = own.with_columns(pl.Series(SIDE, sides))
+    table = Table(own, Roles({sets.TEXT: "text"}, (found.target,), sensitive=(SIDE,)))
     rest = frame.join(own, on=sets.TEXT, how="anti").head(args.rows).select(sets.TEXT)
     unlabeled = Table(rest, Roles({sets.TEXT: "text"}))
     return build("multiclass", table), table, unlabeled

@@ -143,8 +143,8 @@ def _classes(found: Started) -> Section:
 def _made(found: Started) -> Section:
     words = (
         f"Learned by {ABOUT[found.method]}: {found.steps} episodes, in "
-        f"{wording.duration(found.seconds)}, from {found.source} ({found.digest}). "
-        f"Use it wherever a source is named: --source {found.name}."
+        f"{wording.duration(found.seconds)}, from {found.source} ({found.digest}). Use it "
+        f"wherever a source is named: --source {found.name}."
     )
     return Section("made", "How it was made", (Words(words),))
 
