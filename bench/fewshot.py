@@ -10,6 +10,7 @@ is left out for all. `contrast` reads the names of the labels, which the others 
 from __future__ import annotations
 
 import argparse
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -22,6 +23,7 @@ import polars as pl
 
 from bench import machine, records, sets
 from bench.sets import TEXT, Rows
+from metier.errors import DataError
 
 CLAIM = "fewshot"
 SETS = ("banking77", "medical_abstracts")
@@ -52,9 +54,17 @@ class Cell:
                 "limit": self.limit}  # fmt: skip
 
 
-def main(argv: Sequence[str] | None = None) -> None:
-    """Measure the cells that are asked for and have not been measured."""
-    args = _arguments(argv)
+def main(argv: Sequence[str] | None = None) -> int:
+    """Measure the cells that are asked for and have not been measured; the exit code."""
+    try:
+        _measure(_arguments(argv))
+    except DataError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def _measure(args: argparse.Namespace) -> None:
     data = sets.find_data(args.data)
     for cell in cells(args.sets, args.shots, args.methods, args.seeds, args.limit):
         if records.find(records.read(CLAIM, args.results), cell.key) is None:
@@ -118,7 +128,7 @@ def kept_as(key: records.Record) -> records.Record:
 def draw(rows: Rows, shots: int, seed: int, limit: int | None = None) -> Rows:
     """Return the rows of a draw, and the test rows that every draw has.
 
-    Raises SystemExit when a class has fewer rows than shots.
+    Raises DataError when a class has fewer rows than shots.
     """
     train, test = rows.train, rows.test
     if limit is not None:
@@ -129,7 +139,10 @@ def draw(rows: Rows, shots: int, seed: int, limit: int | None = None) -> Rows:
     counts = drawn.group_by(rows.target).len().sort("len")
     label, fewest = counts.row(0)
     if fewest < shots:
-        raise SystemExit(f"{rows.about.name}: {label!r} has {fewest} rows, fewer than {shots}")
+        raise DataError(
+            f"{rows.about.name}: {label!r} has {fewest} rows, and {shots} were asked for: "
+            "give fewer --shots"
+        )
     some = np.sort(np.random.default_rng(0).permutation(test.height)[: limit or TESTED])
     return Rows(rows.about, drawn.select(train.columns), test[some])
 
@@ -208,4 +221,4 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

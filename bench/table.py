@@ -14,13 +14,13 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench import judged, manifold, records, sections, trusted, unlabelled
+from bench import judged, manifold, records, scarce, sections, trusted, unlabelled
 
 MARKED = re.compile(r"(<!-- bench:(?:start|begin) -->\n)(.*?)(<!-- bench:end -->)", re.DOTALL)
 CLAIMS = ("quality", "speed", "sources", "weight", "budget", "resume", "compress", "web", "serve")
 CLAIMS += ("several", "meta", "costs")
 CLAIMS += ("fairness", "explain", "sureness", "robust", "audit")
-CLAIMS += ("semi", "domains")
+CLAIMS += ("semi", "domains", "fewshot")
 NOTHING = "Not measured yet: `make bench`."
 TOLD = ("torch", "transformers", "scikit-learn", "lightgbm", "onnxruntime", "setfit", "flaml")
 
@@ -77,6 +77,7 @@ def render(folder: Path = records.RESULTS) -> str:
         *trusted.sure(folder),
         *trusted.robustness(folder),
         *trusted.audits(folder),
+        *scarce.fewshots(folder),
         *unlabelled.semis(folder),
         *unlabelled.domain_pairs(folder),
         *_measured_with(folder),

@@ -277,7 +277,7 @@ def rank(
     those that cannot be a start here are listed with the reason.
     """
     from metier.cache import Cache
-    from metier.road.intake import earlier_runs, open_sources, read_data
+    from metier.road.intake import earlier_runs, met_before, open_sources, read_data
     from metier.road.options import Options
     from metier.search.shortlist import rank as score
 
@@ -290,6 +290,8 @@ def rank(
     earlier, failed = earlier_runs(runs, found.table.roles.modality)
     watch.stage("looking at the sources")
     candidates = [*opened.values(), *earlier]
+    for finding in met_before(candidates, [found.table]):
+        watch.warn(finding.verdict)
     return score(found.table, found.task, candidates, Cache(), seed=seed, failed=failed)
 
 

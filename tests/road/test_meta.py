@@ -122,3 +122,13 @@ def test_numbers_are_no_classes(tiny_sources: dict[str, Any], tmp_path: Path) ->
     with pytest.raises(InputError, match="episodes are drawn from classes"):
         api.meta(tmp_path / "n.csv", out=tmp_path / "s", target="target",
                  source=tiny_sources["bert"].name, steps=1)  # fmt: skip
+
+
+def test_a_budget_without_time_for_a_fit_is_refused(
+    tiny_sources: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["meta", str(rows_of(tmp_path / "a.csv")), "--ways", "2"]
+    words += ["--out", str(tmp_path / "out"), "--source", tiny_sources["bert"].name]
+    assert main([*words, "--budget", "0.01s"]) == 2
+    assert "budget is too small" in capsys.readouterr().err.splitlines()[-1]
+    assert not (tmp_path / "out").exists()

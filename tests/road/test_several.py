@@ -143,3 +143,13 @@ def test_tables_share_no_network(tmp_path: Path) -> None:
     )
     with pytest.raises(InputError, match="tables share no network"):
         api.multitask(tmp_path / "t.csv", target=["a", "b"], out=tmp_path / "o", trials=1)
+
+
+def test_a_budget_without_time_for_a_fit_is_refused(
+    tiny_sources: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["multitask", str(one_file(tmp_path)), "--target", "topic", "--target", "urgent"]
+    words += ["--out", str(tmp_path / "out"), "--source", tiny_sources["bert"].name]
+    assert main([*words, "--budget", "0.01s"]) == 2
+    assert "budget is too small" in capsys.readouterr().err.splitlines()[-1]
+    assert not (tmp_path / "out").exists()

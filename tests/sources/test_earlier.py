@@ -16,6 +16,7 @@ from metier import api
 from metier.cache import Cache
 from metier.deploy.bundle import write_bundle
 from metier.errors import InputError, SourceError
+from metier.road.intake import met_before
 from metier.runtime.postprocess import Decision
 from metier.sources import open_source
 from metier.sources.earlier import Earlier
@@ -46,6 +47,7 @@ def run_with(strategy: Strategy, source: Any, rows: Table, folder: Path) -> Spec
         folder / "specialist",
         decision=Decision(task.kind, task.labels),
         sample=rows,
+        table=rows,
         card="",
         facts={},
     )
@@ -121,6 +123,20 @@ def test_the_new_bundle_says_from_which_run_it_came(
     told = manifest.facts["started_from"]
     assert told["run"] == "first" and told["strategies"] == ["probe"]
     assert told["source"]["digest"] == tiny_sources["bert"].digest
+
+
+def test_rows_that_it_learned_from_are_known_again(
+    tiny_sources: dict[str, Any], tiny_table: Tables, tmp_path: Path
+) -> None:
+    rows = tiny_table(tiny_sources["bert"], 40, "multiclass")
+    run_with(Probe(), tiny_sources["bert"], rows, tmp_path / "run")
+    found: Any = open_source(str(tmp_path / "run"), "text")
+    other = tiny_table(tiny_sources["bert"], 40, "multiclass", 9)
+    assert found.has_seen(rows) == 1.0
+    assert found.has_seen(rows.take(range(20))) == 0.5
+    assert found.has_seen(other) < 0.3
+    told = met_before([tiny_sources["bert"], found], [rows])
+    assert len(told) == 1 and told[0].level == "problem" and "100 %" in told[0].verdict
 
 
 def changed(run: Path) -> None:

@@ -36,7 +36,7 @@ def test_columns_go_together_as_they_did() -> None:
     ranks = [np.argsort(np.argsort(made.numbers[:, k])) for k in (0, 1)]
     assert np.corrcoef(*ranks)[0, 1] > 0.9
     large = made.numbers[:, 0] > 1.0
-    assert made.codes[large, 0].mean() > 0.8 > 0.3 > made.codes[~large, 0].mean()
+    assert made.codes[large, 0].mean() > made.codes[~large, 0].mean() + 0.4
 
 
 def test_columns_of_one_kind_and_constant_ones_are_survived() -> None:

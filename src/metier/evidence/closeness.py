@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -10,6 +11,8 @@ from numpy.typing import NDArray
 
 from metier.types import Finding
 
+NOTE = "made_up_distance"
+"""Where the notes of a fit keep it."""
 NEAR = 0.05
 """The share of real rows that have a nearest one within the distance that counts as near."""
 DRAWS = 1000
@@ -49,7 +52,7 @@ class Closeness:
             verdict += f", and {self.copies} are copies"
         return (
             Finding(
-                "made_up_distance",
+                NOTE,
                 verdict + (": they give some real rows away" if close else ""),
                 self.ratio,
                 self.low,
@@ -77,3 +80,8 @@ def closeness(made: NDArray[Any], real: NDArray[Any], seed: int = 0) -> Closenes
     limit = float(np.quantile(real, NEAR))
     near = float((made <= limit).mean()) if limit > 0 else float((made < real.min()).mean())
     return Closeness(ratio, float(low), float(high), near, int((made <= 1e-9).sum()), len(made))
+
+
+def noted(notes: Mapping[str, Any]) -> tuple[Finding, ...]:
+    """Return what the notes of a fit claim of rows that it made up; nothing where it made none."""
+    return Closeness(**notes[NOTE]).findings if NOTE in notes else ()

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metier.evidence.calibration import reliability
+from metier.evidence.closeness import noted
 from metier.evidence.compare import Comparison, paired
 from metier.evidence.judge import against, called, gains, judge
 from metier.evidence.metrics import find, interval, scorecard
@@ -93,7 +94,10 @@ def assemble(race: Race, climb: Climb, final: Final, about: About) -> Report:
         scatter=_scatter(proof.targets, mine),
         reliability=_bins(proof.targets, mine),
         mistakes=find_mistakes(race, chosen, mine.decision),
-        data_findings=tuple(about.data_findings),
+        data_findings=(
+            *about.data_findings,
+            *(found for step in final.specialist.lineage for found in noted(step.notes)),
+        ),
         cost=tuple(about.cost),
         lineage=final.specialist.lineage,
         settings=about.settings,

@@ -61,8 +61,18 @@ class Started:
         return self.carried.verdict == "better"
 
     @property
-    def verdict(self) -> str:
+    def headline(self) -> str:
         """The one sentence to take away."""
+        c = self.carried
+        gap = f"{_points(c.difference)} points ({_points(c.low)} to {_points(c.high)})"
+        if self.helps:
+            return f"The learned start helps on classes that it never saw: {gap}."
+        told = "is worse than" if c.verdict == "worse" else "is no better than"
+        return f"The learned start {told} the untouched source: {gap}. Prefer that one."
+
+    @property
+    def verdict(self) -> str:
+        """The same with all that is behind it."""
         c = self.carried
         shape = f"{self.shape.ways}-way {self.shape.shots}-shot"
         gap = f"{_points(c.difference)} points ({_points(c.low)} to {_points(c.high)})"
@@ -94,7 +104,7 @@ def meta_document(found: Started) -> Document:
         created=found.created,
         level="good" if found.helps else "neutral",
         state="It helps" if found.helps else "It does not help",
-        headline=found.verdict,
+        headline=found.headline,
         basis=(
             "Judged on the same episodes for both, drawn from classes that were not learned from. "
             "Intervals are for 95 % and over episodes: classes of another kind may do otherwise."
@@ -132,9 +142,9 @@ def _classes(found: Started) -> Section:
 
 def _made(found: Started) -> Section:
     words = (
-        f"{ABOUT[found.method]}, {found.steps} episodes, in {wording.duration(found.seconds)}, "
-        f"from {found.source} ({found.digest}). Use it wherever a source is named: --source "
-        f"{found.name}."
+        f"Learned by {ABOUT[found.method]}: {found.steps} episodes, in "
+        f"{wording.duration(found.seconds)}, from {found.source} ({found.digest}). Use it "
+        f"wherever a source is named: --source {found.name}."
     )
     return Section("made", "How it was made", (Words(words),))
 

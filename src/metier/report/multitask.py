@@ -302,9 +302,13 @@ def _transfer(found: Multitasked) -> tuple[Finding, ...]:
         where = "the rows of the proof" if proven else "the rows that chose"
         text = (
             f"negative transfer: {each.name} does worse in a network that learns the other tasks "
-            f"too, by {_difference(c)} on {where}"
+            f"too: {_difference(c)} on {where}"
         )
-        text += "; it has a network of its own" if each.chosen == "single" else "; it shares one"
+        text += (
+            "; it has a network of its own"
+            if each.chosen == "single"
+            else "; the rows that chose did not show it, so it shares one all the same"
+        )
         level: Literal["info", "problem"] = "problem" if each.chosen == "shared" else "info"
         told.append(
             Finding("negative_transfer", sentence(text), c.difference, c.low, c.high, c.n, level)

@@ -67,6 +67,7 @@ class Ending:
         proofs: the rows of the proof of each task.
         folder: the run folder.
         command: the command line.
+        notes: what a person should know first.
     """
 
     tasks: Sequence[Asked]
@@ -75,6 +76,7 @@ class Ending:
     proofs: Sequence[Table]
     folder: Path
     command: str
+    notes: Sequence[str] = ()
 
 
 def hand_over(
@@ -104,7 +106,10 @@ def hand_over(
         proof_on=_basis(ending.tasks),
         settings=chosen.settings,
         strategies=_strategies(written, chosen),
-        notes=tuple(f"{each.name}: {note}" for each in ending.tasks for note in each.notes),
+        notes=(
+            *ending.notes,
+            *(f"{each.name}: {note}" for each in ending.tasks for note in each.notes),
+        ),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         command=ending.command,
         versions=versions(),

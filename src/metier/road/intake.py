@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -63,6 +63,8 @@ def plan(data: Data, options: Options) -> Plan:
     _refuse_limit(data, options)
     costs = () if options.cost is None else cost_matrix(options.cost, data.task.labels)
     sources = _needed_sources(data, options)
+    tables = [data.table, *([] if data.test is None else [data.test])]
+    data = replace(data, findings=(*data.findings, *met_before(sources.values(), tables)))
     return Plan(data, sources, lay_out(data, list(sources), options), costs)
 
 
@@ -244,6 +246,23 @@ def open_sources(table: Table, names: Sequence[str]) -> dict[str, Source]:
             first = first or error
     if not found and first is not None:
         raise first
+    return found
+
+
+def met_before(sources: Iterable[Source], tables: Sequence[Table]) -> list[Finding]:
+    """Say which earlier specialists among the sources have learned from these rows: whatever is
+    measured on them then flatters."""
+    found = []
+    for source in sources:
+        has_seen: Callable[[Table], float] | None = getattr(source, "has_seen", None)
+        share = 0.0 if has_seen is None else min(sum(map(has_seen, tables)), 1.0)
+        if share > 0:
+            verdict = (
+                f"{source.name} has learned from these rows before (about {100 * share:.0f} % of "
+                "those it learned from are here): what is measured on them is too good to be "
+                "believed; prove it with rows that it has not seen"
+            )
+            found.append(Finding("source has seen rows", verdict, share, level="problem"))
     return found
 
 

@@ -26,7 +26,7 @@ from metier.report.content import to_json
 from metier.report.document import render_document
 from metier.report.meta import Started, meta_document, start_card
 from metier.road.asked import versions
-from metier.road.intake import open_sources
+from metier.road.intake import met_before, open_sources
 from metier.road.options import Progress
 from metier.search.clock import Clock
 from metier.sources.earlier import Earlier
@@ -110,6 +110,8 @@ def learn_meta(wanted: Wanted, folder: Path, progress: Progress, clock: Clock) -
     _refuse_few(files, wanted.how.shape)
     names = () if wanted.source is None else (wanted.source,)
     source = next(iter(open_sources(united.table, names).values()))
+    for finding in met_before((source,), [united.table]):
+        progress.warn(finding.verdict)
     with tempfile.TemporaryDirectory(prefix="metier-") as scratch:
         run = Run(Cache(Path(scratch)), wanted.seed, best_device(), _until(clock))
         progress.stage("learning from episodes")

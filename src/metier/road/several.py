@@ -16,7 +16,7 @@ from metier.errors import DataError, Pruned
 from metier.report.multitask import Multitasked
 from metier.road.divided import divide
 from metier.road.hybrid import Ending, hand_over, told
-from metier.road.intake import open_sources
+from metier.road.intake import met_before, open_sources
 from metier.road.options import Progress
 from metier.road.tasks import Asked, read_tasks
 from metier.search.clock import Clock
@@ -74,6 +74,10 @@ def learn_several(wanted: Wanted, folder: Path, progress: Progress, clock: Clock
             progress.warn(f"{each.name}: {note}")
     names = () if wanted.source is None else (wanted.source,)
     source = next(iter(open_sources(tasks[0].table, names).values()))
+    rows = [table for each in tasks for table in (each.table, each.test) if table is not None]
+    flattered = [finding.verdict for finding in met_before((source,), rows)]
+    for verdict in flattered:
+        progress.warn(verdict)
     united = unite([each.table for each in tasks])
     held, folds = divide(united, tasks, wanted.seed)
     from metier.training.device import best_device
@@ -92,7 +96,7 @@ def learn_several(wanted: Wanted, folder: Path, progress: Progress, clock: Clock
             raise DataError(f"the budget left no time for the last fits ({cut})") from cut
         progress.stage("writing the bundles and the report")
         proofs = _proofs(united, tasks, held)
-        ending = Ending(tasks, arena, chosen, proofs, folder, wanted.command)
+        ending = Ending(tasks, arena, chosen, proofs, folder, wanted.command, flattered)
         return Handed(folder, hand_over(ending, *made))
     except BaseException:
         if created:

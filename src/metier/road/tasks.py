@@ -16,7 +16,7 @@ from metier.data.raw import Raw
 from metier.data.read import read
 from metier.data.roles import infer_roles
 from metier.data.table import build_table
-from metier.errors import DataError, OptionError
+from metier.errors import DataError, OptionError, suggest
 from metier.road.intake import test_table
 from metier.tasks import build
 from metier.types import Finding, Table, Task
@@ -57,7 +57,10 @@ def read_tasks(data: Sequence[Any], targets: Sequence[str], tests: Sequence[Any]
     proofs = [read(each, what="test data") for each in tests]
     found: list[Asked] = []
     if len(raws) == 1:
+        columns = raws[0].frame.columns
         for target in targets:
+            if target not in columns:
+                raise DataError(f"no column {target!r} for target{suggest(target, columns)}")
             others = [name for name in targets if name != target]
             pair = [_without(raw, others) for raw in (raws[0], *proofs)]
             found.append(_typed(target, pair[0], target, pair[1] if proofs else None))

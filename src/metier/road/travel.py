@@ -54,7 +54,7 @@ def travel(
     with claimed(folder, found, options):
         clock.keep(folder)
         progress.until(clock.deadline(clock.left))
-        for finding in found.findings:
+        for finding in planned.data.findings:
             progress.warn(finding.verdict)
         report = _walk(planned, folder, options, command, progress, clock)
         clock.note(force=True)

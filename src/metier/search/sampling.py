@@ -42,7 +42,7 @@ def resampled(weights: NDArray[np.float64]) -> Rows:
     1965), so that tests and intervals do not take copies for rows.
 
     >>> resampled(np.array([1.0, 1.0, 0.0, 2.0])).tolist()
-    [0, 3, 3]
+    [0, 1, 3]
     """
     passed = np.cumsum(weights)
     worth = max(round(float(passed[-1] ** 2 / (weights**2).sum())), 1)

@@ -19,7 +19,7 @@ from metier.runtime.manifest import Manifest, read_manifest, verify
 from metier.runtime.preprocess import Preprocess, restore
 from metier.runtime.text import Text
 from metier.sources.directory import SPECIALIST, digest_of, read_json, run_of
-from metier.types import Modality
+from metier.types import Modality, Table
 
 if TYPE_CHECKING:
     from metier.sources.backbone import Backbone
@@ -29,6 +29,12 @@ HASHES = "weights"
 """The fact of a manifest that names the files of the weights by their SHA-256."""
 STARTED = "started_from"
 """The fact that says from which run a specialist began."""
+SEEN = "rows.json"
+"""The file beside the weights by which rows are known again that a specialist learned from. It is
+no part of the bundle, which tells nothing of any row."""
+KEPT = 256
+"""Rows of which it keeps a hash: those with the lowest ones, so that the share of them that
+is met again is that of all."""
 EARLY = "before the end"
 PROBE = ("It did not arrive yet, and nobody answers.", "A")
 
@@ -70,6 +76,16 @@ class Earlier:
         if pretrained:
             return _load(self.name, self.folder, self.digest, probe)
         return _build(self.name, self.folder, probe, seed)
+
+    def has_seen(self, table: Table) -> float:
+        """Return the share of the rows it learned from that are in a table; 0 when it is not known
+        which those were."""
+        path = self.folder / SEEN
+        known = read_json(path).get("rows") if path.is_file() else None
+        if not known:
+            return 0.0
+        met = set(_row_hashes(table))
+        return sum(each in met for each in known) / len(known)
 
     @cached_property
     def _knows_pairs(self) -> bool:
@@ -141,6 +157,23 @@ def hashes_of(folder: Path) -> dict[str, str]:
             name = path.relative_to(folder).as_posix()
             found[name] = hashlib.file_digest(stream, "sha256").hexdigest()
     return found
+
+
+def rows_seen(table: Table) -> list[str]:
+    """Return hashes of some rows of a table, by which they are known when they are met again."""
+    return sorted(set(_row_hashes(table)))[:KEPT]
+
+
+def _row_hashes(table: Table) -> list[str]:
+    """A hash of what a network reads of each row, whatever its columns are called."""
+    modality = table.roles.modality
+    names = [name for name, kind in table.roles.inputs.items() if kind == modality]
+    if modality == "image":
+        keys = [str(digest) for digest in table.digests.tolist()]
+    else:
+        columns = [table.frame[name].to_list() for name in names]
+        keys = ["\x1f".join(map(str, row)) for row in zip(*columns, strict=True)]
+    return [hashlib.blake2b(key.encode(), digest_size=8).hexdigest() for key in keys]
 
 
 def _refuse_without_net(name: str, manifest: Manifest, weights: Path) -> None:

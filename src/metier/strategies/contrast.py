@@ -91,7 +91,8 @@ class Contrast:
             raise ChainError("contrast draws rows of one class together: a number has none")
         if run.deadline is not None and began > run.deadline:
             raise Pruned("out of time")
-        own, notes = self, {}
+        own: Contrast = self
+        notes: dict[str, Any] = {}
         if self.check and self.epochs:
             own, notes = self._checked(start, problem, run)
         model, learned, told = own._net(start, problem, run)

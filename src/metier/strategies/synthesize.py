@@ -10,7 +10,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from metier.errors import ChainError
-from metier.evidence.closeness import Closeness, closeness
+from metier.evidence.closeness import NOTE, Closeness, closeness
 from metier.space import Float, tune
 from metier.training.around import gives_of, learned_within
 from metier.training.copula import fit_copula
@@ -55,7 +55,7 @@ class Synthesize:
         table, near = made_up(problem, self.share, run.seed)
         notes: dict[str, Any] = {"made": len(table) - len(problem.train)}
         if near is not None:
-            notes["made_up_distance"] = asdict(near)
+            notes[NOTE] = asdict(near)
         more = Problem(problem.task, table)
         return learned_within("synthesize", self, start, more, run, notes)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, cast
 
 import torch
 from torch import Tensor
@@ -90,7 +90,7 @@ def features_of(net: Net, batch: Batch) -> Tensor:
     inputs, hidden, at = batch.inputs, batch.hidden, batch.at
     mask = inputs.get("attention_mask")
     if mask is None or "assign" in inputs or len(mask) <= TOGETHER:
-        return net.backbone(inputs, hidden, at)
+        return cast("Tensor", net.backbone(inputs, hidden, at))
     lengths = mask.sum(1)
     order = lengths.argsort()
     found = []

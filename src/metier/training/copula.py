@@ -39,7 +39,10 @@ class Copula:
             _cut(self.cells.codes[:, j], shares[:, width + j])
             for j in range(self.cells.codes.shape[1])
         ]
-        return Cells(_columns(numbers, count, np.float64), _columns(codes, count, np.int64))
+        return Cells(
+            np.stack(numbers, axis=1) if numbers else np.zeros((count, 0)),
+            np.stack(codes, axis=1) if codes else np.zeros((count, 0), np.int64),
+        )
 
 
 def fit_copula(cells: Cells, random: np.random.Generator) -> Copula:
@@ -99,9 +102,3 @@ def _quantiles(values: Numbers, shares: Numbers) -> Numbers:
 def _cut(codes: NDArray[np.int64], shares: Numbers) -> NDArray[np.int64]:
     order, ends = _parts(codes)
     return order[np.minimum(np.searchsorted(ends, shares), len(order) - 1)]
-
-
-def _columns(columns: list[NDArray[np.generic]], count: int, dtype: type) -> NDArray[np.generic]:
-    if not columns:
-        return np.zeros((count, 0), dtype=dtype)
-    return np.stack(columns, axis=1).astype(dtype)

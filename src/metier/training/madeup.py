@@ -124,8 +124,9 @@ def nearest(rows: Numbers, among: Numbers, leave_own: bool = False) -> tuple[Row
     from scipy.spatial import KDTree
 
     count = 2 if leave_own else 1
-    distances, places = KDTree(among).query(rows, k=[count])
-    return places[:, 0].astype(np.int64), np.asarray(distances[:, 0], dtype=np.float64)
+    found = KDTree(among).query(rows, k=[count])
+    distances, places = (np.asarray(each)[:, 0] for each in found)
+    return places.astype(np.int64), distances.astype(np.float64)
 
 
 def whole(column: pl.Series, values: NDArray[Any]) -> pl.Series:

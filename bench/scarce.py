@@ -1,0 +1,130 @@
+"""What was measured with few labels, as Markdown: `contrast` beside SetFit and the frozen probe."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench import fewshot, records
+from bench.markdown import seconds_text, table
+from bench.records import Record
+
+RESAMPLES = 2000
+OURS = ("contrast", "contrast-unnamed")
+OTHERS = ("setfit", "probe")
+
+
+@dataclass(frozen=True)
+class Gain:
+    """How many points of accuracy one method is ahead, and its 95 % interval over rows and draws;
+    on so many draws that both have."""
+
+    points: float
+    low: float
+    high: float
+    draws: int
+
+
+def fewshots(folder: Path) -> list[str]:
+    """Accuracy and time of each method by set and number of labels, and what `contrast` gains."""
+    found = [r for r in records.read(fewshot.CLAIM, folder) if r["limit"] is None]
+    names = list(dict.fromkeys(r["set"] for r in found))
+    if not names:
+        return []
+    lead = (
+        "Accuracy (mean over draws of the labelled rows; median seconds of fitting, one core) by "
+        "set and labels a class. Gains are in points, paired by draw and test row, with intervals "
+        "over both. `contrast` reads the names of the labels, `contrast-unnamed` does not."
+    )
+    rows = [[name, *(_scored(found, name, method) for method in fewshot.METHODS)] for name in names]
+    parts = ["### Few labels", lead, table(["set", *fewshot.METHODS], rows)]
+    heads = ["set", *(f"{own} over {other}" for own in OURS for other in OTHERS)]
+    gains = [
+        [name, *(_told(_gain(folder, found, [name], o, t)) for o in OURS for t in OTHERS)]
+        for name in names
+    ]
+    gains.append(
+        ["mean", *(_told(_gain(folder, found, names, o, t)) for o in OURS for t in OTHERS)]
+    )
+    return [*parts, table(heads, gains), *_times(found, names)]
+
+
+def _times(found: Sequence[Record], names: Sequence[str]) -> list[str]:
+    """How the time of contrast compares with that of SetFit, at its worst."""
+    shares = [
+        _seconds(found, name, "contrast") / _seconds(found, name, "setfit")
+        for name in names
+        if _of(found, name, "contrast") and _of(found, name, "setfit")
+    ]
+    if not shares:
+        return []
+    return [
+        f"`contrast` took {100 * median(shares):.0f} % of the time of SetFit, and "
+        f"{100 * max(shares):.0f} % where it took most."
+    ]
+
+
+def _of(found: Sequence[Record], name: str, method: str) -> list[Record]:
+    return [r for r in found if r["set"] == name and r["method"] == method]
+
+
+def _seconds(found: Sequence[Record], name: str, method: str) -> float:
+    return median(r["seconds"] for r in _of(found, name, method))
+
+
+def _scored(found: Sequence[Record], name: str, method: str) -> str:
+    own = _of(found, name, method)
+    if not own:
+        return ""
+    score = float(np.mean([r["score"] for r in own]))
+    return f"{score:.3f}, {seconds_text(_seconds(found, name, method))} s"
+
+
+def _told(gain: Gain | None) -> str:
+    if gain is None:
+        return ""
+    return f"{gain.points:+.1f} ({gain.low:+.1f} to {gain.high:+.1f})"
+
+
+def _gain(
+    folder: Path, found: Sequence[Record], names: Sequence[str], own: str, other: str
+) -> Gain | None:
+    """The mean gain over some sets; None where no draw has both methods."""
+    each = [led for name in names if (led := _leads(folder, found, name, own, other)) is not None]
+    if not each:
+        return None
+    random = np.random.default_rng(0)
+    drawn = np.mean([[_again(led, random) for _ in range(RESAMPLES)] for led in each], axis=0)
+    low, high = np.percentile(drawn, [2.5, 97.5])
+    points = float(np.mean([led.mean() for led in each]))
+    return Gain(points, float(low), float(high), sum(len(led) for led in each))
+
+
+def _leads(
+    folder: Path, found: Sequence[Record], name: str, own: str, other: str
+) -> NDArray[np.float64] | None:
+    """Points that a method is ahead, (draws, rows)."""
+    seeds = sorted({r["seed"] for r in _of(found, name, own)})
+    pairs = []
+    for seed in seeds:
+        losses = [
+            records.losses(
+                fewshot.kept_as({"set": name, "method": method, "seed": seed, "limit": None}),
+                folder,
+            )
+            for method in (own, other)
+        ]
+        if losses[0] is not None and losses[1] is not None:
+            pairs.append(100 * (losses[1] - losses[0]))
+    return np.stack(pairs) if pairs else None
+
+
+def _again(led: NDArray[np.float64], random: np.random.Generator) -> float:
+    """The mean lead of draws and rows that are drawn again, both."""
+    draws, rows = (random.integers(0, n, n) for n in led.shape)
+    return float(led[draws].mean(axis=0)[rows].mean())
