@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -43,7 +44,7 @@ class Pseudolabel:
 
     It fits, labels the rows that it is sure of by calibrated thresholds a class, fits on both, and
     so on. Rows held out of the training rows say which round was best; that may be the first, which
-    has added nothing. The last fit is on all training rows, with the labels of that round.
+    has added nothing. As many rounds are then run on all training rows.
 
     Args:
         inner: what learns; boost for tables and finetune for the rest when None.
@@ -131,15 +132,19 @@ class _Climb:
 
     def settled(self) -> tuple[Specialist, dict[str, Any]]:
         """As many rounds as were found to be best, on all training rows."""
-        made = self._fit(self.problem, None, self.strategy.rounds + 1)
-        said = None
-        for number in range(self.strategy.rounds):
-            said = self._label(made)
-            made = self._fit(self.problem, said, self.strategy.rounds - number)
+        made, said = self._walk(self.strategy.rounds)
         return self._ended(made), {NAME: self._told(self.strategy.rounds, said, [])}
 
+    def _walk(self, rounds: int) -> tuple[Specialist, Said | None]:
+        made = self._fit(self.problem, None, rounds + 1)
+        said = None
+        for number in range(rounds):
+            said = self._label(made)
+            made = self._fit(self.problem, said, rounds - number)
+        return made, said
+
     def judged(self) -> tuple[Specialist, dict[str, Any]]:
-        """Rounds without the rows held out, then the best one's fit on all training rows."""
+        """Rounds without the rows held out, then as many as were best on all training rows."""
         train = self.problem.train
         folds = inner_folds(train, self.targets, 1, self.run.seed, HELD)
         fit, held = folds[0] if folds else (np.arange(len(train)), np.arange(0))
@@ -149,7 +154,7 @@ class _Climb:
         rounds: list[tuple[Specialist, Said | None, Array]] = []
         said: Said | None = None
         for number in range(self.strategy.rounds + 1):
-            made = self._in_time(some, said, self.strategy.rounds + 2 - number)
+            made = self._in_time(some, said, 2 * (self.strategy.rounds + 1) - number)
             if made is None:
                 break
             rounds.append((made, said, self._judge(made, judging, held)))
@@ -160,8 +165,9 @@ class _Climb:
         gains = [
             gain_of(rounds[0][2], each[2], weights, self.run.seed).told() for each in rounds[1:]
         ]
-        final = self._in_time(self.problem, said, 1)
-        return self._ended(final or made), {NAME: self._told(best, said, gains)}
+        with contextlib.suppress(Pruned):  # then it is the one without the rows held out
+            made, said = self._walk(best)
+        return self._ended(made), {NAME: self._told(best, said, gains)}
 
     def _best(self, rounds: Sequence[tuple[Specialist, Said | None, Array]], weights: Array) -> int:
         """The round whose loss on the rows held out is lowest; of equals the earliest."""
