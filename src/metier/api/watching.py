@@ -1,0 +1,16 @@
+"""Who watches when nobody does."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+
+class Silent:
+    """Progress that nobody watches."""
+
+    def stage(self, name: str) -> None: ...
+    def trial(self, rung: str, parameters: Mapping[str, Any]) -> None: ...
+    def best(self, name: str, value: float, low: float | None, high: float | None) -> None: ...
+    def warn(self, text: str) -> None: ...
+    def until(self, deadline: float | None) -> None: ...
