@@ -125,7 +125,7 @@ class Multitasked:
         shared = [each.name for each in self.sharing]
         less = 1 - self.parameters.hybrid / self.parameters.separate
         if not shared:
-            return "No task shares a network: each does better by itself."
+            return "No task shares a network: on the rows that chose, each did better by itself."
         saved = f"with {100 * less:.0f} % fewer weights than a network for each"
         if not alone:
             return f"All {len(shared)} tasks share one network, {saved}."
@@ -180,8 +180,8 @@ def _tasks(found: Multitasked) -> Section:
     blocks: list[Block] = [
         Words(
             "Each task was learned twice from the same rows: by a network of its own, and by one "
-            "that it shares with the other tasks. Rows that prove nothing chose; a tie goes to the "
-            "shared network, which costs less. Below, both on the rows of the proof."
+            "that it shares with the other tasks. Which one is handed over was chosen on rows that "
+            "prove nothing; a tie goes to the shared network, which costs less."
         ),
         Grid("On the rows of the proof", head, scores, frozenset({1, 2, 3, 4})),
         Grid("Compared row by row", against, ways, frozenset({1})),
