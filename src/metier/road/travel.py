@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from metier.road.morelabels import reserve_for as reserve_for_curve
 from metier.road.options import Options, Progress
 from metier.road.pace import checked, keep_shown, look, show, shown_before
 from metier.road.tail import Ended, Tail, Told, ended_before, keep_ended, mark_of
-from metier.road.unlabelled import draw_pool, look_at
+from metier.road.unlabelled import Pool, draw_pool, look_at
 from metier.search.choice import Climb
 from metier.search.climb import climb
 from metier.search.clock import Clock
@@ -34,7 +35,7 @@ from metier.search.records import Candidate
 from metier.search.samplers import Studies
 from metier.search.slots import FOR_A_BASELINE, Limits, growth, longest
 from metier.search.tradeoff import Tradeoff
-from metier.types import Table
+from metier.types import Finding, Table
 
 SHOWN = "shown.json"
 
@@ -61,30 +62,37 @@ def travel(
         return keep_ended(folder, Ended(report, clock.used))
 
 
-def _walk(
-    planned: Plan, folder: Path, options: Options, command: str, progress: Progress, clock: Clock
-) -> Report:
+@dataclass(frozen=True)
+class _SetOut:
+    """A run whose data were split and looked at, and whose ladder is laid out."""
+
+    race: Race
+    tail: Tail
+    ladder: list[Rung]
+    pool: Pool
+    findings: list[Finding]
+    notes: list[str]
+
+
+def _set_out(
+    planned: Plan,
+    folder: Path,
+    options: Options,
+    command: str,
+    stage: Callable[[str], None],
+    clock: Clock,
+) -> _SetOut:
+    """Split the data, write a bundle that always answers the same, and look at what there is."""
     data, cache, seed = planned.data, Cache(folder / "cache"), options.seed
-
-    def stage(name: str) -> None:
-        clock.note(force=True)
-        progress.stage(name)
-
     stage("splitting the data")
     clusters = near_clusters(data.table)
-    divided = split(
-        data.table,
-        data.task.kind,
-        test_given=data.test is not None,
-        seed=seed,
-        clusters=clusters,
-    )
+    given, kind = data.test is not None, data.task.kind
+    divided = split(data.table, kind, test_given=given, seed=seed, clusters=clusters)
     device = _device(data.table)
     race = Race(data.table, data.task, divided, planned.sources, folder, cache, seed, device)
     proof = int((divided.purpose == PROVE).sum()) if data.test is None else len(data.test)
     tail = Tail(race, folder, clock, planned.costs, command, proof)
     tail.write_constant()
-
     stage("looking at the sources and checking the data")
     shown = shown_before(folder / SHOWN, data, planned.sources, seed) or keep_shown(
         folder / SHOWN, show(data, divided, planned.sources, cache, clock, seed)
@@ -98,18 +106,29 @@ def _walk(
     shifted = pool.shift is not None and pool.shift.shifted
     rungs = lay_out(data, list(planned.sources), options, shifted=shifted)
     ladder = [rung for rung in rungs if rung.source == NOTHING or rung.source in shown.sources]
-    notes = [*data.notes, *shown.notes, *pool.notes]
+    return _SetOut(race, tail, ladder, pool, findings, [*data.notes, *shown.notes, *pool.notes])
+
+
+def _walk(
+    planned: Plan, folder: Path, options: Options, command: str, progress: Progress, clock: Clock
+) -> Report:
+    def stage(name: str) -> None:
+        clock.note(force=True)
+        progress.stage(name)
+
+    out = _set_out(planned, folder, options, command, stage, clock)
+    data, race, tail, notes = planned.data, out.race, out.tail, out.notes
     for note in notes:
         progress.warn(note)
 
     stage("fitting the baselines")
     fits = finals(race, data.test, options.refit)
-    share = FOR_A_BASELINE if any(not rung.baseline for rung in ladder) else 1.0
+    share = FOR_A_BASELINE if any(not rung.baseline for rung in out.ladder) else 1.0
     kept = reserve_for(options.limits, clock.budget)
     kept += reserve_for_fairness(options.fairness, clock.budget)
     kept += reserve_for_curve(clock.budget)
     limits = Limits(clock, lambda: tail.reserve() + kept, fits, options.trials, share)
-    climbed = _climb(race, ladder, tail, limits, options, progress)
+    climbed = _climb(race, out.ladder, tail, limits, options, progress)
     if _only_baselines(planned.ladder, climbed):
         notes.append("the budget was too small for more than a baseline: give a larger --budget")
         progress.warn(notes[-1])
@@ -132,7 +151,7 @@ def _walk(
         command,
         settings(options),
         versions(),
-        findings,
+        out.findings,
         notes,
         options.examples,
         options.limits,
@@ -141,7 +160,7 @@ def _walk(
         options.sensitive,
         tradeoff,
         more,
-        pool.shift,
+        out.pool.shift,
     )
     return _deliver(race, climbed, wish, tail, told, data.proof, progress)
 

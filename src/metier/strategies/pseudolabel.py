@@ -60,7 +60,7 @@ class Pseudolabel:
     inner: Strategy | None = None
     rounds: int = tune(2, Int(1, 4))
     precision: float = tune(0.9, Float(0.7, 0.99))
-    weight: float = tune(1.0, Float(0.2, 1.0))
+    weight: float = tune(0.5, Float(0.2, 1.0))
     judged: bool = True
     temperature: float = 0.0
     unlabeled: Table | None = field(default=None, compare=False, repr=False)
