@@ -10,7 +10,7 @@ from statistics import median
 import numpy as np
 from numpy.typing import NDArray
 
-from bench import fewshot, records
+from bench import fewshot, labels, records
 from bench.markdown import seconds_text, table
 from bench.records import Record
 
@@ -52,6 +52,65 @@ def fewshots(folder: Path) -> list[str]:
         ["mean", *(_told(_gain(folder, found, names, o, t)) for o in OURS for t in OTHERS)]
     )
     return [*parts, table(heads, gains), *_times(found, names)]
+
+
+def asked(folder: Path) -> list[str]:
+    """Accuracy of chosen rows beside rows drawn by chance, and how many chosen ones do as well."""
+    found = [r for r in records.read(labels.CLAIM, folder) if r["limit"] is None]
+    names = list(dict.fromkeys(r["set"] for r in found))
+    if not names:
+        return []
+    lead = (
+        "Frozen features and a linear head; rows are asked for in rounds of two a class. Accuracy "
+        "with so many labelled rows, mean over starts; gains in points with the least and the most "
+        "of a start; `rows for 2x` is how many chosen rows reach "
+        "what chance reaches with twice as many as half way, as a share of these (median)."
+    )
+    rows = [row for name in names for row in _asked_rows([r for r in found if r["set"] == name])]
+    heads = [
+        "set",
+        "chosen by",
+        "half way",
+        "at the end",
+        "gain at the end",
+        "rows for 2x",
+        "starts",
+    ]
+    return ["### Rows worth a label", lead, table(heads, rows)]
+
+
+def _asked_rows(found: Sequence[Record]) -> list[list[str]]:
+    chance = {r["seed"]: r for r in found if r["way"] == "chance"}
+    rows = []
+    for way in dict.fromkeys(r["way"] for r in found):
+        own = [r for r in found if r["way"] == way and r["seed"] in chance]
+        half = len(own[0]["sizes"]) // 2 - 1
+        gains = 100 * np.array([r["values"][-1] - chance[r["seed"]]["values"][-1] for r in own])
+        needed = [_needed(r, chance[r["seed"]], half) for r in own]
+        told = f"{gains.mean():+.1f} ({gains.min():+.1f} to {gains.max():+.1f})"
+        rows.append(
+            [
+                own[0]["set"],
+                way,
+                *(f"{np.mean([r['values'][at] for r in own]):.3f}" for at in (half, -1)),
+                "" if way == "chance" else told,
+                "" if way == "chance" else _share(median(needed)),
+                str(len(own)),
+            ]
+        )
+    return rows
+
+
+def _share(value: float) -> str:
+    return f"{100 * value:.0f} %" if np.isfinite(value) else "not reached"
+
+
+def _needed(own: Record, chance: Record, half: int) -> float:
+    """The share of twice the rows half way that chosen ones need; above 1 when they never do."""
+    twice = 2 * chance["sizes"][half]
+    wanted = float(np.interp(twice, chance["sizes"], chance["values"]))
+    found = labels.rows_needed(own["sizes"], own["values"], wanted)
+    return float("inf") if found is None else found / twice
 
 
 def _times(found: Sequence[Record], names: Sequence[str]) -> list[str]:

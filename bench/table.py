@@ -20,7 +20,7 @@ MARKED = re.compile(r"(<!-- bench:(?:start|begin) -->\n)(.*?)(<!-- bench:end -->
 CLAIMS = ("quality", "speed", "sources", "weight", "budget", "resume", "compress", "web", "serve")
 CLAIMS += ("several", "meta", "costs")
 CLAIMS += ("fairness", "explain", "sureness", "robust", "audit")
-CLAIMS += ("semi", "domains", "fewshot")
+CLAIMS += ("labels", "semi", "domains", "fewshot")
 NOTHING = "Not measured yet: `make bench`."
 TOLD = ("torch", "transformers", "scikit-learn", "lightgbm", "onnxruntime", "setfit", "flaml")
 
@@ -78,6 +78,7 @@ def render(folder: Path = records.RESULTS) -> str:
         *trusted.robustness(folder),
         *trusted.audits(folder),
         *scarce.fewshots(folder),
+        *scarce.asked(folder),
         *unlabelled.semis(folder),
         *unlabelled.domain_pairs(folder),
         *_measured_with(folder),
