@@ -13,8 +13,12 @@ import pytest
 
 from metier import api
 from metier.cli import main
+from metier.data.read import read
+from metier.data.table import build_table
 from metier.errors import InputError
+from metier.road.intake import met_before
 from metier.sources import open_source
+from metier.types import Roles
 from tests import tiny
 
 WORDS = ["card", "lost", "invoice", "wrong", "help", "refund"]
@@ -50,6 +54,9 @@ def test_the_result_is_a_source(method: str, tiny_sources: dict[str, Any], tmp_p
     before, after = (s.load().state_dict() for s in (tiny_sources["bert"], found))
     moved = [name for name in after if not (before[name] == after[name]).all()]
     assert moved and all("layer.2" in name for name in moved), "the lower blocks stay"
+    rows, _ = build_table(read(data), Roles({"text": "text"}, ("label",)))
+    (told_again,) = met_before([tiny_sources["bert"], found], [rows])
+    assert told_again.level == "problem" and "100 %" in told_again.verdict
     card = (out / "README.md").read_text()
     assert tiny_sources["bert"].digest in card and "Lineage" in card
     assert "<html" in (out / "report.html").read_text()

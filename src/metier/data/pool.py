@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import polars as pl
 
-from metier.data.raw import Raw, enumerate_some
+from metier.data.raw import Raw
 from metier.data.table import ROW, build_table
 from metier.errors import DataError, suggest
 from metier.types import Roles, Table
@@ -37,8 +37,7 @@ def set_apart(raw: Raw, column: str, domain: str) -> Apart:
     known = sorted(set(names.drop_nulls().to_list()))
     if domain not in known:
         raise DataError(
-            f"--target-domain {domain}: no row of {column!r} has this value"
-            f"{suggest(domain, known)}; there are {enumerate_some(known)}"
+            f"--target-domain {domain}: no row of {column!r} has this value{suggest(domain, known)}"
         )
     ours = (names == domain).fill_null(value=False)
     if int(ours.sum()) < FEWEST:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -25,6 +25,7 @@ from metier.search.shortlist import open_all
 from metier.sources import open_source
 from metier.sources.defaults import DEFAULTS
 from metier.sources.directory import runs_below
+from metier.sources.earlier import Earlier, share_seen
 from metier.tasks import build, known_rows
 from metier.types import Finding, Modality, Roles, Source, Table, Task
 
@@ -250,12 +251,12 @@ def open_sources(table: Table, names: Sequence[str]) -> dict[str, Source]:
 
 
 def met_before(sources: Iterable[Source], tables: Sequence[Table]) -> list[Finding]:
-    """Say which earlier specialists among the sources have learned from these rows: whatever is
-    measured on them then flatters."""
+    """Say which sources are known to have learned from these rows, earlier specialists and learned
+    starts: whatever is measured on them then flatters."""
     found = []
     for source in sources:
-        has_seen: Callable[[Table], float] | None = getattr(source, "has_seen", None)
-        share = 0.0 if has_seen is None else min(sum(map(has_seen, tables)), 1.0)
+        folder = source.folder if isinstance(source, Earlier) else Path(source.name)
+        share = min(sum(share_seen(folder, table) for table in tables), 1.0)
         if share > 0:
             verdict = (
                 f"{source.name} has learned from these rows before (about {100 * share:.0f} % of "

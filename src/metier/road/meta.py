@@ -29,7 +29,7 @@ from metier.road.asked import versions
 from metier.road.intake import met_before, open_sources
 from metier.road.options import Progress
 from metier.search.clock import Clock
-from metier.sources.earlier import Earlier
+from metier.sources.earlier import SEEN, Earlier, rows_seen
 from metier.tasks import build
 from metier.training.device import best_device
 from metier.training.feed import Feed
@@ -145,7 +145,8 @@ def learn_meta(wanted: Wanted, folder: Path, progress: Progress, clock: Clock) -
     )
     progress.stage("writing the source")
     reading = preprocess_of(source, united.table)
-    _write(network, reading, folder, found)
+    learned = [rows for file in files for rows in file.learned.values()]
+    _write(network, reading, folder, found, united.table.take(np.concatenate(learned)))
     return Handed(folder, found)
 
 
@@ -228,8 +229,9 @@ def _features(
     return found[0], found[1]
 
 
-def _write(network: Any, reading: Any, folder: Path, found: Started) -> None:
-    """Write the source aside and rename it, so that there is a whole one or none."""
+def _write(network: Any, reading: Any, folder: Path, found: Started, learned: Table) -> None:
+    """Write the source aside and rename it, so that there is a whole one or none; by hashes of the
+    rows that it learned from it is known when these are met again."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     aside = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".writing-"))
     try:
@@ -237,6 +239,7 @@ def _write(network: Any, reading: Any, folder: Path, found: Started) -> None:
         write_aside(aside / "report.html", render_document(meta_document(found)).encode())
         told = {**to_json(replace(found, versions={})), "verdict": found.verdict}
         write_aside(aside / LINEAGE, json.dumps(told, indent=1).encode())
+        write_aside(aside / SEEN, json.dumps({"rows": rows_seen(learned)}).encode())
         if folder.exists():
             folder.rmdir()  # an empty one, as `run_folder` made sure
         aside.chmod(0o755)

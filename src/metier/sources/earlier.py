@@ -80,12 +80,7 @@ class Earlier:
     def has_seen(self, table: Table) -> float:
         """Return the share of the rows it learned from that are in a table; 0 when it is not known
         which those were."""
-        path = self.folder / SEEN
-        known = read_json(path).get("rows") if path.is_file() else None
-        if not known:
-            return 0.0
-        met = set(_row_hashes(table))
-        return sum(each in met for each in known) / len(known)
+        return share_seen(self.folder, table)
 
     @cached_property
     def _knows_pairs(self) -> bool:
@@ -162,6 +157,17 @@ def hashes_of(folder: Path) -> dict[str, str]:
 def rows_seen(table: Table) -> list[str]:
     """Return hashes of some rows of a table, by which they are known when they are met again."""
     return sorted(set(_row_hashes(table)))[:KEPT]
+
+
+def share_seen(folder: Path, table: Table) -> float:
+    """Return the share of the rows that the network of a folder learned from which are in a table;
+    0 when it is not known which those were."""
+    path = folder / SEEN
+    known = read_json(path).get("rows") if path.is_file() else None
+    if not known:
+        return 0.0
+    met = set(_row_hashes(table))
+    return sum(each in met for each in known) / len(known)
 
 
 def _row_hashes(table: Table) -> list[str]:
