@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from metier.training.heads import Head
 from metier.training.prototypes import USUAL, fit_prototypes
 
 RANDOM = np.random.default_rng(0)
@@ -10,8 +11,8 @@ TARGETS = np.repeat([0, 1, 2], 6)
 FEATURES = (CENTRES[TARGETS] + 0.3 * RANDOM.normal(size=(18, 8))).astype(np.float32)
 
 
-def scores(head: object, features: np.ndarray) -> np.ndarray:
-    return features @ head.weight.T + head.bias  # type: ignore[attr-defined]
+def scores(head: Head, features: np.ndarray) -> np.ndarray:
+    return features @ head.weight.T + head.bias
 
 
 def test_a_row_gets_the_class_whose_mean_direction_is_nearest() -> None:

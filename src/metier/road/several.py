@@ -82,7 +82,7 @@ def learn_several(wanted: Wanted, folder: Path, progress: Progress, clock: Clock
     held, folds = divide(united, tasks, wanted.seed)
     from metier.training.device import best_device
 
-    created = not folder.exists()
+    created, whole = not folder.exists(), False
     folder.mkdir(parents=True, exist_ok=True)
     try:
         arena = _arena(united, tasks, held, folds, source, folder, clock, wanted.seed)
@@ -97,13 +97,12 @@ def learn_several(wanted: Wanted, folder: Path, progress: Progress, clock: Clock
         progress.stage("writing the bundles and the report")
         proofs = _proofs(united, tasks, held)
         ending = Ending(tasks, arena, chosen, proofs, folder, wanted.command, flattered)
-        return Handed(folder, hand_over(ending, *made))
-    except BaseException:
-        if created:
-            shutil.rmtree(folder, ignore_errors=True)
-        raise
+        found, whole = hand_over(ending, *made), True
+        return Handed(folder, found)
     finally:
         shutil.rmtree(folder / "cache", ignore_errors=True)
+        if created and not whole:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _arena(
