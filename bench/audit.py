@@ -16,7 +16,7 @@ from pathlib import Path
 
 import polars as pl
 
-from bench import machine, processes, records, sets
+from bench import machine, options, processes, records, sets
 
 CLAIM = "audit"
 
@@ -77,13 +77,9 @@ def _named(case: Case) -> list[str]:
 
 
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m bench.audit", description=__doc__)
+    parser = options.parser("audit", __doc__)
     option = parser.add_argument
     option("--repeats", type=int, default=3)
-    option("--limit", type=int, help="few rows, to check the script; times mean nothing")
-    option("--threads", type=int, default=machine.cores())
-    option("--data", type=Path, help="the folder of the data sets")
-    option("--results", type=Path, default=records.RESULTS, help="where results are kept")
     return parser.parse_args(argv)
 
 

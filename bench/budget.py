@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from bench import machine, processes, records, sets
+from bench import machine, options, processes, records, sets
 from bench.peers import Settings
 from bench.peers.own import source_words
 
@@ -61,16 +61,11 @@ def _measure(name: str, budget: float, seed: int, args: argparse.Namespace) -> d
 
 
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m bench.budget", description=__doc__)
+    parser = options.parser("budget", __doc__, models=True)
     option = parser.add_argument
     option("--sets", nargs="+", choices=list(sets.SETS), default=list(USUAL))
     option("--minutes", nargs="+", type=float, default=[1.0, 3.0, 10.0])
     option("--seeds", nargs="+", type=int, default=[0])
-    option("--limit", type=int, help="few classes and rows, to check the script")
-    option("--threads", type=int, default=machine.cores())
-    option("--data", type=Path, help="the folder of the data sets")
-    option("--models", type=Path, help="the folder of the image models")
-    option("--results", type=Path, default=records.RESULTS, help="where results are kept")
     return parser.parse_args(argv)
 
 

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from bench import machine, processes, records, sets
+from bench import machine, options, processes, records, sets
 from bench.peers import IMAGE_MODEL
 from bench.peers import trainer as plain
 from bench.sets import IMAGE, TEXT, Rows
@@ -206,15 +206,10 @@ def _scored(rows: Rows, bundles: Mapping[str, Path]) -> dict[str, dict[str, Any]
 
 
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m bench.compress", description=__doc__)
+    parser = options.parser("compress", __doc__, models=True)
     option = parser.add_argument
     option("--sets", nargs="+", choices=SETS, default=list(SETS))
     option("--budget", default="10m", help="of each compression")
-    option("--limit", type=int, help="few rows, to check the script; scores mean nothing")
-    option("--threads", type=int, default=machine.cores())
-    option("--data", type=Path, help="the folder of the data sets")
-    option("--models", type=Path, help="the folder of the image models")
-    option("--results", type=Path, default=records.RESULTS, help="where results are kept")
     return parser.parse_args(argv)
 
 

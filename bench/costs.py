@@ -13,13 +13,12 @@ import json
 import time
 from collections.abc import Sequence
 from dataclasses import fields
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
 
-from bench import machine, records, sets
+from bench import machine, options, records, sets
 
 CLAIM = "costs"
 USUAL = "finetune"
@@ -93,15 +92,12 @@ def _rows(args: argparse.Namespace) -> tuple[Any, Any, Any]:
 
 
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m bench.costs", description=__doc__)
+    parser = options.parser("costs", __doc__, limit=False)
     option = parser.add_argument
     option("--strategies", nargs="+", help="these only")
     option("--repeats", type=int, default=3)
     option("--rows", type=int, default=300)
     option("--classes", type=int, default=10)
-    option("--threads", type=int, default=machine.cores())
-    option("--data", type=Path, help="the folder of the data sets")
-    option("--results", type=Path, default=records.RESULTS, help="where results are kept")
     return parser.parse_args(argv)
 
 

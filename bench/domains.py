@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from bench import elsewhere, machine, records, sets
+from bench import elsewhere, machine, options, records, sets
 from bench.elsewhere import Fitted, Rows
 
 CLAIM = "domains"
@@ -200,16 +200,11 @@ def _source(rows: Rows) -> Any:
 
 
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m bench.domains", description=__doc__)
+    parser = options.parser("domains", __doc__, models=True)
     option = parser.add_argument
     option("--pairs", nargs="+", choices=PAIRS, default=list(PAIRS))
     option("--seeds", nargs="+", type=int, default=[0])
     option("--train", type=int, default=700, help="rows of each domain that are learned from")
-    option("--limit", type=int, help="few rows, to check the script; scores mean nothing")
-    option("--threads", type=int, default=machine.cores())
-    option("--data", type=Path, help="the folder of the data sets")
-    option("--models", type=Path, help="the folder of the image models")
-    option("--results", type=Path, default=records.RESULTS, help="where results are kept")
     return parser.parse_args(argv)
 
 

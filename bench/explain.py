@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from bench import machine, processes, records, sets
+from bench import machine, options, processes, records, sets
 from bench.peers import IMAGE_MODEL
 from bench.sets import Rows
 
@@ -140,16 +140,11 @@ def _run(words: Sequence[str], args: argparse.Namespace) -> processes.Cost:
 
 
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m bench.explain", description=__doc__)
+    parser = options.parser("explain", __doc__, models=True)
     option = parser.add_argument
     option("--sets", nargs="+", choices=SETS, default=list(SETS))
     option("--seeds", nargs="+", type=int, default=[0])
     option("--budget", default="5m", help="for explaining one set")
-    option("--limit", type=int, help="few rows, to check the script; figures mean nothing")
-    option("--threads", type=int, default=machine.cores())
-    option("--data", type=Path, help="the folder of the data sets")
-    option("--models", type=Path, help="the folder of the image models")
-    option("--results", type=Path, default=records.RESULTS, help="where results are kept")
     return parser.parse_args(argv)
 
 

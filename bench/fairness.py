@@ -24,7 +24,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from bench import machine, records, sets
+from bench import machine, options, records, sets
 
 CLAIM = "fairness"
 FOLDS = 5
@@ -342,15 +342,11 @@ def _rates(
 
 
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser = options.parser("fairness", __doc__, threads=1)
     option = parser.add_argument
     option("--sets", nargs="+", choices=tuple(SETS), default=list(SETS))
     option("--learner", default="boost", help="the strategy that mitigations go around")
     option("--seed", type=int, default=0)
-    option("--threads", type=int, default=1)
-    option("--limit", type=int, help="cut the data to this many rows, to check the script")
-    option("--data", type=Path, help="the folder of the data sets")
-    option("--results", type=Path, default=records.RESULTS, help="where results are kept")
     return parser.parse_args(argv)
 
 

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from bench import machine, records, sets
+from bench import machine, options, records, sets
 from bench.sets import TEXT, Rows
 from metier.errors import DataError
 
@@ -205,18 +205,12 @@ def _setfit(rows: Rows, cell: Cell) -> Fit:
 
 
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m bench.fewshot", description=__doc__)
+    parser = options.parser("fewshot", __doc__, threads=1)
     option = parser.add_argument
     option("--sets", nargs="+", choices=SETS, default=SETS)
     option("--shots", nargs="+", type=int, default=list(SHOTS), help="labels a class")
     option("--methods", nargs="+", choices=METHODS, default=METHODS)
     option("--seeds", type=int, help="draws for each number of shots, instead of 10, 10, 3 and 3")
-    option(
-        "--limit", type=int, help="few classes and rows, to check the script; scores mean nothing"
-    )
-    option("--threads", type=int, default=1)
-    option("--data", type=Path, help="the folder of the data sets")
-    option("--results", type=Path, default=records.RESULTS, help="where results are kept")
     return parser.parse_args(argv)
 
 

@@ -11,13 +11,12 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
 
-from bench import machine, records, sets
+from bench import machine, options, records, sets
 from bench.sets import TEXT, Rows
 
 CLAIM = "labels"
@@ -105,15 +104,11 @@ def rows_needed(sizes: Sequence[int], values: Sequence[float], wanted: float) ->
 
 
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m bench.labels", description=__doc__)
+    parser = options.parser("labels", __doc__)
     option = parser.add_argument
     option("--sets", nargs="+", choices=SETS, default=list(SETS))
     option("--ways", nargs="+", choices=WAYS, default=list(WAYS))
     option("--seeds", nargs="+", type=int, default=list(range(10)))
-    option("--limit", type=int, help="few rows, to check the script; figures mean nothing")
-    option("--threads", type=int, default=machine.cores())
-    option("--data", type=Path, help="the folder of the data sets")
-    option("--results", type=Path, default=records.RESULTS, help="where results are kept")
     return parser.parse_args(argv)
 
 

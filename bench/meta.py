@@ -19,7 +19,7 @@ from typing import Any
 
 import polars as pl
 
-from bench import machine, records, sets
+from bench import machine, options, records, sets
 
 CLAIM = "meta"
 SETS = ("banking77", "cifar10")
@@ -97,7 +97,7 @@ def _source(rows: sets.Rows, args: argparse.Namespace) -> str:
 
 
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m bench.meta", description=__doc__)
+    parser = options.parser("meta", __doc__, models=True)
     option = parser.add_argument
     option("--sets", nargs="+", choices=SETS, default=list(SETS))
     option("--methods", nargs="+", choices=METHODS, default=["prototypical"])
@@ -107,11 +107,6 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     option("--shots", type=int, default=5)
     option("--per-class", type=int, default=40, help="rows of a class at most")
     option("--image-model", default=IMAGE_MODEL, help="the folder of the image network")
-    option("--limit", type=int, help="few classes and rows, to check the script")
-    option("--threads", type=int, default=machine.cores())
-    option("--data", type=Path, help="the folder of the data sets")
-    option("--models", type=Path, help="the folder of the image models")
-    option("--results", type=Path, default=records.RESULTS, help="where results are kept")
     return parser.parse_args(argv)
 
 

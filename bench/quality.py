@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from statistics import mean, median
 
-from bench import cell, machine, records
+from bench import cell, options, records
 from bench.peers import BUDGETED, METHODS, OURS
 from bench.records import Record
 from bench.sets import SETS, find_data, find_models
@@ -101,21 +101,14 @@ def _measure(planned: cell.Cell, args: argparse.Namespace, place: cell.Place) ->
 
 
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m bench.quality", description=__doc__)
+    parser = options.parser("quality", __doc__, models=True)
     option = parser.add_argument
     option("--sets", nargs="+", choices=list(SETS), default=list(SETS))
     option("--methods", nargs="+", choices=list(METHODS), default=list(METHODS))
     option("--seeds", nargs="+", type=int, default=[0, 1, 2])
-    option(
-        "--limit", type=int, help="few classes and rows, to check the script; scores mean nothing"
-    )
     option("--budget", type=float, help="seconds for the methods that take a budget")
     option("--retry", action="store_true", help="run cells again that ended in an error")
     option("--timeout", type=float, default=3600.0, help="seconds after which a cell is killed")
-    option("--threads", type=int, default=machine.cores())
-    option("--data", type=Path, help="the folder of the data sets")
-    option("--models", type=Path, help="the folder of the image models")
-    option("--results", type=Path, default=records.RESULTS, help="where results are kept")
     return parser.parse_args(argv)
 
 

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from bench import machine, processes, records, sets
+from bench import options, processes, records, sets
 from bench.peers import Settings
 from bench.peers.own import source_words
 
@@ -135,18 +135,13 @@ def _answers(run: Path, rows: sets.Rows) -> np.ndarray:
 
 
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m bench.resume", description=__doc__)
+    parser = options.parser("resume", __doc__, models=True)
     option = parser.add_argument
     option("--set", choices=list(sets.SETS), default="banking77-10")
     option("--trials", type=int, default=6)
     option("--kills", type=int, default=20)
     option("--kills-a-round", type=int, default=2, help="kills before a run is left to end")
     option("--seed", type=int, default=0)
-    option("--limit", type=int, help="few classes and rows, to check the script")
-    option("--threads", type=int, default=machine.cores())
-    option("--data", type=Path, help="the folder of the data sets")
-    option("--models", type=Path, help="the folder of the image models")
-    option("--results", type=Path, default=records.RESULTS, help="where results are kept")
     return parser.parse_args(argv)
 
 

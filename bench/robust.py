@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from bench import machine, records, sets
+from bench import machine, options, records, sets
 from bench.sets import IMAGE, TEXT, Rows
 
 CLAIM = "robust"
@@ -231,18 +231,13 @@ def _gap(name: str, more: np.ndarray, less: np.ndarray) -> dict[str, float]:
 
 
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m bench.robust", description=__doc__)
+    parser = options.parser("robust", __doc__, models=True)
     option = parser.add_argument
     option("--sets", nargs="+", choices=SETS, default=list(SETS))
     option("--rows", type=int, default=300, help="test rows that are attacked")
     option("--train", type=int, default=3000, help="rows that are learned from at most")
     option("--image-model", default=IMAGE_MODEL, help="the folder of the image network")
     option("--seed", type=int, default=0)
-    option("--limit", type=int, help="few rows, to check the script; scores mean nothing")
-    option("--threads", type=int, default=machine.cores())
-    option("--data", type=Path, help="the folder of the data sets")
-    option("--models", type=Path, help="the folder of the image models")
-    option("--results", type=Path, default=records.RESULTS, help="where results are kept")
     return parser.parse_args(argv)
 
 

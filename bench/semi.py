@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from bench import elsewhere, machine, records, sets
+from bench import elsewhere, machine, options, records, sets
 from bench.elsewhere import Rows
 
 CLAIM = "semi"
@@ -102,17 +102,12 @@ def load(name: str, seed: int, args: argparse.Namespace) -> Rows:
 
 
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m bench.semi", description=__doc__)
+    parser = options.parser("semi", __doc__, models=True)
     option = parser.add_argument
     option("--sets", nargs="+", choices=SETS, default=list(SETS))
     option("--seeds", nargs="+", type=int, default=[0, 1, 2])
     option("--methods", nargs="+", choices=list(methods("text")), default=list(methods("text")))
     option("--pool", type=int, default=3000, help="rows without labels")
-    option("--limit", type=int, help="few rows, to check the script; scores mean nothing")
-    option("--threads", type=int, default=machine.cores())
-    option("--data", type=Path, help="the folder of the data sets")
-    option("--models", type=Path, help="the folder of the image models")
-    option("--results", type=Path, default=records.RESULTS, help="where results are kept")
     return parser.parse_args(argv)
 
 

@@ -20,7 +20,7 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from bench import client, machine, made, processes, records, sets
+from bench import client, machine, made, options, processes, records, sets
 from bench.sets import TEXT
 
 CLAIM = "serve"
@@ -149,7 +149,7 @@ def _wait(process: subprocess.Popen[bytes], port: int, folder: Path) -> None:
 
 
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m bench.serve", description=__doc__)
+    parser = options.parser("serve", __doc__)
     option = parser.add_argument
     texts = [name for name, about in sets.SETS.items() if about.modality == "text"]
     option("--set", choices=texts, default="banking77-10")
@@ -160,10 +160,6 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     option("--rows", type=int, default=1, help="rows in a request")
     option("--texts", type=int, default=512, help="test rows that requests are made of")
     option("--bundle", type=Path, help="a text bundle of the embedded encoder")
-    option("--limit", type=int, default=None, help="rows that the bundle is made from")
-    option("--threads", type=int, default=machine.cores())
-    option("--data", type=Path, help="the folder of the data sets")
-    option("--results", type=Path, default=records.RESULTS, help="where results are kept")
     return parser.parse_args(argv)
 
 

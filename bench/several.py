@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from bench import machine, records, sets
+from bench import machine, options, records, sets
 
 CLAIM = "several"
 
@@ -128,17 +128,13 @@ def _written(frame: pl.DataFrame, most: int | None, seed: int, path: Path) -> Pa
 
 
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m bench.several", description=__doc__)
+    parser = options.parser("several", __doc__)
     option = parser.add_argument
     option("--sets", nargs="+", choices=list(SETS), default=list(SETS))
     option("--seeds", nargs="+", type=int, default=[0])
     option("--train", type=int, default=800, help="rows of a set to learn from at most")
     option("--test", type=int, default=1000, help="rows of a set to prove with at most")
     option("--trials", type=int, default=1, help="settings of both ways")
-    option("--limit", type=int, help="few rows, to check the script; scores mean nothing")
-    option("--threads", type=int, default=machine.cores())
-    option("--data", type=Path, help="the folder of the data sets")
-    option("--results", type=Path, default=records.RESULTS, help="where results are kept")
     return parser.parse_args(argv)
 
 

@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 
-from bench import machine, records, sets
+from bench import machine, options, records, sets
 from bench.records import Record
 from bench.sourcestable import summarise, to_markdown
 
@@ -216,19 +216,11 @@ def _read(name: str, data: Path, limit: int | None) -> Photos:
 
 
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m bench.sources", description=__doc__)
-    parser.add_argument("--sets", nargs="+", choices=SETS, help="all, unless named")
-    parser.add_argument(
-        "--sources", nargs="+", help="names of folders of models; all, unless named"
-    )
-    parser.add_argument("--models", type=Path, help="shared/models beside the checkout")
-    parser.add_argument("--data", type=Path, help="shared/data beside the checkout")
-    parser.add_argument("--results", type=Path, default=records.RESULTS)
-    parser.add_argument("--threads", type=int, default=machine.cores())
-    parser.add_argument(
-        "--limit", type=int, help="rows, to check the script; its scores mean nothing"
-    )
-    parser.add_argument("--table", action="store_true", help="only sum up what was measured")
+    parser = options.parser("sources", __doc__, models=True)
+    option = parser.add_argument
+    option("--sets", nargs="+", choices=SETS, help="all, unless named")
+    option("--sources", nargs="+", help="names of folders of models; all, unless named")
+    option("--table", action="store_true", help="only sum up what was measured")
     args = parser.parse_args(argv)
     if args.limit is not None and args.results == records.RESULTS:
         parser.error("--limit needs --results DIR: its scores would mix with the real ones")

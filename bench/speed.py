@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from bench import machine, peak, records, sets
+from bench import machine, options, peak, records, sets
 from bench.peers import trainer as plain
 from bench.sets import TEXT, Rows
 
@@ -237,16 +237,13 @@ def _clocked(task: Any, laps: Laps) -> Any:
 
 
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m bench.speed", description=__doc__)
+    parser = options.parser("speed", __doc__, limit=False)
     option = parser.add_argument
     texts = [name for name, about in sets.SETS.items() if about.modality == "text"]
     option("--set", choices=texts, default="banking77")
     option("--rows", type=int, default=2000, help="training rows to learn from")
     option("--repeats", type=int, default=5)
     option("--parts", nargs="+", choices=PARTS, default=list(PARTS))
-    option("--threads", type=int, default=machine.cores())
-    option("--data", type=Path, help="the folder of the data sets")
-    option("--results", type=Path, default=records.RESULTS, help="where results are kept")
     return parser.parse_args(argv)
 
 

@@ -25,7 +25,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from bench import machine, records, sets
+from bench import machine, options, records, sets
 
 CLAIM = "sureness"
 RESPLITS, FOLDS = 20, 5
@@ -235,18 +235,10 @@ def _told(found: records.Record) -> str:
 
 
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m bench.sureness", description=__doc__)
+    parser = options.parser("sureness", __doc__)
     option = parser.add_argument
     option("--sets", nargs="+", choices=SETS, default=SETS)
     option("--seed", type=int, default=0)
-    option(
-        "--limit",
-        type=int,
-        help="few classes and rows, to check the script; its numbers mean nothing",
-    )
-    option("--threads", type=int, default=machine.cores())
-    option("--data", type=Path, help="the folder of the data sets")
-    option("--results", type=Path, default=records.RESULTS, help="where results are kept")
     return parser.parse_args(argv)
 
 

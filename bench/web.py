@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from bench import machine, processes, records, sets
+from bench import machine, options, processes, records, sets
 from bench.peers import IMAGE_MODEL
 from bench.sets import Rows
 from tests.browser import Page, browse, served
@@ -168,15 +168,10 @@ def _bytes(path: Path) -> int:
 
 
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m bench.web", description=__doc__)
+    parser = options.parser("web", __doc__, models=True)
     option = parser.add_argument
     option("--sets", nargs="+", choices=SETS, default=list(SETS))
     option("--repeats", type=int, default=5, help="fresh browsers")
-    option("--limit", type=int, help="few rows, to check the script")
-    option("--threads", type=int, default=machine.cores(), help="for making the specialists")
-    option("--data", type=Path, help="the folder of the data sets")
-    option("--models", type=Path, help="the folder of the image models")
-    option("--results", type=Path, default=records.RESULTS, help="where results are kept")
     return parser.parse_args(argv)
 
 

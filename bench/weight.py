@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench import machine, made, processes, records, sets
+from bench import machine, made, options, processes, records, sets
 from bench.sets import TEXT
 
 CLAIM = "weight"
@@ -66,14 +66,11 @@ def _commands(scratch: Path, args: argparse.Namespace) -> dict[str, list[str]]:
 
 
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m bench.weight", description=__doc__)
+    parser = options.parser("weight", __doc__)
     option = parser.add_argument
     option("--repeats", type=int, default=11)
     option("--bundle", type=Path, help="a text bundle of the embedded encoder")
-    option("--limit", type=int, default=200, help="rows that the bundle is made from")
-    option("--threads", type=int, default=machine.cores())
-    option("--data", type=Path, help="the folder of the data sets")
-    option("--results", type=Path, default=records.RESULTS, help="where results are kept")
+    parser.set_defaults(limit=200)
     return parser.parse_args(argv)
 
 
