@@ -3,6 +3,8 @@
 Cheap specialists (a probe of the frozen source, one boosting), calibrated as a run calibrates: on
 out-of-fold scores, and written as bundles; all that is measured comes from the bundle.
 
+`alike`: the calibration error on half of the out-of-fold rows, by what the other half says. Where
+it is small and that on the test rows is not, these are of another mix than the training rows.
 `resplit`: the test rows, which the specialist has not seen, are dealt 20 times to calibration and
 test. Each coverage should lie in the 95 % band of the Beta-binomial (so one split in 20 outside it
 is to be expected: `outside` counts them) and their mean very near to what was asked.
@@ -81,6 +83,7 @@ def measure(name: str, data: Path, seed: int, limit: int | None) -> records.Reco
     return {
         "rows": {"train": len(train), "test": len(test)},
         "isotonic": bool(decision.isotonic),
+        "alike": _alike(scores, truth, decision, seed),
         "resplit": _resplit(seen.scores, task.encode(test), decision, test, bundle),
         "delivered": _delivered(seen, task.encode(test), test, bundle, seed),
         "foreign": _apart(seen, outside, bundle),
@@ -138,6 +141,24 @@ def _bundle(made: Any, folder: Path, train: Any, scores: Any, decision: Any, dou
         doubt=doubt,
     )
     return load(folder)
+
+
+def _alike(
+    scores: NDArray[Any], truth: NDArray[Any], decision: Any, seed: int
+) -> dict[str, dict[str, float | None]]:
+    """The calibration error and its test on half of the rows, calibrated on the other half."""
+    from metier.evidence.consistency import consistency
+    from metier.evidence.isotonic import fit_calibration
+    from metier.evidence.metrics import interval
+
+    order = np.random.default_rng(seed).permutation(len(truth))
+    half, other = order[: len(order) // 2], order[len(order) // 2 :]
+    own = fit_calibration(scores[half], truth[half], replace(decision, thresholds=()), seed)
+    test = consistency(truth[other], scores[other], own, seed=seed)
+    if test is None:
+        return {}
+    error = interval("calibration_error", truth[other], scores[other], own, seed=seed)
+    return {f.name: {"value": f.value, "low": f.low, "high": f.high} for f in (error, test)}
 
 
 def _resplit(

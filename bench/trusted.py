@@ -84,10 +84,12 @@ def sure(folder: Path) -> list[str]:
         return []
     rows = [_sure_row(r) for r in found]
     heads = ["set", "re-splits: mean coverage", "outside the 95 % band", "delivered"]
-    heads += ["calibration error", "consistency p", "flagged own / foreign", "AUROC"]
+    heads += ["calibration error", "consistency p", "error on rows like training", "its p"]
+    heads += ["flagged own / foreign", "AUROC"]
     lead = (
         "Coverage asked: 0.9. Calibration and test rows re-split 20 times; by chance about one "
-        "split in 20 is outside. `delivered` is the bundle's own coverage on all test rows."
+        "split in 20 is outside. `delivered` is the bundle's own coverage on all test rows. "
+        "Rows like training are half of the out-of-fold rows, calibrated on the other half."
     )
     return ["### Sureness", lead, table(heads, rows)]
 
@@ -95,14 +97,20 @@ def sure(folder: Path) -> list[str]:
 def _sure_row(found: Record) -> list[str]:
     splits, told, foreign = found["resplit"], found["delivered"], found["foreign"]
     outside = sum(not s["band_low"] <= s["covered"] <= s["band_high"] for s in splits)
-    error, test = told.get("calibration_error"), told.get("calibration_test")
+    errors = [
+        text
+        for each in (told, found.get("alike", {}))
+        for text in (
+            _between(each["calibration_error"], "value", 3) if "calibration_error" in each else "",
+            f"{each['calibration_test']['value']:.3f}" if "calibration_test" in each else "",
+        )
+    ]
     return [
         found["set"],
         f"{mean(s['covered'] for s in splits):.3f}",
         f"{outside} of {len(splits)}",
         f"{told['coverage']['value']:.3f}" if "coverage" in told else "",
-        _between(error, "value", 3) if error else "",
-        f"{test['value']:.3f}" if test else "",
+        *errors,
         " / ".join(f"{share:.1%}" for share in foreign["flagged"]),
         f"{foreign['auroc']:.3f}",
     ]
