@@ -28,7 +28,7 @@ from metier.runtime.postprocess import Decision
 from metier.runtime.scoring import features_read, score
 from metier.runtime.session import load
 from metier.sources.earlier import HASHES, SEEN, STARTED, Earlier, hashes_of, rows_seen
-from metier.types import Specialist, Table
+from metier.types import Model, Specialist, Table
 
 CARD = "README.md"
 WEIGHTS = "weights"
@@ -83,23 +83,16 @@ def write_bundle(
     weights = folder.parent / WEIGHTS
     _recover(folder)
     _recover(weights)
+    learned = sample if table is None else table
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=WRITING) as aside:
-        stage = Path(aside) / "specialist"
-        stage.mkdir()
+        stage, kept = Path(aside) / "specialist", Path(aside) / WEIGHTS
         graph = model.graph() if held_out is None else with_features(model.graph())
         files = {**model.preprocess.files(), GRAPH: _content(graph), CARD: card.encode()}
-        for name, content in files.items():
-            _write(stage / name, content)
-        kept = Path(aside) / WEIGHTS
-        kept.mkdir()
-        model.save(kept)
-        if table is not None and table.roles.modality != "tabular":
-            (kept / SEEN).write_text(json.dumps({"rows": rows_seen(table)}), encoding="utf-8")
+        _write_files(stage, files)
+        _keep_weights(kept, model, table)
         manifest = Manifest(
             decision=decision,
-            columns=_columns(sample if table is None else table, decision)
-            if columns is None
-            else columns,
+            columns=_columns(learned, decision) if columns is None else columns,
             preprocess=model.preprocess.spec(),
             source=_source(specialist),
             lineage=tuple(_plain(step) for step in specialist.lineage),
@@ -110,19 +103,36 @@ def write_bundle(
         write_manifest(stage, manifest)
         onlooker = Onlooker()
         parity, seen = _compare(specialist, stage, sample, decision, onlooker)
-        manifest = replace(manifest, parity=parity.to_json())
+        known = dict(manifest.facts)
         if held_out is not None and "reference" not in facts:
-            usual = onlooker.conclude(
-                sample if table is None else table, manifest.columns, manifest.preprocess, held_out
+            known["reference"] = onlooker.conclude(
+                learned, manifest.columns, manifest.preprocess, held_out
             )
-            manifest = replace(manifest, facts={**manifest.facts, "reference": usual})
         if held_out is not None:
-            known = replace(doubt or Doubt(), domain=domain_of(specialist, sample, seen, held_out))
-            manifest = replace(manifest, facts={**manifest.facts, "doubt": known.to_json()})
-        digest = write_manifest(stage, manifest)
+            domain = domain_of(specialist, sample, seen, held_out)
+            known["doubt"] = replace(doubt or Doubt(), domain=domain).to_json()
+        digest = write_manifest(stage, replace(manifest, parity=parity.to_json(), facts=known))
         _put(kept, weights)
         _put(stage, folder)
     return digest
+
+
+def _write_files(folder: Path, files: Mapping[str, bytes]) -> None:
+    """Write what predicting needs into a new folder, down to the disk."""
+    folder.mkdir()
+    for name, content in files.items():
+        with (folder / name).open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+
+
+def _keep_weights(folder: Path, model: Model, table: Table | None) -> None:
+    """Write what further training needs into a new folder, and which rows were learned from."""
+    folder.mkdir()
+    model.save(folder)
+    if table is not None and table.roles.modality != "tabular":
+        (folder / SEEN).write_text(json.dumps({"rows": rows_seen(table)}), encoding="utf-8")
 
 
 def _content(graph: onnx.ModelProto) -> bytes:
@@ -223,13 +233,6 @@ def _plain(value: Any) -> Any:
     if isinstance(value, float):
         return value if np.isfinite(value) else None
     return value if isinstance(value, str | int | None) else str(value)
-
-
-def _write(path: Path, content: bytes) -> None:
-    with path.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
 
 
 def _old(folder: Path) -> Path:
