@@ -51,7 +51,7 @@ def test_the_report_says_what_won_and_over_what(tmp_path: Path) -> None:
     assert found.chosen.name == "good-0"
     assert [each.name for each in found.baselines] == ["majority"]
     assert found.headline is not None
-    assert "points more than always answering the most frequent class" in found.verdict
+    assert "points more than always giving the same answer" in found.verdict
     assert found.verdict_level == "good"
     assert "out-of-fold" in found.proof_on
     assert "refitted on all rows" in found.proof_on
