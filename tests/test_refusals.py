@@ -67,6 +67,8 @@ REFUSED: list[tuple[str, Made, list[str], list[str]]] = [
     ("cost", good, ["--cost", "fx=2"], ["fx"]),
     ("group", good, ["--group", "who"], ["who"]),
     ("time", good, ["--time", "when"], ["when"]),
+    ("group is target", good, ["--target", "y", "--group", "y"], ["'y' is the target", "group"]),
+    ("time is target", good, ["--target", "y", "--time", "y"], ["'y' is the target", "time"]),
     ("test file", good, ["--test", "nowhere.csv"], ["test data", "nowhere.csv"]),
     ("trials and budget", good, ["--budget", "5s", "--trials", "2"], ["--trials"]),
 ]

@@ -74,7 +74,7 @@ def test_a_tie_with_no_transfer_is_a_warning() -> None:
 def test_a_specialist_that_learned_nothing_is_told_so() -> None:
     last = judge(found(), {"majority": TIE})[-1]
     assert (last.name, last.level) == ("learned_nothing", "problem")
-    assert "always answering the most frequent class" in last.verdict
+    assert "always giving the same answer" in last.verdict
 
 
 def test_the_runner_up_is_named() -> None:

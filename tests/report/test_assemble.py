@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,13 @@ from tests.search.conftest import guess
 __all__ = ["guess"]
 
 
-def report(folder: Path, n: int = 400, prefer: Prefer = "best", **rights: float) -> Report:
+def report(
+    folder: Path,
+    n: int = 400,
+    prefer: Prefer = "best",
+    on_train: float | None = None,
+    **rights: float,
+) -> Report:
     """The report of a race between guesses; two names are baselines that start from nothing."""
     race = fakes.race(folder, n)
     candidates = []
@@ -32,6 +39,8 @@ def report(folder: Path, n: int = 400, prefer: Prefer = "best", **rights: float)
         candidates.append(candidate)
     climb = choose(race, candidates, tuple(range(len(race.split.folds))), prefer)
     final = next(iter(finish(race, climb, Wish(None, "all", (), Clock(None), 0.0))))
+    if on_train is not None:
+        final = replace(final, on_train=on_train)
     about = About("run", "metier specialize", {}, {}, (), (), "run/specialist", notes=("a note",))
     return assemble(race, climb, final, about)
 
@@ -42,7 +51,7 @@ def test_the_report_says_what_won_and_over_what(tmp_path: Path) -> None:
     assert found.chosen.name == "good-0"
     assert [each.name for each in found.baselines] == ["majority"]
     assert found.headline is not None
-    assert "points more than always answering the most frequent class" in found.verdict
+    assert "points more than always giving the same answer" in found.verdict
     assert found.verdict_level == "good"
     assert "out-of-fold" in found.proof_on
     assert "refitted on all rows" in found.proof_on
@@ -66,6 +75,19 @@ def test_a_baseline_that_wins_is_what_the_user_gets_and_is_told(tmp_path: Path) 
     assert "so that is what you get" in found.verdict
     assert found.verdict_level == "neutral"
     assert {each.name for each in found.baselines} == {"majority", "classical"}
+
+
+def test_a_baseline_alone_proves_no_gain(tmp_path: Path) -> None:
+    found = report(tmp_path, majority=0.5)
+    assert found.verdict_level == "neutral"
+    assert report(tmp_path / "two", majority=0.5, classical=0.9).verdict_level == "neutral"
+
+
+def test_overfitting_takes_nothing_from_a_gain_that_is_proven(tmp_path: Path) -> None:
+    found = report(tmp_path, on_train=1.0, majority=0.5, good=0.8)
+    overfitting = next(each for each in found.comparisons if each.name == "overfitting")
+    assert overfitting.level == "warning"
+    assert found.verdict_level == "good"
 
 
 def test_a_smaller_one_that_was_asked_for_is_not_said_to_be_better(tmp_path: Path) -> None:

@@ -134,6 +134,22 @@ def test_costs_move_the_decision(tmp_path: Path) -> None:
     dear = specialize(frame, out=tmp_path / "dear", cost="fn=20,fp=1", **run)
     said = [predict(r.bundle, frame.drop("bought")).answers.count("yes") for r in (plain, dear)]
     assert said[1] > said[0]
+    told, plainly = dear.to_json(), plain.to_json()
+    assert (told["metric"], plainly["metric"]) == ("cost", "accuracy")
+    assert any("answering 'no' where 'yes' is true costs 20" in note for note in dear.report.notes)
+    # What chose and what proves are in one unit: the mean cost of the answers that are given.
+    assert told["valid"]["value"] < 1 and told["test"]["value"] < 1
+    majority = told["baselines"]["majority"]
+    assert majority["value"] == pytest.approx(majority["valid"]["value"], abs=0.1)
+
+
+def test_a_metric_that_is_named_decides_even_where_errors_cost(tmp_path: Path) -> None:
+    frame = only(numbers(), "bought")
+    run = {"target": "bought", "trials": 1, "strategies": ["linear"], "cost": "fn=20,fp=1"}
+    told = specialize(frame, out=tmp_path / "run", metric="accuracy", **run).to_json()
+    assert told["metric"] == "accuracy"
+    # The leaderboard answers as the bundle does, by the costs, and not by what is likeliest.
+    assert told["test"]["value"] == pytest.approx(told["valid"]["value"], abs=0.15)
 
 
 @pytest.mark.parametrize("how", ["group", "time"])

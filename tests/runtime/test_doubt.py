@@ -9,15 +9,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import PIL.Image
 import pytest
 
 from metier.errors import BundleError, OptionError
-from metier.runtime import conformal, domain
+from metier.runtime import conformal, domain, reference
 from metier.runtime.doubt import UNLIKE, Asked, Doubt, doubt_of, told
 from metier.runtime.manifest import read_manifest, write_manifest
 from metier.runtime.postprocess import Decision
 from metier.runtime.selective import Selective, Step
 from metier.runtime.session import Bundle, load
+from metier.runtime.signals import Signals
 
 BINARY = Decision("binary", ("card", "billing"))
 TEXTS = ["I lost my card card", "invoice and money", "nothing of that", "card invoice invoice"]
@@ -131,6 +133,22 @@ def test_rows_that_cannot_be_read_have_neither_set_nor_answer(image_bundle: Path
     found = bundle.predict(["gone.png"], coverage=0.9, abstain=True)
     assert found.answers == [None] and found.sets == [None] and found.withheld == {}
     assert found.reasons == {0: "no such file"}
+
+
+def test_images_of_which_no_features_are_known_are_not_called_unlike(image_bundle: Path) -> None:
+    light = np.linspace(0.0, 1.0, 60)
+    usual = reference.learn(
+        Signals({"file: brightness": light}), Signals({"confidence": light + 0.5}), {}
+    )
+    nothing = replace(
+        doubt_for(BINARY), domain=domain.learn("binary", np.zeros((0, 2)), None, None)
+    )
+    bundle = with_doubt(image_bundle, nothing, {"reference": usual.to_json()})
+    columns = {"file": [str(image_bundle.parent / "some.png")] * 2}
+    PIL.Image.new("RGB", (2, 2), (9, 9, 9)).save(columns["file"][0])
+    assert bundle.reference is not None and bundle.alarm == 0
+    assert bundle.unlike(columns, bundle.scored(columns, features=True)).tolist() == [False] * 2
+    assert len(bundle.predict(columns, abstain=True)) == 2
 
 
 def test_no_rows_at_all(text: Bundle) -> None:

@@ -14,6 +14,7 @@ import pytest
 import metier
 from metier import api
 from metier.cache import Cache
+from metier.data.remembered import remember
 from metier.deploy.bundle import write_bundle
 from metier.errors import InputError, SourceError
 from metier.road.intake import met_before
@@ -48,6 +49,7 @@ def run_with(strategy: Strategy, source: Any, rows: Table, folder: Path) -> Spec
         decision=Decision(task.kind, task.labels),
         sample=rows,
         table=rows,
+        remembered=remember(rows),
         card="",
         facts={},
     )

@@ -131,7 +131,8 @@ def specialize(
         strategies: strategies to climb; the whole ladder when empty.
         task: binary, multiclass, multilabel or regression; inferred when None.
         metric: the metric that decides.
-        cost: what errors cost in a binary task, as "fn=5,fp=1".
+        cost: what errors cost in a binary task, as "fn=5,fp=1": answers are then those that cost
+            the least, and their mean cost decides unless a metric is named.
         group: column whose equal values stay on one side of every split.
         time: column to split by: earlier rows train, later ones judge.
         sensitive: columns by which it is measured who is served worse, and that are never learned

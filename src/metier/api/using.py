@@ -65,7 +65,8 @@ def evaluate(bundle: str | Path, data: Any, *, sensitive: Sequence[str] = ()) ->
     """Measure a bundle on labelled rows: every metric of its task with its interval.
 
     When these are the rows that its run was proven on, that is one more look at them: it is
-    counted, and the finding `looks` says how many there were.
+    counted, and the finding `looks` says how many there were. Rows that it learned from are known
+    again while the run folder is there, and the finding `learned_from` names them.
 
     With `sensitive` columns (`age:25,60` cuts a number), who is served worse follows: groups, how
     far they lie apart, what gives the group away, and regions that nobody named.
@@ -85,7 +86,7 @@ def evaluate(bundle: str | Path, data: Any, *, sensitive: Sequence[str] = ()) ->
     found = scorecard(rows.task, rows.truth, rows.scores(loaded), decision)
     measured = {finding.name for finding in found}
     sure = [f for f in measure_sureness(loaded, rows).findings if f.name not in measured]
-    return [*rows.findings, *found, *sure, *served, *look(Path(bundle), raw.fingerprint)]
+    return [*look(Path(bundle), raw), *rows.findings, *found, *sure, *served]
 
 
 def robustness(

@@ -57,7 +57,11 @@ def add_specialize(commands: Any) -> None:
     )
     option("--task", metavar="K", help="binary, multiclass, multilabel or regression")
     option("--metric", metavar="M", help="the metric that decides, such as accuracy or f1_macro")
-    option("--cost", metavar="COSTS", help="what errors cost, such as fn=5,fp=1")
+    option(
+        "--cost",
+        metavar="COSTS",
+        help="what errors cost, such as fn=5,fp=1; their mean then decides",
+    )
     option("--group", metavar="COL", help="rows with the same value stay on one side of a split")
     option("--time", metavar="COL", help="train on the past, prove on what came later")
     add_sensitive(parser)

@@ -52,8 +52,8 @@ def infer_roles(
         given: kinds of input columns that are known; inferred for the rest.
 
     Raises:
-        DataError: a column is not there, is sensitive and the target at once, or nothing is left
-            to predict from.
+        DataError: a column is not there, has another part and is the target at once, or nothing
+            is left to predict from.
     """
     given = dict(given or {})
     frame = raw.frame
@@ -63,13 +63,7 @@ def infer_roles(
         for name in names:
             if name is not None:
                 _must_have(frame, name, role)
-    for name in sensitive:
-        if name in targets:
-            raise DataError(
-                f"column {name!r} is the target: who is served worse is measured by another column"
-            )
-    if domain in targets:
-        raise DataError(f"column {domain!r} is the target, so it cannot say the domain too")
+                _refuse_target(name, targets, role)
     for name, kind in given.items():
         _must_have(frame, name, "given")
         if kind not in get_args(Kind):
@@ -178,6 +172,13 @@ def _find_target(frame: pl.DataFrame, target: str | Sequence[str] | None) -> tup
 def _must_have(frame: pl.DataFrame, name: str, role: str) -> None:
     if name not in frame.columns:
         raise DataError(f"no column {name!r} for {role}{suggest(name, frame.columns)}")
+
+
+def _refuse_target(name: str, targets: tuple[str, ...], role: str) -> None:
+    if name in targets:
+        raise DataError(
+            f"column {name!r} is the target, so it cannot be the {role} column too: name another"
+        )
 
 
 def _need_inputs(

@@ -27,7 +27,7 @@ from metier.runtime.manifest import GRAPH, InputColumn, Manifest, mark, write_ma
 from metier.runtime.postprocess import Decision
 from metier.runtime.scoring import features_read, score
 from metier.runtime.session import load
-from metier.sources.earlier import HASHES, SEEN, STARTED, Earlier, hashes_of, rows_seen
+from metier.sources.earlier import HASHES, SEEN, STARTED, Earlier, hashes_of
 from metier.types import Model, Specialist, Table
 
 CARD = "README.md"
@@ -53,6 +53,7 @@ def write_bundle(
     columns: tuple[InputColumn, ...] | None = None,
     held_out: HeldOut | None = None,
     doubt: Doubt | None = None,
+    remembered: Mapping[str, Any] | None = None,
 ) -> str:
     """Write a specialist to `folder` and its weights to `weights/` beside it; return the digest.
 
@@ -66,11 +67,13 @@ def write_bundle(
         sample: rows (validation) for the parity certificate; none of them is stored.
         card: the text of the model card.
         facts: JSON that goes into the manifest as it is.
-        table: all rows learned from, for the ranges of the columns; the sample when None.
+        table: all rows given, for the ranges of the columns; the sample when None.
         columns: the inputs, where they are known from an earlier bundle; told from `table` if not.
         held_out: scores of rows not learned from; with them the bundle knows what is usual, unless
             the facts hold that already (a smaller model reads the same rows).
         doubt: what calibration rows say; with held-out scores, what is unlike the usual is added.
+        remembered: what the rows that it learned from are known again by (`data.remembered`); it
+            lies beside the weights, not in the bundle.
 
     Raises:
         ParityError: when the graph does not predict what the model predicts; nothing is written.
@@ -89,7 +92,7 @@ def write_bundle(
         graph = model.graph() if held_out is None else with_features(model.graph())
         files = {**model.preprocess.files(), GRAPH: _content(graph), CARD: card.encode()}
         _write_files(stage, files)
-        _keep_weights(kept, model, table)
+        _keep_weights(kept, model, remembered)
         manifest = Manifest(
             decision=decision,
             columns=_columns(learned, decision) if columns is None else columns,
@@ -127,12 +130,12 @@ def _write_files(folder: Path, files: Mapping[str, bytes]) -> None:
             os.fsync(file.fileno())
 
 
-def _keep_weights(folder: Path, model: Model, table: Table | None) -> None:
+def _keep_weights(folder: Path, model: Model, remembered: Mapping[str, Any] | None) -> None:
     """Write what further training needs into a new folder, and which rows were learned from."""
     folder.mkdir()
     model.save(folder)
-    if table is not None and table.roles.modality != "tabular":
-        (folder / SEEN).write_text(json.dumps({"rows": rows_seen(table)}), encoding="utf-8")
+    if remembered is not None:
+        (folder / SEEN).write_text(json.dumps(remembered), encoding="utf-8")
 
 
 def _content(graph: onnx.ModelProto) -> bytes:

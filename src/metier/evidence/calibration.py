@@ -74,8 +74,8 @@ def cost_matrix(text: str, labels: tuple[str, ...]) -> tuple[tuple[float, float]
     """
     if len(labels) != 2:
         raise OptionError(
-            f"--cost {text}: costs of errors need two classes, and there are {len(labels)}; "
-            "leave --cost out"
+            f"--cost {text}: costs of errors need two classes, and this target has "
+            f"{len(labels) or 'none'}; leave --cost out"
         )
     costs: dict[str, float] = {}
     for part in text.split(","):
@@ -88,6 +88,18 @@ def cost_matrix(text: str, labels: tuple[str, ...]) -> tuple[tuple[float, float]
     if not any(costs.get(name, 1.0) for name in ("fn", "fp")):
         raise OptionError(f"--cost {text}: if no error costs anything, any answer will do")
     return ((0.0, costs.get("fp", 1.0)), (costs.get("fn", 1.0), 0.0))
+
+
+def costs_told(costs: tuple[tuple[float, ...], ...], labels: tuple[str, ...]) -> str:
+    """Return in words what errors cost; which of two labels is the positive one is told with it.
+
+    >>> costs_told(((0.0, 1.0), (5.0, 0.0)), ("healthy", "ill"))
+    "answering 'healthy' where 'ill' is true costs 5, 'ill' where 'healthy' is true costs 1"
+    """
+    no, yes = labels
+    fn, fp = f"{costs[1][0]:g}", f"{costs[0][1]:g}"
+    missed, alarm = f"{no!r} where {yes!r} is true", f"{yes!r} where {no!r} is true"
+    return f"answering {missed} costs {fn}, {alarm} costs {fp}"
 
 
 def _mend(name: str) -> str:

@@ -28,7 +28,7 @@ CALLED = {
     "scratch": "the same network trained from random weights",
     "boost": "boosted trees without any pretraining",
     "linear": "a linear model without any pretraining",
-    "majority": "always answering the most frequent class",
+    "majority": "always giving the same answer",
     "mean": "always answering the mean",
 }
 GAP = 0.1

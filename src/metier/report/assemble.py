@@ -74,7 +74,7 @@ def assemble(race: Race, climb: Climb, final: Final, about: About) -> Report:
         name=about.name,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         verdict=" ".join(found.verdict for found in (verdicts[0], *fallback)),
-        verdict_level=_level([*verdicts, *fallback]),
+        verdict_level=_level([*verdicts, *fallback], chosen),
         task_kind=task.kind,
         target=", ".join(race.table.roles.target),
         labels=task.labels,
@@ -203,11 +203,17 @@ def _runner_up(race: Race, climb: Climb, chosen: Candidate) -> tuple[str, Compar
     return other.name, compare(race, chosen, other, climb.rows)
 
 
-def _level(verdicts: Sequence[Finding]) -> Level:
-    levels = {finding.level for finding in verdicts if finding.name != "runner_up"}
+def _level(verdicts: Sequence[Finding], chosen: Candidate) -> Level:
+    """Whether a gain is proven: something that was searched is better than what it is held against.
+
+    What else is to be known of it, such as a fall from rows it learned from to others, takes
+    nothing from a gain that was measured on rows it had not seen.
+    """
+    levels = {f.level for f in verdicts if f.name not in ("runner_up", "overfitting")}
     if "problem" in levels:
         return "bad"
-    return "neutral" if "warning" in levels else "good"
+    nothing_gained = chosen.state == "baseline" or verdicts[0].details["against"] is None
+    return "neutral" if nothing_gained or "warning" in levels else "good"
 
 
 def _leaderboard(race: Race, climb: Climb, chosen: Candidate) -> tuple[Entry, ...]:

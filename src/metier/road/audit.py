@@ -168,7 +168,7 @@ def _unseen(bundle: Bundle, rows: Labelled) -> list[Finding]:
 
 
 def _looked(asked: Asked, raw: Raw) -> list[Finding]:
-    return look(asked.bundle, raw.fingerprint)
+    return look(asked.bundle, raw)
 
 
 def write_pages(found: Audit, asked: Asked, out: Path) -> tuple[Path, Path]:

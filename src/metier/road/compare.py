@@ -251,7 +251,7 @@ def _odd(rows: Sequence[Labelled], raw: Raw, paths: Sequence[Path]) -> Measured:
     for who, own, path in zip("AB", rows, paths, strict=True):
         for each in own.findings:
             found.setdefault(each.verdict, each)
-        for each in look(path, raw.fingerprint):
+        for each in look(path, raw):
             told = f"{who}: {each.verdict}"
             found.setdefault(told, replace(each, verdict=told))
     return tuple(found.values())

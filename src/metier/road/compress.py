@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from metier.cache import Cache, write_aside
 from metier.data.dealing import deal, hash_rows
 from metier.data.read import read
+from metier.data.remembered import remember, together
 from metier.data.table import build_table
 from metier.deploy.bundle import write_bundle
 from metier.deploy.reference import HeldOut
@@ -29,6 +30,7 @@ from metier.report.compression import Compressed, render_compressed
 from metier.report.content import to_json
 from metier.road.asked import versions
 from metier.road.labelled import Labelled, read_labelled
+from metier.road.looks import learned_from, remembered
 from metier.road.options import Progress
 from metier.runtime import conformal
 from metier.runtime.doubt import Doubt, default_coverage
@@ -104,8 +106,9 @@ def compress(asked: Asked, folder: Path, progress: Progress, clock: Clock) -> Ha
     parent = reopen(asked.bundle)
     tried = _plans(parent, asked)
     progress.stage("reading the data")
-    rows = read_labelled(bundle, read(asked.data))
-    for finding in rows.findings:
+    raw = read(asked.data)
+    rows = read_labelled(bundle, raw)
+    for finding in (*learned_from(Path(asked.bundle), raw), *rows.findings):
         progress.warn(finding.verdict)
     if len(rows) < FEWEST:
         raise DataError(
@@ -173,7 +176,7 @@ def _compress(
     progress.stage("writing the bundle and the report")
     made = _made(parent, attempts, found)
     proof = _proof(made, parent, rows, np.flatnonzero(part == PROVE), bundle)
-    return _hand_over(asked, folder, bundle, made, found, proof, rows, part)
+    return _hand_over(asked, folder, bundle, made, found, proof, rows, part, learned[1])
 
 
 def _unlabeled(asked: Asked, like: Table) -> Table | None:
@@ -247,6 +250,7 @@ def _hand_over(
     proof: Mapping[str, Any] | None,
     rows: Labelled,
     part: NDArray[np.int64],
+    learned: Table,
 ) -> Handed:
     specialist = folder / "specialist"
     decision = bundle.manifest.decision
@@ -266,6 +270,7 @@ def _hand_over(
         columns=bundle.manifest.columns,
         held_out=HeldOut(scores, decision),
         doubt=_doubt(scores, rows.truth[held], bundle),
+        remembered=together(remembered(Path(asked.bundle)), remember(learned)),
     )
     counts = [whole(int((part == each).sum())) for each in (LEARN, JUDGE, PROVE)]
     page = render_compressed(

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from metier.cache import fingerprint, write_aside
+from metier.data.remembered import remember
 from metier.deploy.bundle import write_bundle
 from metier.deploy.reference import HeldOut
 from metier.evidence import selective
@@ -227,6 +228,7 @@ def _write(ending: Ending, task: int, found: TaskFound, side: Side, others: tupl
         },
         held_out=HeldOut(side.scores, side.decision),
         doubt=doubt,
+        remembered=remember(rows),
     )
 
 

@@ -113,7 +113,8 @@ def read_data(data: object, options: Options) -> Data:
     given = _Given.of(raw, roles, options)
     table, findings = build_table(given.labelled, roles, options.task)
     kind = infer_task(table, options.task)
-    task = build(kind, table, options.metric)
+    dear = "cost" if options.cost is not None and kind == "binary" else None
+    task = build(kind, table, options.metric or dear)
     find_metric(task.metrics[0], task.kind)
     test, notes = None, given.notes
     if given.proof is not None:

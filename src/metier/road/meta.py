@@ -16,6 +16,7 @@ import numpy as np
 from metier.cache import Cache, write_aside
 from metier.data.labels import infer_task
 from metier.data.read import read
+from metier.data.remembered import remember
 from metier.data.roles import infer_roles
 from metier.data.table import build_table
 from metier.data.unite import unite
@@ -29,7 +30,7 @@ from metier.road.asked import versions
 from metier.road.intake import met_before, open_sources
 from metier.road.options import Progress
 from metier.search.clock import Clock
-from metier.sources.earlier import SEEN, Earlier, rows_seen
+from metier.sources.earlier import SEEN, Earlier
 from metier.tasks import build
 from metier.training.device import best_device
 from metier.training.feed import Feed
@@ -239,7 +240,7 @@ def _write(network: Any, reading: Any, folder: Path, found: Started, learned: Ta
         write_aside(aside / "report.html", render_document(meta_document(found)).encode())
         told = {**to_json(replace(found, versions={})), "verdict": found.verdict}
         write_aside(aside / LINEAGE, json.dumps(told, indent=1).encode())
-        write_aside(aside / SEEN, json.dumps({"rows": rows_seen(learned)}).encode())
+        write_aside(aside / SEEN, json.dumps(remember(learned)).encode())
         if folder.exists():
             folder.rmdir()  # an empty one, as `run_folder` made sure
         aside.chmod(0o755)

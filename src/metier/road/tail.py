@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from metier.cache import fingerprint, write_aside
+from metier.data.remembered import remember
 from metier.deploy.bundle import write_bundle
 from metier.deploy.reference import HeldOut
 from metier.errors import BundleError, ParityError
@@ -243,7 +244,15 @@ class Tail:
             },
             held_out=HeldOut(final.proof.chosen.scores, final.proof.chosen.decision),
             doubt=doubt,
+            remembered=remember(self._learned(final)),
         )
+
+    def _learned(self, final: Final) -> Table:
+        """The rows that what is handed over has learned from."""
+        race = self.race
+        proven = final.proof.where == "held-out" and not final.refitted
+        rows = race.free if proven else np.arange(len(race.table))
+        return race.table.take(race.rows_for(final.recipe, rows))
 
     def _sensitive(self) -> dict[str, Any]:
         """The columns that the run was measured by, and where the groups of numbers begin."""

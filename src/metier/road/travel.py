@@ -11,6 +11,7 @@ from metier.cache import Cache
 from metier.data.duplicates import near_clusters
 from metier.data.splits import PROVE, split
 from metier.errors import BundleError, DataError, ParityError
+from metier.evidence.calibration import costs_told
 from metier.report.content import Report
 from metier.road.asked import check_same, claimed, settings, versions
 from metier.road.fairer import Fairing, make_fairer
@@ -89,7 +90,17 @@ def _set_out(
     given, kind = data.test is not None, data.task.kind
     divided = split(data.table, kind, test_given=given, seed=seed, clusters=clusters)
     device = _device(data.table)
-    race = Race(data.table, data.task, divided, planned.sources, folder, cache, seed, device)
+    race = Race(
+        data.table,
+        data.task,
+        divided,
+        planned.sources,
+        folder,
+        cache,
+        seed,
+        device,
+        costs=planned.costs,
+    )
     proof = int((divided.purpose == PROVE).sum()) if data.test is None else len(data.test)
     tail = Tail(race, folder, clock, planned.costs, command, proof)
     tail.write_constant()
@@ -120,6 +131,8 @@ def _walk(
     data, race, tail, notes = planned.data, out.race, out.tail, out.notes
     for note in notes:
         progress.warn(note)
+    if planned.costs:
+        notes.append(costs_told(planned.costs, data.task.labels))
 
     stage("fitting the baselines")
     fits = finals(race, data.test, options.refit)

@@ -167,18 +167,27 @@ class Bundle:
         """
         domain = self.doubt.domain or Domain()
         found = domain.unlike(scored.scores, scored.features)
-        if domain.cloud is None and self.reference is not None:
-            spec = self.manifest.preprocess
-            eye = Eye(columns_read(self.manifest.columns, spec), spec)
-            found |= self.reference.unlike_inputs(eye.columns_alone(columns))
+        if self.reference is not None and self._eye is not None:
+            found |= self.reference.unlike_inputs(self._eye.columns_alone(columns))
         return found
+
+    @cached_property
+    def _eye(self) -> Eye | None:
+        """What looks at the inputs themselves, where no features tell; None where only images are
+        read, which say nothing before they are encoded."""
+        if self.doubt.domain is not None and self.doubt.domain.cloud is not None:
+            return None
+        spec = self.manifest.preprocess
+        read = columns_read(self.manifest.columns, spec)
+        told = tuple(column for column in read if column.kind != "image")
+        return Eye(told, spec) if told else None
 
     @property
     def alarm(self) -> float:
         """The share of rows like those of training that `unlike` tells of, wrongly."""
         domain = self.doubt.domain or Domain()
         rate = domain.alarm if domain.looks else 0.0
-        alone = domain.cloud is None and self.reference is not None
+        alone = self.reference is not None and self._eye is not None
         return rate + (self.reference.unlike if alone and self.reference is not None else 0.0)
 
     @cached_property

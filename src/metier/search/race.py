@@ -69,6 +69,7 @@ class Race:
         seed: where random numbers come from.
         device: of networks.
         given: data that strategies have fields for and recipes cannot hold.
+        costs: what errors cost, `costs[truth][answer]`; empty when all cost the same.
     """
 
     def __init__(
@@ -82,6 +83,7 @@ class Race:
         seed: int = 0,
         device: str = "cpu",
         given: Mapping[str, Any] | None = None,
+        costs: tuple[tuple[float, ...], ...] = (),
     ) -> None:
         self.table, self.task, self.split = table, task, split
         self.sources, self.cache, self.seed, self.device = sources, cache, seed, device
@@ -93,7 +95,7 @@ class Race:
         """What the last fold's fit of each candidate gave, by name; None when nobody needs it."""
         self.records = Records(folder / "trials")
         self.targets: NDArray[Any] = task.encode(table)
-        self.plain = Decision(task.kind, task.labels)
+        self.plain = Decision(task.kind, task.labels, costs=costs)
         self.metric = task.metrics[0]
         self._values: dict[tuple[str, tuple[int, ...], int], float] = {}
         self.sign = 1.0 if find_metric(self.metric, task.kind).higher_is_better else -1.0

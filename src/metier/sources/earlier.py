@@ -13,6 +13,7 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from metier.data.remembered import share_met
 from metier.errors import BundleError, SourceError
 from metier.runtime.images import Image
 from metier.runtime.manifest import Manifest, read_manifest, verify
@@ -32,9 +33,6 @@ STARTED = "started_from"
 SEEN = "rows.json"
 """The file beside the weights by which rows are known again that a specialist learned from. It is
 no part of the bundle, which tells nothing of any row."""
-KEPT = 256
-"""Rows of which it keeps a hash: those with the lowest ones, so that the share of them that
-is met again is that of all."""
 EARLY = "before the end"
 PROBE = ("It did not arrive yet, and nobody answers.", "A")
 
@@ -154,32 +152,11 @@ def hashes_of(folder: Path) -> dict[str, str]:
     return found
 
 
-def rows_seen(table: Table) -> list[str]:
-    """Return hashes of some rows of a table, by which they are known when they are met again."""
-    return sorted(set(_row_hashes(table)))[:KEPT]
-
-
 def share_seen(folder: Path, table: Table) -> float:
     """Return the share of the rows that the network of a folder learned from which are in a table;
     0 when it is not known which those were."""
     path = folder / SEEN
-    known = read_json(path).get("rows") if path.is_file() else None
-    if not known:
-        return 0.0
-    met = set(_row_hashes(table))
-    return sum(each in met for each in known) / len(known)
-
-
-def _row_hashes(table: Table) -> list[str]:
-    """A hash of what a network reads of each row, whatever its columns are called."""
-    modality = table.roles.modality
-    names = [name for name, kind in table.roles.inputs.items() if kind == modality]
-    if modality == "image":
-        keys = [str(digest) for digest in table.digests.tolist()]
-    else:
-        columns = [table.frame[name].to_list() for name in names]
-        keys = ["\x1f".join(map(str, row)) for row in zip(*columns, strict=True)]
-    return [hashlib.blake2b(key.encode(), digest_size=8).hexdigest() for key in keys]
+    return share_met(read_json(path), table) if path.is_file() else 0.0
 
 
 def _refuse_without_net(name: str, manifest: Manifest, weights: Path) -> None:
