@@ -62,6 +62,7 @@ class _Job:
 
 
 Part = tuple[_Job, int, int]
+Outcome = tuple[_Job, Predictions | Exception]
 
 
 class Batcher:
@@ -111,11 +112,11 @@ class Batcher:
         deadline = time.monotonic() + self._limits.timeout
         job = _Job(columns, count, asked, deadline, loop, loop.create_future())
         self._accept(job)
+        late = loop.call_later(self._limits.timeout, _give_up, job)
         try:
-            async with asyncio.timeout(self._limits.timeout):
-                return await job.answer
-        except TimeoutError:
-            raise Refused(504, "no answer in time: the server is busy; send fewer rows") from None
+            return await job.answer
+        finally:
+            late.cancel()
 
     def _accept(self, job: _Job) -> None:
         with self._changed:
@@ -204,24 +205,37 @@ def _together(parts: Sequence[Part]) -> dict[str, list[Any]]:
 
 
 def _tell(parts: Sequence[Part], found: Predictions | Exception) -> None:
-    """Hand each request its own rows, on the event loop that it waits on."""
+    """Hand each request its own rows, all at once, on the event loop that they wait on."""
+    outcomes: dict[asyncio.AbstractEventLoop, list[Outcome]] = {}
     at = 0
     for job, start, stop in parts:
         outcome = found if isinstance(found, Exception) else _cut(found, at, at + stop - start)
         at += stop - start
+        outcomes.setdefault(job.loop, []).append((job, outcome))
+    for loop, own in outcomes.items():
         with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
-            job.loop.call_soon_threadsafe(_settle, job, outcome)
+            loop.call_soon_threadsafe(_settle, own)
 
 
-def _settle(job: _Job, outcome: Predictions | Exception) -> None:
-    if job.answer.done():
-        return
+def _settle(outcomes: Sequence[Outcome]) -> None:
+    for job, outcome in outcomes:
+        if not job.answer.done():
+            _hand_over(job, outcome)
+
+
+def _hand_over(job: _Job, outcome: Predictions | Exception) -> None:
     if isinstance(outcome, Exception):
         job.answer.set_exception(outcome)
         return
     job.parts.append(outcome)
     if sum(map(len, job.parts)) == job.count:
         job.answer.set_result(_joined(job.parts))
+
+
+def _give_up(job: _Job) -> None:
+    if not job.answer.done():
+        told = "no answer in time: the server is busy; send fewer rows"
+        job.answer.set_exception(Refused(504, told))
 
 
 def _cut(found: Predictions, start: int, stop: int) -> Predictions:
