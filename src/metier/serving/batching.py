@@ -3,7 +3,8 @@
 One thread runs the model, the event loop stays free. Whatever has come while a batch ran makes the
 next one, so batches grow with the load and a lone request never waits for company. A batch takes at
 most half of the latency: a request waits for the end of one and runs in the next. Large requests
-are cut into several batches, so that they do not hold up small ones.
+are cut into several batches, so that they do not hold up small ones. Once requests wait for longer
+than that, batches grow, since larger ones get through more.
 """
 
 from __future__ import annotations
@@ -29,6 +30,8 @@ Columns = Mapping[str, Sequence[Any]]
 Predict = Callable[[dict[str, list[Any]], Asked], Predictions]
 NOTHING = Asked()
 LOG = logging.getLogger(__name__)
+MOST_AT_ONCE = 64
+"""Requests of a saturated server that go together; more would make none of them cheaper."""
 SMOOTHING = 0.2
 """Weight of the newest batch in the pace."""
 
@@ -191,9 +194,13 @@ class Batcher:
         return parts
 
     def _room(self) -> int:
+        """Rows that take half of the latency. Where so many requests wait that it cannot be kept
+        for all of them, they go together: rows of like length meet, and each is cheaper."""
         if not self._pace:
             return 1
-        return max(1, int(self._limits.latency / 2 / self._pace))
+        kept = max(1, int(self._limits.latency / 2 / self._pace))
+        saturated = len(self._jobs) > 2 * kept
+        return max(kept, min(len(self._jobs), MOST_AT_ONCE)) if saturated else kept
 
 
 def _together(parts: Sequence[Part]) -> dict[str, list[Any]]:
