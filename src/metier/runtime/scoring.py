@@ -28,6 +28,8 @@ PADDING_IN_A_BATCH = {"text": 24}
 graph is cheaper. A run of a text network costs as much as some ten tokens, on one core or two."""
 FEATURES = "representation"
 """The second output of a graph that has one: what its last layer reads, float32 (rows, width)."""
+SLOWER = ("SkipLayerNormFusion",)
+"""What onnxruntime joins at a loss: its parts are vectorised on a processor, the whole is not."""
 NUMBERS = "numbers"
 """The input of a graph that reads numbers."""
 Reads = Literal["features", "numbers"]
@@ -61,7 +63,9 @@ def open_session(graph: bytes, threads: int | None = None) -> Any:
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     if threads is not None:
         options.intra_op_num_threads = threads
-    return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+    return onnxruntime.InferenceSession(
+        graph, options, providers=["CPUExecutionProvider"], disabled_optimizers=SLOWER
+    )
 
 
 def features_read(session: Any) -> Reads | None:
