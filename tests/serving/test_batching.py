@@ -113,6 +113,31 @@ def test_a_batch_takes_half_of_the_latency_and_large_requests_share_it() -> None
     assert len(second) <= 50 and 7 in second
 
 
+def test_many_who_wait_for_longer_than_that_go_together() -> None:
+    model = Echo()
+    batcher = Batcher(model, Limits(latency=0.2))
+
+    async def play(requests: int) -> None:
+        model.free.clear()
+        first = asyncio.create_task(ask(batcher, [0]))
+        await until_busy(model)
+        rest = [asyncio.create_task(ask(batcher, [i])) for i in range(1, requests)]
+        await asyncio.sleep(0.01)
+        batcher._pace = 0.01  # half of 0.2 seconds holds ten such rows, all of it twenty
+        model.free.set()
+        await asyncio.gather(first, *rest)
+
+    batcher.start(0.01)
+    try:
+        for requests, fewest, most in ((14, 5, 12), (60, 59, 59), (100, 64, 64)):
+            model.batches.clear()
+            model.entered.clear()
+            asyncio.run(play(requests))
+            assert fewest <= len(model.batches[1]) <= most
+    finally:
+        batcher.close()
+
+
 def test_a_full_queue_refuses_at_once_and_says_when_to_come_again() -> None:
     model = Echo()
     batcher = Batcher(model, Limits(rows=4, queue=4))

@@ -23,8 +23,13 @@ ROWS_AT_A_TIME = {"image": 64, "histograms": 256}
 ROWS_IN_A_BATCH = {"image": 16}
 """For wide inputs; others are read 4,096 rows at a time, which bounds the memory."""
 OTHERS = 4096
+PADDING_IN_A_BATCH = {"text": 24}
+"""What filling up the shorter rows of a batch may cost (tokens); beyond it, another run of the
+graph is cheaper. A run of a text network costs as much as some ten tokens, on one core or two."""
 FEATURES = "representation"
 """The second output of a graph that has one: what its last layer reads, float32 (rows, width)."""
+SLOWER = ("SkipLayerNormFusion",)
+"""What onnxruntime joins at a loss: its parts are vectorised on a processor, the whole is not."""
 NUMBERS = "numbers"
 """The input of a graph that reads numbers."""
 Reads = Literal["features", "numbers"]
@@ -58,7 +63,9 @@ def open_session(graph: bytes, threads: int | None = None) -> Any:
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     if threads is not None:
         options.intra_op_num_threads = threads
-    return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+    return onnxruntime.InferenceSession(
+        graph, options, providers=["CPUExecutionProvider"], disabled_optimizers=SLOWER
+    )
 
 
 def features_read(session: Any) -> Reads | None:
@@ -91,14 +98,14 @@ def score(
     unseen: dict[str, int] = {}
     features: Floats | None = None
     wanted = ["scores", FEATURES] if reads == "features" else ["scores"]
-    size, most = _least(ROWS_AT_A_TIME, spec), _least(ROWS_IN_A_BATCH, spec)
+    size, bounds = _least(ROWS_AT_A_TIME, spec), _bounds(spec)
     for start in range(0, count, size):
         part = {name: columns[name][start : start + size] for name in columns}
         encoded = preprocess.encode(part)
         reasons.update({start + row: reason for row, reason in encoded.reasons.items()})
         for name, times in encoded.unseen.items():
             unseen[name] = unseen.get(name, 0) + times
-        for batch in _batches(preprocess, encoded.examples, most):
+        for batch in _batches(preprocess, encoded.examples, bounds):
             examples = [example for row in batch if (example := encoded.examples[row])]
             arrays = preprocess.collate(examples)
             found = session.run(wanted, arrays)
@@ -112,17 +119,36 @@ def score(
     return Scored(scores, reasons, unseen, features)
 
 
+@dataclass(frozen=True)
+class _Bounds:
+    """How many rows a batch may have, and how much padding."""
+
+    rows: int
+    padding: int
+
+
+def _bounds(spec: Any) -> _Bounds:
+    return _Bounds(_least(ROWS_IN_A_BATCH, spec), _least(PADDING_IN_A_BATCH, spec))
+
+
 def _batches(
-    preprocess: Preprocess, examples: Sequence[Example | None], most: int
+    preprocess: Preprocess, examples: Sequence[Example | None], bounds: _Bounds
 ) -> Iterator[list[int]]:
     """Rows of like cost together, so that little is padded."""
     costs = {i: preprocess.cost(e) for i, e in enumerate(examples) if e is not None}
     batch: list[int] = []
+    padding = 0
     for row in sorted(costs, key=lambda row: costs[row]):
-        if batch and (len(batch) == most or (len(batch) + 1) * costs[row] > BATCH_COST):
+        longer = len(batch) * (costs[row] - costs[batch[-1]]) if batch else 0
+        if batch and (
+            len(batch) == bounds.rows
+            or padding + longer > bounds.padding
+            or (len(batch) + 1) * costs[row] > BATCH_COST
+        ):
             yield batch
-            batch = []
+            batch, padding, longer = [], 0, 0
         batch.append(row)
+        padding += longer
     if batch:
         yield batch
 

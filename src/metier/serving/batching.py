@@ -3,7 +3,8 @@
 One thread runs the model, the event loop stays free. Whatever has come while a batch ran makes the
 next one, so batches grow with the load and a lone request never waits for company. A batch takes at
 most half of the latency: a request waits for the end of one and runs in the next. Large requests
-are cut into several batches, so that they do not hold up small ones.
+are cut into several batches, so that they do not hold up small ones. Once requests wait for longer
+than that, batches grow, since larger ones get through more.
 """
 
 from __future__ import annotations
@@ -29,6 +30,8 @@ Columns = Mapping[str, Sequence[Any]]
 Predict = Callable[[dict[str, list[Any]], Asked], Predictions]
 NOTHING = Asked()
 LOG = logging.getLogger(__name__)
+MOST_AT_ONCE = 64
+"""Requests of a saturated server that go together; more would make none of them cheaper."""
 SMOOTHING = 0.2
 """Weight of the newest batch in the pace."""
 
@@ -62,6 +65,7 @@ class _Job:
 
 
 Part = tuple[_Job, int, int]
+Outcome = tuple[_Job, Predictions | Exception]
 
 
 class Batcher:
@@ -111,11 +115,11 @@ class Batcher:
         deadline = time.monotonic() + self._limits.timeout
         job = _Job(columns, count, asked, deadline, loop, loop.create_future())
         self._accept(job)
+        late = loop.call_later(self._limits.timeout, _give_up, job)
         try:
-            async with asyncio.timeout(self._limits.timeout):
-                return await job.answer
-        except TimeoutError:
-            raise Refused(504, "no answer in time: the server is busy; send fewer rows") from None
+            return await job.answer
+        finally:
+            late.cancel()
 
     def _accept(self, job: _Job) -> None:
         with self._changed:
@@ -190,9 +194,13 @@ class Batcher:
         return parts
 
     def _room(self) -> int:
+        """Rows that take half of the latency. Where so many requests wait that it cannot be kept
+        for all of them, they go together: rows of like length meet, and each is cheaper."""
         if not self._pace:
             return 1
-        return max(1, int(self._limits.latency / 2 / self._pace))
+        kept = max(1, int(self._limits.latency / 2 / self._pace))
+        saturated = len(self._jobs) > 2 * kept
+        return max(kept, min(len(self._jobs), MOST_AT_ONCE)) if saturated else kept
 
 
 def _together(parts: Sequence[Part]) -> dict[str, list[Any]]:
@@ -204,24 +212,37 @@ def _together(parts: Sequence[Part]) -> dict[str, list[Any]]:
 
 
 def _tell(parts: Sequence[Part], found: Predictions | Exception) -> None:
-    """Hand each request its own rows, on the event loop that it waits on."""
+    """Hand each request its own rows, all at once, on the event loop that they wait on."""
+    outcomes: dict[asyncio.AbstractEventLoop, list[Outcome]] = {}
     at = 0
     for job, start, stop in parts:
         outcome = found if isinstance(found, Exception) else _cut(found, at, at + stop - start)
         at += stop - start
+        outcomes.setdefault(job.loop, []).append((job, outcome))
+    for loop, own in outcomes.items():
         with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
-            job.loop.call_soon_threadsafe(_settle, job, outcome)
+            loop.call_soon_threadsafe(_settle, own)
 
 
-def _settle(job: _Job, outcome: Predictions | Exception) -> None:
-    if job.answer.done():
-        return
+def _settle(outcomes: Sequence[Outcome]) -> None:
+    for job, outcome in outcomes:
+        if not job.answer.done():
+            _hand_over(job, outcome)
+
+
+def _hand_over(job: _Job, outcome: Predictions | Exception) -> None:
     if isinstance(outcome, Exception):
         job.answer.set_exception(outcome)
         return
     job.parts.append(outcome)
     if sum(map(len, job.parts)) == job.count:
         job.answer.set_result(_joined(job.parts))
+
+
+def _give_up(job: _Job) -> None:
+    if not job.answer.done():
+        told = "no answer in time: the server is busy; send fewer rows"
+        job.answer.set_exception(Refused(504, told))
 
 
 def _cut(found: Predictions, start: int, stop: int) -> Predictions:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import time
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from metier.serving.answers import refuse
+from metier.serving.limits import Refused
+from metier.serving.predicting import PATH
 from metier.serving.service import Service
 
 HEADERS = (
@@ -14,7 +16,12 @@ HEADERS = (
     (b"referrer-policy", b"no-referrer"),
     (b"cache-control", b"no-store"),
 )
-DENIED = json.dumps({"error": "a token is needed: Authorization: Bearer TOKEN"}).encode()
+DENIED = "a token is needed: Authorization: Bearer TOKEN"
+CLOSED = (
+    (b"www-authenticate", b"Bearer"),
+    # The body was not read: what is left of it must not be taken for the next request.
+    (b"connection", b"close"),
+)
 
 
 class Front:
@@ -22,12 +29,15 @@ class Front:
 
     Args:
         app: what answers.
+        predict: what answers the path of predictions.
         service: whose door, clock and state count.
         routes: the paths that are counted by name; all others are one.
     """
 
-    def __init__(self, app: ASGIApp, service: Service, routes: frozenset[str]) -> None:
-        self._app, self._service, self._routes = app, service, routes
+    def __init__(
+        self, app: ASGIApp, predict: ASGIApp, service: Service, routes: frozenset[str]
+    ) -> None:
+        self._app, self._predict, self._service, self._routes = app, predict, service, routes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on."""
@@ -37,7 +47,7 @@ class Front:
         began = time.perf_counter()
         status = 500
 
-        async def answer(message: Message) -> None:
+        async def told(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
@@ -47,21 +57,10 @@ class Front:
 
         try:
             if self._service.door.admits(scope["path"], dict(scope["headers"])):
-                await self._app(scope, receive, answer)
+                asked = self._predict if scope["path"] == PATH else self._app
+                await asked(scope, receive, told)
             else:
-                await _deny(answer)
+                await refuse(told, Refused(401, DENIED), CLOSED)
         finally:
             route = scope["path"] if scope["path"] in self._routes else "other"
             self._service.metrics.count_request(route, status, time.perf_counter() - began)
-
-
-async def _deny(send: Send) -> None:
-    headers = [
-        (b"content-type", b"application/json"),
-        (b"content-length", str(len(DENIED)).encode()),
-        (b"www-authenticate", b"Bearer"),
-        # The body was not read: what is left of it must not be taken for the next request.
-        (b"connection", b"close"),
-    ]
-    await send({"type": "http.response.start", "status": 401, "headers": headers})
-    await send({"type": "http.response.body", "body": DENIED})

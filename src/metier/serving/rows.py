@@ -74,8 +74,7 @@ class Reader:
             raise Refused(415, "images are sent as files: a form with a field `files` for each")
         if kind == "application/json":
             data = _json(body)
-            found = self._from_rows(_rows_of(data))
-            return replace(found, asked=self._asked(data))
+            return self._from_rows(_rows_of(data), self._asked(data))
         needed = "multipart/form-data" if self.image is not None else "application/json"
         raise Refused(415, f"the content type must be {needed}")
 
@@ -92,9 +91,8 @@ class Reader:
         given = _rows_of({"rows": _json(texts[0])}) if texts else [{}] * len(images)
         if len(given) != len(images):
             raise Refused(422, f"{len(images)} files and {len(given)} rows: give one row a file")
-        found = self._from_rows(given, beside_files=True)
-        columns = {**found.columns, self.image: images}
-        return Request(columns, found.count, found.warnings, asked)
+        found = self._from_rows(given, asked, beside_files=True)
+        return replace(found, columns={**found.columns, self.image: images})
 
     def _asked(self, data: Mapping[str, Any]) -> Asked:
         """Return what is asked for beside answers, null and false being nothing."""
@@ -116,7 +114,9 @@ class Reader:
             ) from None
         return found
 
-    def _from_rows(self, rows: Sequence[Mapping[str, Any]], beside_files: bool = False) -> Request:
+    def _from_rows(
+        self, rows: Sequence[Mapping[str, Any]], asked: Asked, beside_files: bool = False
+    ) -> Request:
         if len(rows) > self.most:
             raise Refused(422, f"{len(rows)} rows, and a request may have {self.most}")
         if not rows:
@@ -130,12 +130,12 @@ class Reader:
         absent = [column for column in plain if not any(column.name in row for row in rows)]
         told = (f"missing columns read as empty: {_names(absent)}",) if absent else ()
         columns = {column.name: [_cell(row.get(column.name)) for row in rows] for column in plain}
-        return Request(columns, len(rows), told)
+        return Request(columns, len(rows), told, asked)
 
 
 def _json(body: bytes) -> Any:
     try:
-        return json.loads(body, parse_constant=_no_constant)
+        return STRICT.decode(body.decode(json.detect_encoding(body), "surrogatepass"))
     except (ValueError, RecursionError) as error:
         told = str(error) if isinstance(error, ValueError) else "nested too deeply"
         raise Refused(422, f"not JSON: {told}") from None
@@ -143,6 +143,9 @@ def _json(body: bytes) -> Any:
 
 def _no_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is no number of JSON")
+
+
+STRICT = json.JSONDecoder(parse_constant=_no_constant)
 
 
 def _rows_of(data: Any) -> list[Mapping[str, Any]]:

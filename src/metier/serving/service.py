@@ -70,6 +70,10 @@ class Service:
         """Answer all that was accepted."""
         self.batcher.close()
 
+    def refusals(self, *statuses: int) -> tuple[int, ...]:
+        """Return these statuses, and the one of the door where there is one."""
+        return tuple(sorted({*statuses, 401})) if self.door.locked else statuses
+
     def count(self) -> bytes:
         """Return the counters as text, brought up to date."""
         self.metrics.tell_waiting(self.batcher.waiting)
