@@ -19,7 +19,7 @@ def names(ladder: list[Rung]) -> list[str]:
 def test_baselines_come_first_and_the_cheap_before_the_dear() -> None:
     ladder = rungs(TEXT, "binary", ["small"])
     assert names(ladder)[:3] == ["majority", "classical", "generalist"]
-    assert names(ladder)[3:] == ["probe", "finetune-top", "lora", "finetune-all"]
+    assert names(ladder)[3:] == ["probe", "finetune-top", "finetune-all", "lora"]
     assert [r.baseline for r in ladder] == [True] * 3 + [False] * 4
     assert {r.source for r in ladder[:2]} == {NOTHING}
 
@@ -139,3 +139,14 @@ def test_few_labels_have_a_rung_of_their_own_after_the_probe() -> None:
 )
 def test_labels_are_few_by_class_or_in_all(rows: int, outputs: int, kind: Any, few: bool) -> None:
     assert few_labels(rows, outputs, kind) == few
+
+
+def test_a_search_over_many_rows_begins_with_fewer_passes() -> None:
+    few, many = (
+        {r.name: r.defaults for r in rungs(TEXT, "binary", ["small"], many=many)}
+        for many in (False, True)
+    )
+    for name in ("finetune-top", "finetune-all", "lora"):
+        assert many[name]["epochs"] < few[name]["epochs"]
+        assert {**many[name], "epochs": 0} == {**few[name], "epochs": 0}
+    assert many["probe"] == few["probe"]

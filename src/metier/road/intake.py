@@ -20,7 +20,7 @@ from metier.errors import DataError, MissingExtraError, OptionError, SourceError
 from metier.evidence.calibration import cost_matrix
 from metier.evidence.metrics import find as find_metric
 from metier.road.options import DOMAIN, Options
-from metier.search.ladder import NOTHING, Rung, few_labels, rungs
+from metier.search.ladder import MANY_ROWS, NOTHING, Rung, few_labels, rungs
 from metier.search.shortlist import open_all
 from metier.sources import open_source
 from metier.sources.defaults import DEFAULTS
@@ -84,6 +84,7 @@ def lay_out(
         unlabeled=data.unlabeled is not None,
         shifted=shifted,
         few=few_labels(len(data.table), data.task.outputs, data.task.kind),
+        many=len(data.table) >= MANY_ROWS,
     )
 
 

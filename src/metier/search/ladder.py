@@ -53,10 +53,12 @@ FOR_A_GLASS_BOX = 0.35
 NEURAL: tuple[tuple[str, str, Mapping[str, Any]], ...] = (
     ("probe", "probe", {}),
     ("finetune-top", "finetune", {"train": "top"}),
-    ("lora", "lora", {}),
     ("finetune-all", "finetune", {"train": "all"}),
+    ("lora", "lora", {}),
 )
-"""Rungs on a pretrained network, from cheap to dear."""
+"""Rungs on a pretrained network, from cheap to dear. `lora` spares memory more than time: a step
+goes through all blocks and back as one of all layers does. So where there is time for one of the
+two, it goes to the one that can change more."""
 WRAPPED: Mapping[Modality, str] = {
     "text": "finetune-top",
     "image": "finetune-top",
@@ -66,6 +68,11 @@ WRAPPED: Mapping[Modality, str] = {
 FIRST: Mapping[Modality, Mapping[str, Any]] = {"image": {"rate": 5e-4}}
 """Where the search of a neural rung begins. Networks with batch normalisation bear, and on few rows
 need, higher rates than the transformers that the strategies' defaults are made for."""
+MANY_ROWS = 3000
+"""From so many rows on a search begins with fewer passes over them, so that dear rungs are reached
+within a budget."""
+FIRST_OF_MANY: Mapping[str, Any] = {"epochs": 3}
+"""Where the search of a neural rung begins where rows are many."""
 
 
 UNSURE = (("pseudolabel", "regression"),)
@@ -106,12 +113,13 @@ def rungs(
     unlabeled: bool = False,
     shifted: bool = False,
     few: bool = False,
+    many: bool = False,
 ) -> list[Rung]:
     """Return the ladder for these inputs: baselines, then every source's rungs, cheap ones first.
 
     `asked` names the strategies that the user wants; the baselines run all the same. With
     `unlabeled` rows there are rungs that learn from them, others where they are `shifted`; `few`
-    says that labels are few (`few_labels`).
+    says that labels are few (`few_labels`), `many` that rows are (`MANY_ROWS`).
 
     Raises OptionError for a strategy that is not known or does not fit the inputs.
     """
@@ -119,7 +127,7 @@ def rungs(
     if roles.modality == "tabular":
         climbed = [*_on_each("boost", "boost", sources), *_glass_box()]
     else:
-        climbed = _neural(roles, sources, few)
+        climbed = _neural(roles, sources, few, many)
     if unlabeled:
         climbed += _with_rows(climbed, roles, kind, shifted)
     if not asked:
@@ -145,8 +153,8 @@ def _baselines(roles: Roles, kind: TaskKind, sources: Sequence[str]) -> list[Run
     return found
 
 
-def _neural(roles: Roles, sources: Sequence[str], few: bool) -> list[Rung]:
-    first = FIRST.get(roles.modality, {})
+def _neural(roles: Roles, sources: Sequence[str], few: bool, many: bool) -> list[Rung]:
+    first = {**FIRST.get(roles.modality, {}), **(FIRST_OF_MANY if many else {})}
     probe, *dearer = NEURAL
     climbed = [
         rung
