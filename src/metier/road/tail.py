@@ -29,7 +29,9 @@ from metier.road.fairer import as_proven
 from metier.road.fairly import serve_proof
 from metier.road.limits import as_delivered
 from metier.runtime.doubt import Doubt
+from metier.runtime.manifest import InputColumn
 from metier.runtime.postprocess import Decision
+from metier.runtime.signals import columns_read
 from metier.search.choice import Climb
 from metier.search.climb import CONSTANT
 from metier.search.clock import Clock
@@ -194,6 +196,7 @@ class Tail:
             fairness=served,
         )
         report = assemble(self.race, climb, final, about)
+        report = replace(report, inputs=self._read_by(final.specialist))
         digest = self._write_final(report, final, doubt)
         seconds = sum(candidate.seconds for candidate in climb.candidates)
         cost = tuple(self._cost(final.specialist, seconds))
@@ -246,6 +249,12 @@ class Tail:
             doubt=doubt,
             remembered=remember(self._learned(final)),
         )
+
+    def _read_by(self, made: Specialist) -> dict[str, str]:
+        """The input columns that a specialist reads, with their kinds; others may be missing."""
+        assert made.model is not None
+        given = [InputColumn(name, kind) for name, kind in self.race.table.roles.inputs.items()]
+        return {c.name: c.kind for c in columns_read(given, made.model.preprocess.spec())}
 
     def _learned(self, final: Final) -> Table:
         """The rows that what is handed over has learned from."""
