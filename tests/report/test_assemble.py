@@ -14,6 +14,7 @@ from metier.search.clock import Clock
 from metier.search.finals import Wish, finish
 from metier.search.recipe import Recipe
 from metier.search.records import Candidate
+from metier.types import Finding
 from tests.search import fakes
 from tests.search.conftest import guess
 
@@ -40,7 +41,8 @@ def report(
     climb = choose(race, candidates, tuple(range(len(race.split.folds))), prefer)
     final = next(iter(finish(race, climb, Wish(None, "all", (), Clock(None), 0.0))))
     if on_train is not None:
-        final = replace(final, on_train=on_train)
+        seen = Finding("accuracy", "", on_train, on_train - 0.01, on_train, 400)
+        final = replace(final, on_train=seen)
     about = About("run", "metier specialize", {}, {}, (), (), "run/specialist", notes=("a note",))
     return assemble(race, climb, final, about)
 
@@ -87,6 +89,7 @@ def test_overfitting_takes_nothing_from_a_gain_that_is_proven(tmp_path: Path) ->
     found = report(tmp_path, on_train=1.0, majority=0.5, good=0.8)
     overfitting = next(each for each in found.comparisons if each.name == "overfitting")
     assert overfitting.level == "warning"
+    assert overfitting.low is not None and overfitting.high is not None and overfitting.n
     assert found.verdict_level == "good"
 
 

@@ -22,7 +22,7 @@ from metier.evidence.shift import Shift
 from metier.evidence.sureness import sureness_of
 from metier.report.assemble import About, assemble
 from metier.report.card import render_card
-from metier.report.content import Report, from_json, to_json
+from metier.report.content import Entry, Report, from_json, to_json
 from metier.report.page import render_page
 from metier.report.snippet import plain_snippet
 from metier.road.fairer import as_proven
@@ -209,6 +209,7 @@ class Tail:
         report = replace(
             report,
             digest=digest,
+            leaderboard=_with_size(report.leaderboard, cost),
             cost=cost,
             compression=compression,
             tradeoff=tradeoff,
@@ -319,6 +320,14 @@ class Ended:
 
     report: Report
     seconds: float
+
+
+def _with_size(leaderboard: Sequence[Entry], cost: Sequence[Finding]) -> tuple[Entry, ...]:
+    """The leaderboard with the size of what was written: the chosen one's."""
+    size = next((int(found.value) for found in cost if found.name == "size" and found.value), None)
+    return tuple(
+        replace(entry, bytes=size) if entry.state == "chosen" else entry for entry in leaderboard
+    )
 
 
 def keep_ended(folder: Path, ended: Ended) -> Ended:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from metier.errors import DataError
 from metier.evidence.isotonic import fit_calibration
-from metier.evidence.metrics import interval, measure
+from metier.evidence.metrics import interval
 from metier.evidence.thresholds import fit_thresholds
 from metier.runtime.postprocess import Decision
 from metier.search.choice import Climb, ranked
@@ -24,7 +24,7 @@ from metier.search.records import Candidate
 from metier.search.sampling import score_until
 from metier.search.slots import growth, longest
 from metier.search.wrapping import build
-from metier.types import Floats, Rows, Specialist, Table
+from metier.types import Finding, Floats, Rows, Specialist, Table
 
 ON_TRAIN = 512
 """Rows by which it is told how well a specialist knows what it learned from."""
@@ -63,8 +63,8 @@ class Final:
     """What is handed over: the specialist, its decision rule, its frozen recipe, and the proof.
 
     `refitted` tells that the specialist learned from more rows than the one that was proven,
-    `on_train` is the deciding metric on rows that it learned from, and `notes` are sentences on
-    what did not go as it should have.
+    `on_train` is the deciding metric with its interval on rows that it learned from, and `notes`
+    are sentences on what did not go as it should have.
     """
 
     candidate: Candidate
@@ -73,7 +73,7 @@ class Final:
     recipe: Recipe
     proof: Proof
     refitted: bool
-    on_train: float | None = None
+    on_train: Finding | None = None
     notes: tuple[str, ...] = ()
 
 
@@ -217,14 +217,13 @@ class _Ending:
             self.chosen, made, self.decision, self.recipe, proof, refitted, on_train, notes
         )
 
-    def _on_train(self, made: Specialist, learned: Rows | None) -> float | None:
+    def _on_train(self, made: Specialist, learned: Rows | None) -> Finding | None:
         """The deciding metric on some rows that the specialist learned from."""
         race, some = self.race, self._some_of(learned)
         if self.wish.clock.left < self.wish.reserve:
             return None
         scores = race.scores_of(made, some)
-        found = measure(race.metric, race.targets[some], scores, race.plain)
-        return found if np.isfinite(found) else None
+        return interval(race.metric, race.targets[some], scores, race.plain, seed=race.seed)
 
     def _some_of(self, learned: Rows | None) -> Rows:
         """Some rows of those that the specialist learned from."""
