@@ -151,6 +151,12 @@ def _fallback(race: Race, climb: Climb, chosen: Candidate) -> tuple[Finding, ...
     best = max(others, key=standing)
     rows = race.selecting_rows([k for k in climb.folds if k in best.folds])
     c = compare(race, chosen, best, rows)
+    if c.difference < 0 and chosen is not climb.chosen:
+        text = (
+            f"{called(best.rung)} did better than {called(chosen.rung)} on the {len(rows):,} rows "
+            "that chose, but could not be fitted to the end"
+        )
+        return (_finding("not_fitted", text, c, "warning"),)
     if c.difference < 0:  # only where the smaller one was asked for
         told = against(best.rung, c)
         text = f"{called(chosen.rung)} is {told} on the {len(rows):,} rows that chose, and smaller"

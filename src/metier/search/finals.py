@@ -30,6 +30,9 @@ ON_TRAIN = 512
 """Rows by which it is told how well a specialist knows what it learned from."""
 AGAIN = 1.3
 """How many times the time of the proven fit is kept for the one on all rows."""
+GRACE = 0.25
+"""The share of what is kept for the end that short last fits may use when time ran short: more is
+kept than was measured, and throwing a recipe away for a fit of a moment would be worse."""
 Where = Literal["test", "held-out", "out-of-fold"]
 
 
@@ -159,9 +162,16 @@ def _in_turn(race: Race, climb: Climb, wish: Wish) -> Iterator[Candidate]:
     yield climb.chosen
     fits = finals(race, wish.test, wish.refit) * growth(race, climb.folds)
     for other in ranked(race, climb.candidates, climb.rows, climb.folds):
-        fitting = fits * longest(other) < wish.clock.left - wish.reserve
+        fitting = fits * longest(other) < _time_left(wish, fits * longest(other))
         if other is not climb.chosen and (fitting or other.recipe.strategy in CONSTANT):
             yield other
+
+
+def _time_left(wish: Wish, needed: float) -> float:
+    """The seconds that last fits may take, `needed` by what the folds took: what is not kept for
+    the end, or, where that is too little, as much of it as they need, up to its spare part."""
+    free = wish.clock.left - wish.reserve
+    return max(free, min(AGAIN * needed, free + GRACE * wish.reserve))
 
 
 class _Ending:
@@ -178,7 +188,7 @@ class _Ending:
         self.notes += notes
         if self.wish.test is None and len(self.race.held):
             return self._on_held_rows()
-        made = self._fit(self.chosen, self.recipe, None, "final", self._share(1))
+        made = self._fit(self.chosen, self.recipe, None, "final", self._last_fits(1))
         if made is None:
             return None
         proof = self._out_of_fold() if self.wish.test is None else self._on(self.wish.test, made)
@@ -188,7 +198,8 @@ class _Ending:
         """Prove on the held-out share, then learn from it too, if that is wished for."""
         again = self.wish.refit == "all"
         free, began = self.race.free, time.monotonic()
-        made = self._fit(self.chosen, self.recipe, free, "proof", self._share(2 if again else 1))
+        until = self._last_fits(2 if again else 1)
+        made = self._fit(self.chosen, self.recipe, free, "proof", until)
         if made is None:
             return None
         fitted = time.monotonic()
@@ -234,6 +245,11 @@ class _Ending:
 
     def _has_time_for(self, seconds: float) -> bool:
         return self.wish.clock.left - self.wish.reserve >= seconds
+
+    def _last_fits(self, fits: int) -> float | None:
+        """The instant by which the first of so many last fits of the recipe must have ended."""
+        needed = fits * growth(self.race, self.climb.folds) * longest(self.chosen)
+        return self.wish.clock.deadline(_time_left(self.wish, needed) / fits)
 
     def _share(self, fits: int) -> float | None:
         """The instant by which the next of so many fits must have ended."""
