@@ -23,6 +23,9 @@ Weights = NDArray[np.float64] | None
 """How much each row counts, (n,); None when all count alike."""
 ENOUGH = 5000
 """Rows from which a single split tells the strengths apart."""
+SHORT = 5_000_000
+"""Numbers times outputs up to which a fit takes a moment, and may begin late: the first fit of a
+run also waits for its library."""
 FOR_CHOOSING = 0.6
 """The share of the time that may go into choosing the strength."""
 
@@ -54,7 +57,7 @@ def fit_head(
     encoder varies more go on counting more. `strength` fixes C (1 / alpha for ridge); None
     chooses it by cross-validated log loss (squared error). `balanced` weighs classes alike,
     `weights` (n,) weigh rows. With a `deadline`, a time.monotonic() instant, fewer strengths are
-    tried, and Pruned is raised when it has gone by before the last fit could begin.
+    tried, and Pruned is raised when it has gone by before a long last fit could begin.
     """
     refuse_late(deadline)
     until = choosing_until(deadline)
@@ -67,7 +70,8 @@ def fit_head(
         else:
             marks, even = _marks(targets) if kind == "multilabel" else (targets, targets)
             strength = strength or _choose(scaled, even, balanced, seed, weights, until)
-            refuse_late(deadline)
+            if scaled.size * outputs > SHORT:
+                refuse_late(deadline)
             fit = _each_label if kind == "multilabel" else _logistic
             weight, bias = fit(scaled, marks, outputs, strength, balanced, weights)
     weight = (weight / spread).astype(np.float32)
