@@ -40,3 +40,13 @@ def test_tables_have_no_sources_to_rank() -> None:
 def test_predictions_go_where_they_can_be_written(tmp_path: Path) -> None:
     with pytest.raises(OptionError, match="csv or"):
         api.predict(tmp_path, "rows.csv", out=tmp_path / "answers.txt")
+
+
+def test_rows_without_any_column_that_a_bundle_reads_are_refused_with_what_there_is(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "other.csv"
+    path.write_text("height,width\n1,2\n")
+    bundle = Path(__file__).parent / "bundles" / "v1-table"
+    with pytest.raises(DataError, match="found: 'height', 'width'"):
+        api.predict(bundle, path)

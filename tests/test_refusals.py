@@ -70,6 +70,7 @@ REFUSED: list[tuple[str, Made, list[str], list[str]]] = [
     ("group is target", good, ["--target", "y", "--group", "y"], ["'y' is the target", "group"]),
     ("time is target", good, ["--target", "y", "--time", "y"], ["'y' is the target", "time"]),
     ("test file", good, ["--test", "nowhere.csv"], ["test data", "nowhere.csv"]),
+    ("seed", good, ["--seed", "-1"], ["-1", "whole number from 0"]),
     ("trials and budget", good, ["--budget", "5s", "--trials", "2"], ["--trials"]),
 ]
 
@@ -148,6 +149,12 @@ def test_out_folders_that_cannot_be(tmp_path: Path, place: str) -> None:
     }[place]
     with pytest.raises(InputError, match="--out"):
         specialize(data, trials=1, out=out)
+
+
+def test_a_seed_below_zero_is_refused_in_python_too(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="seed -1"):
+        specialize(good(tmp_path), seed=-1, trials=1, out=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 def test_an_empty_out_folder_stays_empty_when_refused(tmp_path: Path) -> None:

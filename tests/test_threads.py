@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import subprocess
 import sys
@@ -12,7 +13,7 @@ import numpy as np
 import pytest
 from threadpoolctl import threadpool_info
 
-from metier.threads import SMALL_PROBLEM, cores, few_threads
+from metier.threads import SMALL_PROBLEM, cores, few_threads, quota
 
 SOURCE = Path(__file__).resolve().parents[1] / "src"
 TELL = """
@@ -41,6 +42,39 @@ def settled(
     )
     count, told, torch = json.loads(done.stdout)
     return count, told, torch
+
+
+@pytest.mark.parametrize(
+    ("files", "allowed"),
+    [
+        ({}, None),
+        ({"cpu.max": "max 100000"}, None),
+        ({"cpu.max": "150000 100000"}, 1.5),
+        ({"cpu.max": "50000 100000"}, 0.5),
+        ({"cpu/cpu.cfs_quota_us": "-1", "cpu/cpu.cfs_period_us": "100000"}, None),
+        ({"cpu/cpu.cfs_quota_us": "300000", "cpu/cpu.cfs_period_us": "100000"}, 3.0),
+        ({"cpu.max": "nonsense"}, None),
+        ({"cpu.max": "100 0"}, None),
+    ],
+)
+def test_what_a_container_allows_is_read(
+    tmp_path: Path, files: dict[str, str], allowed: float | None
+) -> None:
+    for name, content in files.items():
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"{content}\n")
+    assert quota(tmp_path) == allowed
+    assert 1 <= cores(tmp_path) <= max(1, math.ceil(allowed or 10_000))
+
+
+def test_the_least_of_all_groups_above_counts(tmp_path: Path) -> None:
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    for folder, content in (("", "max 100000"), ("a", "100000 100000"), ("a/b", "400000 100000")):
+        (tmp_path / folder / "cpu.max").write_text(content)
+    (tmp_path / "membership").write_text("0::/a/b\n")
+    assert quota(tmp_path, tmp_path / "membership") == 1.0
+    assert cores(tmp_path, tmp_path / "membership") == 1
 
 
 LOAD = "os.getloadavg = lambda: ({},) * 3"

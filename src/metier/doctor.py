@@ -12,6 +12,7 @@ from importlib.metadata import PackageNotFoundError, requires, version
 from typing import Literal
 
 from metier.errors import MetierError
+from metier.threads import cores
 
 Status = Literal["ok", "missing", "broken"]
 
@@ -153,11 +154,10 @@ def torch_wanted(requirements: list[str]) -> str | None:
 def machine() -> tuple[Symptom, ...]:
     """Say what there is to compute with."""
     purpose = "speed"
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     threads = os.environ.get("OMP_NUM_THREADS", "chosen at run time")
     return (
         Symptom("python", "ok", f"{platform.python_version()} on {platform.machine()}", ""),
-        Symptom("cores", "ok", str(cores), purpose),
+        Symptom("cores", "ok", str(cores()), purpose),
         Symptom("threads", "ok", threads, purpose),
         Symptom("memory", "ok", _memory(), purpose),
         Symptom("accelerator", "ok", _accelerator(), purpose),

@@ -117,6 +117,17 @@ def write(folder: Path, off: float = 0.0, card: str = "# Card\n", sample: Table 
     )
 
 
+def test_columns_that_nothing_reads_are_not_asked_for(tmp_path: Path):
+    frame = SAMPLE.frame.with_columns(note=pl.lit("a word or two"))
+    roles = Roles({"note": "text", **SAMPLE.roles.inputs})
+    write(tmp_path / "specialist", sample=Table(frame, roles))
+    bundle = metier.load(tmp_path)
+    assert [column.name for column in bundle.manifest.columns] == ["size", "colour", "day"]
+    given = frame.drop("note")
+    assert "missing column" not in " ".join(bundle.predict(given).warnings)
+    assert bundle.predict(frame).answers == bundle.predict(given).answers
+
+
 def test_bundle_predicts_what_the_specialist_predicts(tmp_path: Path):
     folder = tmp_path / "run" / "specialist"
     digest = write(folder)

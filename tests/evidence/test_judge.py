@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from metier.evidence.compare import Comparison, Verdict
@@ -93,10 +94,30 @@ def test_the_runner_up_is_named() -> None:
     ],
 )
 def test_overfitting(metric: str, train: float, unseen: float, level: str) -> None:
-    last = judge(found(metric), {}, on_train=train, on_unseen=unseen)[-1]
+    seen = Finding(metric, "", train, train - 0.02, train + 0.01, 512)
+    others = Finding(metric, "", unseen, unseen - 0.04, unseen + 0.01, 200)
+    last = judge(found(metric), {}, on_train=seen, on_unseen=others)[-1]
     assert last.name == "overfitting"
     assert last.level == level
     assert last.verdict.startswith("Overfitting" if level == "warning" else "No sign")
+    assert "on 512 rows it learned from" in last.verdict
+    assert "on 200 rows it had not seen" in last.verdict
+    # Newcombe's way: the far ends of both, put together as squares.
+    assert last.value == pytest.approx(abs(train - unseen)) and last.n == 200
+    bounded = metric == "accuracy"
+    down, up = (
+        (np.hypot(0.02, 0.01), np.hypot(0.01, 0.04))
+        if bounded
+        else (np.hypot(0.04, 0.01), np.hypot(0.01, 0.02))
+    )
+    assert (last.low, last.high) == pytest.approx((last.value - down, last.value + up))
+
+
+def test_overfitting_is_not_told_of_what_is_not_defined() -> None:
+    nothing, some = Finding("roc_auc", ""), Finding("roc_auc", "", 0.8, 0.7, 0.9, 100)
+    assert [f.name for f in judge(found("roc_auc"), {}, on_train=nothing, on_unseen=some)] == [
+        "verdict"
+    ]
 
 
 def test_one_lucky_p_among_many_does_not_count() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from metier.search.clock import Clock
 from metier.search.finals import Wish, finish
 from metier.search.recipe import Recipe
 from metier.search.records import Candidate
+from metier.types import Finding
 from tests.search import fakes
 from tests.search.conftest import guess
 
@@ -25,9 +27,11 @@ def report(
     n: int = 400,
     prefer: Prefer = "best",
     on_train: float | None = None,
+    unusable: int = 0,
     **rights: float,
 ) -> Report:
-    """The report of a race between guesses; two names are baselines that start from nothing."""
+    """The report of a race between guesses; two names are baselines that start from nothing, and
+    the best so many could not be used."""
     race = fakes.race(folder, n)
     candidates = []
     for name, right in rights.items():
@@ -38,9 +42,11 @@ def report(
             race.run_fold(candidate, fold)
         candidates.append(candidate)
     climb = choose(race, candidates, tuple(range(len(race.split.folds))), prefer)
-    final = next(iter(finish(race, climb, Wish(None, "all", (), Clock(None), 0.0))))
+    finals = finish(race, climb, Wish(None, "all", (), Clock(None), 0.0))
+    final = next(islice(finals, unusable, None))
     if on_train is not None:
-        final = replace(final, on_train=on_train)
+        seen = Finding("accuracy", "", on_train, on_train - 0.01, on_train, 400)
+        final = replace(final, on_train=seen)
     about = About("run", "metier specialize", {}, {}, (), (), "run/specialist", notes=("a note",))
     return assemble(race, climb, final, about)
 
@@ -87,6 +93,7 @@ def test_overfitting_takes_nothing_from_a_gain_that_is_proven(tmp_path: Path) ->
     found = report(tmp_path, on_train=1.0, majority=0.5, good=0.8)
     overfitting = next(each for each in found.comparisons if each.name == "overfitting")
     assert overfitting.level == "warning"
+    assert overfitting.low is not None and overfitting.high is not None and overfitting.n
     assert found.verdict_level == "good"
 
 
@@ -95,6 +102,14 @@ def test_a_smaller_one_that_was_asked_for_is_not_said_to_be_better(tmp_path: Pat
     assert found.chosen is not None and found.chosen.name == "classical-0"
     assert "not distinguishable from probe" in found.verdict and "and smaller" in found.verdict
     assert "did better than" not in found.verdict
+
+
+def test_a_baseline_that_stands_in_is_not_said_to_be_smaller(tmp_path: Path) -> None:
+    found = report(tmp_path, unusable=1, majority=0.5, good=0.9)
+    assert found.chosen is not None and found.chosen.name == "majority-0"
+    assert "did better than always giving the same answer" in found.verdict
+    assert "could not be fitted to the end" in found.verdict and "smaller" not in found.verdict
+    assert found.verdict_level == "neutral"
 
 
 def test_mistakes_are_rows_of_the_file_and_not_of_the_proof(tmp_path: Path) -> None:

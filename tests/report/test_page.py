@@ -227,3 +227,26 @@ def test_measures_of_classes_stand_in_one_table() -> None:
     page = render_page(report)
     assert page.count("&lt;b&gt;late&lt;/b&gt;") == 1 and "<b>late</b>" not in page
     assert "By class" in page and "0.400 to 0.600" in page
+
+
+def test_what_starts_from_nothing_is_made_from_the_rows_alone() -> None:
+    entry = Entry("classical-0", "classical", "none", {"characters": False}, 0.9, 0.8, 0.95, 40)
+    page = render_page(
+        Report(
+            name="run",
+            created="2026-01-01T00:00:00",
+            verdict="It works.",
+            verdict_level="neutral",
+            task_kind="binary",
+            target="label",
+            labels=("a", "b"),
+            metric="accuracy",
+            source="none",
+            strategy="classical",
+            modality="text",
+            command="metier specialize data.csv",
+            leaderboard=(entry,),
+        )
+    )
+    assert "<dd>your rows alone<small>classical</small></dd>" in page
+    assert "<small>characters no</small>" in page

@@ -55,3 +55,7 @@ def test_sizes_and_times_stay_short(value: float) -> None:
     assert len(wording.size(value)) <= 12
     assert len(wording.count(value)) <= 16
     assert wording.duration(min(value, 1e7))
+
+
+def test_the_cost_of_answers_is_not_called_as_the_cost_of_running() -> None:
+    assert wording.title("cost") == "Mean cost"

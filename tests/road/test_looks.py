@@ -69,6 +69,12 @@ def test_whole_numbers_are_the_same_in_a_file_with_gaps(tmp_path: Path) -> None:
     assert rows_met({}, read(gaps)).tolist() == []
 
 
+def test_a_text_is_known_again_without_the_cells_beside_it() -> None:
+    frame = pl.DataFrame({"text": ["one thing", "another one"], "n": [1.0, 2.0]})
+    table, _ = build_table(read(frame), Roles({"text": "text", "n": "number"}))
+    assert rows_met(remember(table), read(frame.select("text"))).tolist() == [0, 1]
+
+
 def test_what_two_learned_from_is_known_together() -> None:
     one = {"columns": {"n": "number"}, "rows": ["a", "c"]}
     other = {"columns": {"n": "number"}, "rows": ["b", "c"]}

@@ -107,6 +107,10 @@ def test_what_lies_in_a_run_folder(whole: Result) -> None:
             head = path.read_bytes()[:2]
             assert head not in (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05"), path
     assert not [p for p in whole.folder.rglob("*") if p.name.endswith((".aside", ".lock"))]
+    assert whole.report.chosen is not None
+    assert whole.report.chosen.bytes == sum(
+        path.stat().st_size for path in (whole.folder / "specialist").iterdir()
+    )
 
 
 def test_the_run_toml_asks_for_the_same_again(whole: Result, rows: Path, tmp_path: Path) -> None:

@@ -40,8 +40,11 @@ def test_run_folder_and_missing_folder(text_bundle: Path, tmp_path: Path):
     run.mkdir()
     text_bundle.rename(run / "specialist")
     assert load(str(run)).digest == load(run / "specialist").digest
-    with pytest.raises(BundleError, match=r"no metier\.json there"):
+    with pytest.raises(BundleError, match="nowhere: does not exist; give a run folder"):
         load(tmp_path / "nowhere")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(BundleError, match=r"no metier\.json there"):
+        load(tmp_path / "empty")
 
 
 def frames() -> dict[str, Any]:

@@ -158,3 +158,13 @@ def test_a_last_fit_that_found_no_time_is_not_handed_over(tmp_path: Path) -> Non
     final = first(race, climb, wish(clock=Clock(60.0)))
     assert final.candidate.rung == "good"
     assert "found no time" in final.notes[0]
+
+
+def test_a_moment_short_of_time_is_no_reason_to_throw_a_quick_recipe_away(tmp_path: Path) -> None:
+    race = fakes.race(tmp_path, 400)
+    climb = climbed(race, majority=0.5, good={"right": 0.9, "seconds": 0.02})
+    late = Wish(None, "all", (), Clock(60.0, time.monotonic() - 55.0), 6.0)
+    assert first(race, climb, late).candidate.rung == "good"
+    over = Wish(None, "all", (), Clock(60.0, time.monotonic() - 59.0), 6.0)
+    with pytest.raises(DataError, match="time"):
+        first(race, climb, over)

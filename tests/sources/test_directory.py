@@ -38,6 +38,7 @@ def test_a_good_directory_is_taken(folder: Path):
 
 def test_a_directory_that_is_not_there():
     assert "no such directory" in refusal("nowhere-at-all")
+    assert "did you mean 'embedded'?" in refusal("embeded")
     assert "no such directory" in refusal("./owner/model")
     assert "no such directory" in refusal("/a/b/c")
 

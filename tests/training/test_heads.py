@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import warnings
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression, Ridge
 
+from metier.errors import Pruned
 from metier.training.heads import Head, fit_head
 
 RANDOM = np.random.default_rng(0)
@@ -140,6 +142,31 @@ def test_the_strength_is_chosen_by_the_rows_left_out() -> None:
     assert fit_head(FEATURES, THREE, "multiclass", 3).strength > 0.1
     fixed = fit_head(FEATURES, THREE, "multiclass", 3, strength=0.3)
     assert fixed.strength == 0.3
+
+
+@pytest.mark.parametrize(
+    ("kind", "targets", "outputs"),
+    [("binary", TWO, 2), ("multilabel", LABELS, 3), ("regression", VALUE, 1)],
+)
+def test_past_the_deadline_nothing_is_begun(kind: Any, targets: Any, outputs: int) -> None:
+    with pytest.raises(Pruned, match="no time"):
+        fit_head(FEATURES, targets, kind, outputs, deadline=time.monotonic() - 1.0)
+
+
+def test_a_deadline_far_away_changes_nothing() -> None:
+    far = fit_head(FEATURES, THREE, "multiclass", 3, deadline=time.monotonic() + 600.0)
+    assert (far.weight == fit_head(FEATURES, THREE, "multiclass", 3).weight).all()
+
+
+def test_choosing_ends_in_time_for_the_last_fit() -> None:
+    noise = RANDOM.normal(size=(3000, 400)).astype(np.float32)
+    many = RANDOM.integers(0, 30, 3000)
+    began = time.monotonic()
+    fit_head(noise, many, "multiclass", 30, strength=1.0)
+    deadline = time.monotonic() + 3 * (time.monotonic() - began)
+    hurried = fit_head(noise, many, "multiclass", 30, deadline=deadline)
+    assert hurried.strength == 1.0, "where the walk begins; with time it ends at 0.01"
+    assert hurried.weight.shape == (30, 400)
 
 
 def test_same_seed_same_head() -> None:

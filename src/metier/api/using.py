@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from metier.road.compare import Compared
     from metier.road.label import Worth
     from metier.road.options import Progress
+    from metier.runtime.manifest import InputColumn
     from metier.runtime.session import Predictions
     from metier.types import Finding
 
@@ -53,7 +54,7 @@ def predict(
         check_format(target)
     loaded = load(bundle)
     loaded.doubt.check(Asked(abstain, coverage, max_error))
-    columns, paths, warnings = _rows_of(data, [c.name for c in loaded.manifest.columns])
+    columns, paths, warnings = _rows_of(data, loaded.manifest.columns)
     found = loaded.predict(columns, abstain=abstain, coverage=coverage, max_error=max_error)
     found = replace(found, warnings=(*warnings, *found.warnings))
     if target is not None:
@@ -264,12 +265,16 @@ def label(
 
 
 def _rows_of(
-    data: Any, wanted: Sequence[str]
+    data: Any, inputs: Sequence[InputColumn]
 ) -> tuple[dict[str, Any], list[str] | None, tuple[str, ...]]:
     """Columns for predicting, the paths when rows are files, and what reading warned of."""
     from metier.data.read import read
+    from metier.runtime.rows import refuse_unknown
 
+    wanted = [column.name for column in inputs]
     raw = read(data, expect_images_of=wanted[0] if wanted else None)
+    if not set(wanted) & set(raw.frame.columns):
+        refuse_unknown(raw.frame.columns, inputs)
     columns = {name: raw.frame[name].to_list() for name in raw.frame.columns if name in wanted}
     paths: list[str] | None = None
     if raw.base is not None:

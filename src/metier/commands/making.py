@@ -15,6 +15,7 @@ from metier.commands.parts import (
     command,
     count,
     number,
+    whole,
 )
 
 
@@ -86,7 +87,7 @@ def add_specialize(commands: Any) -> None:
     )
     _add_fairness(parser)
     option("--sampler", metavar="NAME", help="grid, random, tpe, gp or hyperband (default: tpe)")
-    option("--seed", metavar="N", type=int, help="where random numbers start (default: 0)")
+    option("--seed", metavar="N", type=whole, help="where random numbers start (default: 0)")
     option("--config", metavar="FILE", type=Path, help="a TOML file of options; this line wins")
     option("--resume", action="store_true", help="go on with a run that was stopped")
     option(
@@ -184,7 +185,7 @@ def add_compress(commands: Any) -> None:
     )
     option("--unlabeled", metavar="FILE", type=Path, help="more rows, without labels, to distil on")
     option("--budget", metavar="TIME", help="wall-clock time for everything (default: 5m)")
-    option("--seed", metavar="N", type=int, help="where random numbers start (default: 0)")
+    option("--seed", metavar="N", type=whole, help="where random numbers start (default: 0)")
     add_json(parser)
 
 
@@ -216,7 +217,7 @@ def add_multitask(commands: Any) -> None:
     option("--out", metavar="DIR", type=Path, help="the result (default: runs/NAME-tasks)")
     add_effort(parser, "settings of both ways")
     add_source(parser)
-    option("--seed", metavar="N", type=int, help="where random numbers start (default: 0)")
+    option("--seed", metavar="N", type=whole, help="where random numbers start (default: 0)")
     add_json(parser)
 
 
@@ -249,5 +250,5 @@ def add_meta(commands: Any) -> None:
     effort = parser.add_mutually_exclusive_group()
     effort.add_argument("--budget", metavar="TIME", help="wall-clock for everything (default: 5m)")
     effort.add_argument("--steps", metavar="N", type=count, help="exactly N episodes instead")
-    option("--seed", metavar="N", type=int, help="where random numbers start (default: 0)")
+    option("--seed", metavar="N", type=whole, help="where random numbers start (default: 0)")
     add_json(parser)

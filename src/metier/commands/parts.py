@@ -82,6 +82,13 @@ def count(text: str) -> int:
     return int(text)
 
 
+def whole(text: str) -> int:
+    """Read a whole number from 0."""
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 0")
+    return int(text)
+
+
 def numbers(text: str) -> list[int]:
     """Read row numbers parted by commas."""
     parts = [part.strip() for part in text.split(",") if part.strip()]

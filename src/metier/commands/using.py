@@ -15,6 +15,7 @@ from metier.commands.parts import (
     number,
     numbers,
     port,
+    whole,
 )
 
 
@@ -91,7 +92,7 @@ def add_audit(commands: Any) -> None:
         metavar="TIME",
         help="about the wall-clock for everything (default: 45s for tables, 150s for others)",
     )
-    option("--seed", metavar="N", type=int, help="where random numbers start (default: 0)")
+    option("--seed", metavar="N", type=whole, help="where random numbers start (default: 0)")
     add_json(parser)
 
 
@@ -135,7 +136,7 @@ def add_explain(commands: Any) -> None:
     option("--out", metavar="FILE", type=Path, help="the page (default: explain.html)")
     option("--train", metavar="FILE", type=Path, help="the rows it learned from, for the nearest")
     option("--budget", metavar="TIME", help="wall-clock time for everything (default: 2m)")
-    option("--seed", metavar="N", type=int, help="where random numbers start (default: 0)")
+    option("--seed", metavar="N", type=whole, help="where random numbers start (default: 0)")
     add_json(parser)
 
 
@@ -157,7 +158,7 @@ def add_label(commands: Any) -> None:
     option(
         "--out", metavar="FILE", type=Path, help="write the chosen rows to this .csv or .parquet"
     )
-    option("--seed", metavar="N", type=int, help="where random numbers start (default: 0)")
+    option("--seed", metavar="N", type=whole, help="where random numbers start (default: 0)")
     add_json(parser)
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ import polars as pl
 from metier.data.raw import Raw
 from metier.data.table import build_table, row_numbers
 from metier.errors import DataError
-from metier.types import Roles, Rows, Table
+from metier.types import Kind, Roles, Rows, Table
 
 KEPT = 100_000
 """Hashes that are kept at most: the lowest ones, so that the share of them that is met again is
@@ -23,19 +24,24 @@ that of all."""
 
 
 def remember(table: Table) -> dict[str, Any]:
-    """Return, as JSON, what rows are known again by: the input columns, and hashes of the rows."""
-    return {"columns": dict(table.roles.inputs), "rows": sorted(set(row_hashes(table)))[:KEPT]}
+    """Return, as JSON, what rows are known again by: the columns that were hashed, and hashes."""
+    return {"columns": _hashed(table), "rows": sorted(set(row_hashes(table)))[:KEPT]}
+
+
+def _hashed(table: Table) -> dict[str, Kind]:
+    """The columns that tell rows apart: what a network reads, or all inputs where none reads."""
+    modality = table.roles.modality
+    return {n: kind for n, kind in table.roles.inputs.items() if modality in ("tabular", kind)}
 
 
 def row_hashes(table: Table) -> list[str]:
-    """Return a hash a row of what a network reads of it, whatever its columns are called; of all
-    inputs where no network reads."""
-    modality = table.roles.modality
-    if modality == "image":
-        keys = [str(digest) for digest in table.digests.tolist()]
+    """Return a hash a row of its texts, images or cells, whatever the columns are called."""
+    hashed = _hashed(table)
+    if table.roles.modality == "image":
+        alone = table if hashed == table.roles.inputs else replace(table, roles=Roles(hashed))
+        keys = [str(digest) for digest in alone.digests.tolist()]
     else:
-        read = [n for n, kind in table.roles.inputs.items() if modality in ("tabular", kind)]
-        columns = [_plain(table.frame[name]).to_list() for name in read]
+        columns = [_plain(table.frame[name]).to_list() for name in hashed]
         keys = ["\x1f".join(map(str, row)) for row in zip(*columns, strict=True)]
     return [hashlib.blake2b(key.encode(), digest_size=8).hexdigest() for key in keys]
 

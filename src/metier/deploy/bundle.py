@@ -27,6 +27,7 @@ from metier.runtime.manifest import GRAPH, InputColumn, Manifest, mark, write_ma
 from metier.runtime.postprocess import Decision
 from metier.runtime.scoring import features_read, score
 from metier.runtime.session import load
+from metier.runtime.signals import columns_read
 from metier.sources.earlier import HASHES, SEEN, STARTED, Earlier, hashes_of
 from metier.types import Model, Specialist, Table
 
@@ -95,7 +96,9 @@ def write_bundle(
         _keep_weights(kept, model, remembered)
         manifest = Manifest(
             decision=decision,
-            columns=_columns(learned, decision) if columns is None else columns,
+            columns=_columns(learned, decision, model.preprocess.spec())
+            if columns is None
+            else columns,
             preprocess=model.preprocess.spec(),
             source=_source(specialist),
             lineage=tuple(_plain(step) for step in specialist.lineage),
@@ -171,14 +174,15 @@ def _compare(
     return parity, Seen(np.array(readable), reads, found.features)
 
 
-def _columns(table: Table, decision: Decision) -> tuple[InputColumn, ...]:
-    """The inputs, and what a decision by group needs beside them."""
-    found = []
+def _columns(table: Table, decision: Decision, spec: Mapping[str, Any]) -> tuple[InputColumn, ...]:
+    """The inputs that are read, and what a decision by group needs beside them."""
+    given = []
     for name, kind in table.roles.inputs.items():
         low, high = _range(table.frame[name]) if kind in ("number", "date") else (None, None)
-        found.append(InputColumn(name, kind, low, high))
+        given.append(InputColumn(name, kind, low, high))
+    found = list(columns_read(given, spec))
     for each in () if decision.groups is None else decision.groups.columns:
-        if each.name not in table.roles.inputs:
+        if each.name not in {column.name for column in found}:
             found.append(InputColumn(each.name, "number" if each.cuts else "category"))
     return tuple(found)
 

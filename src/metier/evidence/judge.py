@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any, Literal
 
@@ -44,8 +45,8 @@ def judge(
     rows: str = "test rows",
     transfer: bool = True,
     runner_up: tuple[str, Comparison] | None = None,
-    on_train: float | None = None,
-    on_unseen: float | None = None,
+    on_train: Finding | None = None,
+    on_unseen: Finding | None = None,
 ) -> list[Finding]:
     """Say what a specialist is worth.
 
@@ -55,8 +56,8 @@ def judge(
         rows: what the rows are called that all this was measured on.
         transfer: whether the specialist started from a pretrained source.
         runner_up: the name of the next best candidate, and the specialist compared with it.
-        on_train: the metric on the rows the specialist learned from.
-        on_unseen: the metric on rows of the training file it did not learn from.
+        on_train: the metric with its interval on rows that the specialist learned from.
+        on_unseen: the same on rows of the training file that it did not learn from.
 
     Returns:
         Findings named `verdict`, then, where they apply, `learned_nothing`, `negative_transfer`,
@@ -73,7 +74,7 @@ def judge(
     if runner_up:
         found.append(_runner_up(metric, *runner_up, told[f"runner-up {runner_up[0]}"]))
     if on_train is not None and on_unseen is not None:
-        found.append(_overfitting(metric, on_train, on_unseen))
+        found += _overfitting(metric, on_train, on_unseen)
     return found
 
 
@@ -263,20 +264,46 @@ def _flag(name: str, text: str, c: Comparison, level: Level) -> Finding:
     return Finding(name, sentence(text), c.difference, c.low, c.high, c.n, level)
 
 
-def _overfitting(metric: Metric, on_train: float, on_unseen: float) -> Finding:
-    """Return whether the metric falls from rows that were learned to rows that were not."""
-    gap = on_train - on_unseen if metric.higher_is_better else on_unseen - on_train
+def _overfitting(metric: Metric, on_train: Finding, on_unseen: Finding) -> list[Finding]:
+    """Return whether the metric falls from rows that were learned to rows that were not; nothing
+    where it is not defined."""
+    learned, unseen = on_train.value, on_unseen.value
+    if learned is None or unseen is None:
+        return []
     bounded = metric.higher_is_better
-    much = gap > GAP if bounded else on_unseen > RATIO * on_train
-    shown = f"{metric.title} {metric.show(on_train)} on the rows it learned from"
+    gap, low, high = _apart(*((on_train, on_unseen) if bounded else (on_unseen, on_train)))
+    much = gap > GAP if bounded else unseen > RATIO * learned
+    shown = f"{metric.title} {metric.show(learned)}"
     if metric.per_row:
-        shown = f"{percent(on_train)} % right on the rows it learned from"
-    text = f"{shown}, {metric.show(on_unseen)} on rows it had not seen"
+        shown = f"{percent(learned)} % right"
+    text = (
+        f"{shown} on {whole(on_train.n or 0)} rows it learned from, {metric.show(unseen)} on "
+        f"{whole(on_unseen.n or 0)} rows it had not seen"
+    )
     if much:
         text = (
-            f"overfitting: {text}, {_amount(metric, gap)} {'less' if bounded else 'more'}; "
+            f"overfitting: {text}, {_amount(metric, gap)} {'less' if bounded else 'more'} "
+            f"({_between(metric, low, high)}); "
             "more rows, fewer trained layers or more regularisation may close that gap"
         )
     else:
-        text = f"no sign of overfitting: {text}"
-    return Finding("overfitting", sentence(text), gap, level="warning" if much else "info")
+        text = f"no sign of overfitting: {text} (difference {_between(metric, low, high)})"
+    level: Level = "warning" if much else "info"
+    n = min(on_train.n or 0, on_unseen.n or 0)
+    return [Finding("overfitting", sentence(text), gap, low, high, n, level)]
+
+
+def _apart(a: Finding, b: Finding) -> tuple[float, float, float]:
+    """Return how far a lies above b, with the interval that follows from those of both.
+
+    The rows are others, so the two are independent: the ends are put together as squares
+    (Newcombe, 1998, "Interval estimation for the difference between independent proportions";
+    Zou and Donner, 2008, for any two).
+    """
+    (one, low, high), (other, least, most) = (
+        tuple(v if v is not None else f.value or 0.0 for v in (f.value, f.low, f.high))
+        for f in (a, b)
+    )
+    gap = one - other
+    down, up = math.hypot(one - low, most - other), math.hypot(high - one, other - least)
+    return gap, gap - down, gap + up

@@ -67,7 +67,7 @@ def assemble(race: Race, climb: Climb, final: Final, about: About) -> Report:
         transfer=_transfers(race, chosen),
         runner_up=_runner_up(race, climb, chosen),
         on_train=final.on_train,
-        on_unseen=race.sign * race.value(chosen, climb.rows),
+        on_unseen=_on_selecting(race, climb, chosen),
     )
     fallback = _fallback(race, climb, chosen)
     return Report(
@@ -151,6 +151,12 @@ def _fallback(race: Race, climb: Climb, chosen: Candidate) -> tuple[Finding, ...
     best = max(others, key=standing)
     rows = race.selecting_rows([k for k in climb.folds if k in best.folds])
     c = compare(race, chosen, best, rows)
+    if c.difference < 0 and chosen is not climb.chosen:
+        text = (
+            f"{called(best.rung)} did better than {called(chosen.rung)} on the {len(rows):,} rows "
+            "that chose, but could not be fitted to the end"
+        )
+        return (_finding("not_fitted", text, c, "warning"),)
     if c.difference < 0:  # only where the smaller one was asked for
         told = against(best.rung, c)
         text = f"{called(chosen.rung)} is {told} on the {len(rows):,} rows that chose, and smaller"
@@ -220,12 +226,7 @@ def _leaderboard(race: Race, climb: Climb, chosen: Candidate) -> tuple[Entry, ..
     finished = {c.name for c in climb.finished()}
     entries = []
     for candidate in climb.candidates:
-        found: Finding | None = None
-        if candidate.name in finished:
-            scores = race.scores(candidate, climb.rows)
-            found = interval(
-                race.metric, race.targets[climb.rows], scores, race.plain, seed=race.seed
-            )
+        found = _on_selecting(race, climb, candidate) if candidate.name in finished else None
         entries.append(
             Entry(
                 name=candidate.name,
@@ -246,6 +247,12 @@ def _leaderboard(race: Race, climb: Climb, chosen: Candidate) -> tuple[Entry, ..
     return tuple(
         sorted(entries, key=lambda e: (e.value is None, -sign * (e.value or 0.0), e.seconds))
     )
+
+
+def _on_selecting(race: Race, climb: Climb, candidate: Candidate) -> Finding:
+    """The deciding metric of a candidate on the rows that chose."""
+    scores, targets = race.scores(candidate, climb.rows), race.targets[climb.rows]
+    return interval(race.metric, targets, scores, race.plain, seed=race.seed)
 
 
 def _leaderboard_on(climb: Climb) -> str:

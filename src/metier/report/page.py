@@ -22,6 +22,7 @@ from metier.report.morelabels import morelabels_section
 from metier.report.shift import shift_section
 from metier.report.sureness import sureness_sections
 from metier.report.tradeoff import tradeoff_section
+from metier.search.ladder import NOTHING
 from metier.types import Finding
 
 FRONT = 10
@@ -85,6 +86,7 @@ def _context(report: Report, examples: bool) -> dict[str, Any]:
     return {
         "report": report,
         "examples": examples,
+        "made_from": "your rows alone" if report.source == NOTHING else report.source,
         "light": LIGHTS[report.verdict_level],
         "task": _TASKS[report.task_kind].format(len(report.labels)),
         "contents": _contents(report, sections),
@@ -180,7 +182,8 @@ def _folded(report: Report) -> tuple[list[Entry], list[Entry]]:
 
 def _description(report: Report, entry: Entry) -> str:
     """Return what a candidate was made of, leaving out what its name already says."""
-    parts = [part for part in (entry.strategy, entry.source) if part and part not in entry.name]
+    source = "" if entry.source == NOTHING else entry.source
+    parts = [part for part in (entry.strategy, source) if part and part not in entry.name]
     written = wording.parameters(entry.parameters)
     return "; ".join([*parts, written] if written else parts)
 

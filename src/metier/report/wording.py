@@ -19,6 +19,7 @@ _NAMES = {
     "rmse": "RMSE",
     "r2": "R²",
     "ece": "Calibration error",
+    "cost": "Mean cost",
 }
 
 

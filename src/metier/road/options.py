@@ -87,6 +87,8 @@ def check_words(options: Options) -> None:
     from metier.search.samplers import check_sampler
 
     check_sampler(options.sampler)
+    if options.seed < 0:
+        raise OptionError(f"seed {options.seed}: expected a whole number from 0")
     limits = options.limits
     if options.max_loss is not None and not limits.given:
         raise OptionError(

@@ -22,14 +22,16 @@ from metier.evidence.shift import Shift
 from metier.evidence.sureness import sureness_of
 from metier.report.assemble import About, assemble
 from metier.report.card import render_card
-from metier.report.content import Report, from_json, to_json
+from metier.report.content import Entry, Report, from_json, to_json
 from metier.report.page import render_page
 from metier.report.snippet import plain_snippet
 from metier.road.fairer import as_proven
 from metier.road.fairly import serve_proof
 from metier.road.limits import as_delivered
 from metier.runtime.doubt import Doubt
+from metier.runtime.manifest import InputColumn
 from metier.runtime.postprocess import Decision
+from metier.runtime.signals import columns_read
 from metier.search.choice import Climb
 from metier.search.climb import CONSTANT
 from metier.search.clock import Clock
@@ -194,6 +196,7 @@ class Tail:
             fairness=served,
         )
         report = assemble(self.race, climb, final, about)
+        report = replace(report, inputs=self._read_by(final.specialist))
         digest = self._write_final(report, final, doubt)
         seconds = sum(candidate.seconds for candidate in climb.candidates)
         cost = tuple(self._cost(final.specialist, seconds))
@@ -206,6 +209,7 @@ class Tail:
         report = replace(
             report,
             digest=digest,
+            leaderboard=_with_size(report.leaderboard, cost),
             cost=cost,
             compression=compression,
             tradeoff=tradeoff,
@@ -246,6 +250,12 @@ class Tail:
             doubt=doubt,
             remembered=remember(self._learned(final)),
         )
+
+    def _read_by(self, made: Specialist) -> dict[str, str]:
+        """The input columns that a specialist reads, with their kinds; others may be missing."""
+        assert made.model is not None
+        given = [InputColumn(name, kind) for name, kind in self.race.table.roles.inputs.items()]
+        return {c.name: c.kind for c in columns_read(given, made.model.preprocess.spec())}
 
     def _learned(self, final: Final) -> Table:
         """The rows that what is handed over has learned from."""
@@ -310,6 +320,14 @@ class Ended:
 
     report: Report
     seconds: float
+
+
+def _with_size(leaderboard: Sequence[Entry], cost: Sequence[Finding]) -> tuple[Entry, ...]:
+    """The leaderboard with the size of what was written: the chosen one's."""
+    size = next((int(found.value) for found in cost if found.name == "size" and found.value), None)
+    return tuple(
+        replace(entry, bytes=size) if entry.state == "chosen" else entry for entry in leaderboard
+    )
 
 
 def keep_ended(folder: Path, ended: Ended) -> Ended:

@@ -66,7 +66,7 @@ def _from_columns(given: Any, names: list[Any], wanted: Sequence[InputColumn]) -
         told = ", ".join(f"{name} has {length}" for name, length in lengths.items())
         raise DataError(f"the columns differ in length: {told}; give every row every column")
     if not present:
-        _refuse_unknown([str(name) for name in names], wanted)
+        refuse_unknown([str(name) for name in names], wanted)
     count = next(iter(lengths.values()), 0)
     return _with_absent(columns, count, wanted)
 
@@ -79,7 +79,7 @@ def _from_dicts(rows: list[Any], wanted: Sequence[InputColumn]) -> Rows:
     }
     names = {name for row in rows if isinstance(row, Mapping) for name in row}
     if names and not any(column.name in names for column in wanted):
-        _refuse_unknown(sorted(map(str, names)), wanted)
+        refuse_unknown(sorted(map(str, names)), wanted)
     columns = {
         column.name: [
             _cell(row.get(column.name)) if isinstance(row, Mapping) else None for row in rows
@@ -107,7 +107,8 @@ def _with_absent(columns: dict[str, list[Any]], count: int, wanted: Sequence[Inp
     return Rows({**columns, **{name: [None] * count for name in absent}}, count, absent)
 
 
-def _refuse_unknown(names: list[str], wanted: Sequence[InputColumn]) -> None:
+def refuse_unknown(names: Sequence[str], wanted: Sequence[InputColumn]) -> None:
+    """Raise DataError for rows of which no column is one that a bundle reads."""
     needed = ", ".join(repr(column.name) for column in wanted)
     told = ", ".join(repr(name) for name in names[:10]) or "none"
     raise DataError(

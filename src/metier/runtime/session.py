@@ -261,7 +261,8 @@ def _specialist(path: Path) -> Path:
     for folder in (path, path / "specialist"):
         if (folder / NAME).exists() or (folder / NAME).is_symlink():
             return folder
-    raise BundleError(f"{path}: no {NAME} there; give a run folder or its specialist/")
+    told = f"no {NAME} there" if path.exists() else "does not exist"
+    raise BundleError(f"{path}: {told}; give a run folder or its specialist/")
 
 
 def _session(path: Path, graph: bytes, threads: int | None) -> Any:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from metier.errors import DataError
 from metier.evidence.isotonic import fit_calibration
-from metier.evidence.metrics import interval, measure
+from metier.evidence.metrics import interval
 from metier.evidence.thresholds import fit_thresholds
 from metier.runtime.postprocess import Decision
 from metier.search.choice import Climb, ranked
@@ -24,12 +24,15 @@ from metier.search.records import Candidate
 from metier.search.sampling import score_until
 from metier.search.slots import growth, longest
 from metier.search.wrapping import build
-from metier.types import Floats, Rows, Specialist, Table
+from metier.types import Finding, Floats, Rows, Specialist, Table
 
 ON_TRAIN = 512
 """Rows by which it is told how well a specialist knows what it learned from."""
 AGAIN = 1.3
 """How many times the time of the proven fit is kept for the one on all rows."""
+GRACE = 0.25
+"""The share of what is kept for the end that short last fits may use when time ran short: more is
+kept than was measured, and throwing a recipe away for a fit of a moment would be worse."""
 Where = Literal["test", "held-out", "out-of-fold"]
 
 
@@ -63,8 +66,8 @@ class Final:
     """What is handed over: the specialist, its decision rule, its frozen recipe, and the proof.
 
     `refitted` tells that the specialist learned from more rows than the one that was proven,
-    `on_train` is the deciding metric on rows that it learned from, and `notes` are sentences on
-    what did not go as it should have.
+    `on_train` is the deciding metric with its interval on rows that it learned from, and `notes`
+    are sentences on what did not go as it should have.
     """
 
     candidate: Candidate
@@ -73,7 +76,7 @@ class Final:
     recipe: Recipe
     proof: Proof
     refitted: bool
-    on_train: float | None = None
+    on_train: Finding | None = None
     notes: tuple[str, ...] = ()
 
 
@@ -159,9 +162,16 @@ def _in_turn(race: Race, climb: Climb, wish: Wish) -> Iterator[Candidate]:
     yield climb.chosen
     fits = finals(race, wish.test, wish.refit) * growth(race, climb.folds)
     for other in ranked(race, climb.candidates, climb.rows, climb.folds):
-        fitting = fits * longest(other) < wish.clock.left - wish.reserve
+        fitting = fits * longest(other) < _time_left(wish, fits * longest(other))
         if other is not climb.chosen and (fitting or other.recipe.strategy in CONSTANT):
             yield other
+
+
+def _time_left(wish: Wish, needed: float) -> float:
+    """The seconds that last fits may take, `needed` by what the folds took: what is not kept for
+    the end, or, where that is too little, as much of it as they need, up to its spare part."""
+    free = wish.clock.left - wish.reserve
+    return max(free, min(AGAIN * needed, free + GRACE * wish.reserve))
 
 
 class _Ending:
@@ -178,7 +188,7 @@ class _Ending:
         self.notes += notes
         if self.wish.test is None and len(self.race.held):
             return self._on_held_rows()
-        made = self._fit(self.chosen, self.recipe, None, "final", self._share(1))
+        made = self._fit(self.chosen, self.recipe, None, "final", self._last_fits(1))
         if made is None:
             return None
         proof = self._out_of_fold() if self.wish.test is None else self._on(self.wish.test, made)
@@ -188,7 +198,8 @@ class _Ending:
         """Prove on the held-out share, then learn from it too, if that is wished for."""
         again = self.wish.refit == "all"
         free, began = self.race.free, time.monotonic()
-        made = self._fit(self.chosen, self.recipe, free, "proof", self._share(2 if again else 1))
+        until = self._last_fits(2 if again else 1)
+        made = self._fit(self.chosen, self.recipe, free, "proof", until)
         if made is None:
             return None
         fitted = time.monotonic()
@@ -217,14 +228,13 @@ class _Ending:
             self.chosen, made, self.decision, self.recipe, proof, refitted, on_train, notes
         )
 
-    def _on_train(self, made: Specialist, learned: Rows | None) -> float | None:
+    def _on_train(self, made: Specialist, learned: Rows | None) -> Finding | None:
         """The deciding metric on some rows that the specialist learned from."""
         race, some = self.race, self._some_of(learned)
         if self.wish.clock.left < self.wish.reserve:
             return None
         scores = race.scores_of(made, some)
-        found = measure(race.metric, race.targets[some], scores, race.plain)
-        return found if np.isfinite(found) else None
+        return interval(race.metric, race.targets[some], scores, race.plain, seed=race.seed)
 
     def _some_of(self, learned: Rows | None) -> Rows:
         """Some rows of those that the specialist learned from."""
@@ -235,6 +245,11 @@ class _Ending:
 
     def _has_time_for(self, seconds: float) -> bool:
         return self.wish.clock.left - self.wish.reserve >= seconds
+
+    def _last_fits(self, fits: int) -> float | None:
+        """The instant by which the first of so many last fits of the recipe must have ended."""
+        needed = fits * growth(self.race, self.climb.folds) * longest(self.chosen)
+        return self.wish.clock.deadline(_time_left(self.wish, needed) / fits)
 
     def _share(self, fits: int) -> float | None:
         """The instant by which the next of so many fits must have ended."""

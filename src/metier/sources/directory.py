@@ -9,9 +9,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from metier.errors import MissingExtraError, SourceError
+from metier.errors import MissingExtraError, SourceError, suggest
 from metier.runtime.manifest import NAME
-from metier.sources.defaults import EMBEDDED, EMBEDDED_SHA256
+from metier.sources.defaults import DEFAULTS, EMBEDDED, EMBEDDED_SHA256
 
 SPECIALIST = "specialist"
 """Where a run folder keeps its bundle."""
@@ -32,6 +32,7 @@ def locate(name: str) -> Path:
         if name.count("/") != 1 or name.startswith((".", "/", "~")):
             raise SourceError(
                 f"source {name!r}: no such directory, and not a hub id of the form owner/model"
+                f"{suggest(name, (*DEFAULTS['text'], *DEFAULTS['image']))}"
             )
         folder = _fetch(name)
     return _checked(folder, name)

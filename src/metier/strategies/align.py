@@ -180,6 +180,7 @@ class Align:
             balanced=probe.balanced,
             seed=run.seed,
             weights=problem.train.weights,
+            deadline=run.deadline,
         )
         model.net.set_head(head.weight, head.bias)
         inner = Step("probe", {"balanced": probe.balanced}, notes={"strength": head.strength})

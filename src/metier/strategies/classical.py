@@ -16,14 +16,12 @@ from metier.runtime.histograms import Histograms
 from metier.space import Choice, tune
 from metier.threads import few_threads
 from metier.training.folds import inner_folds
-from metier.training.heads import fit_head
+from metier.training.heads import choosing_until, fit_head, refuse_late
 from metier.training.terms import fit_terms, fit_vocabulary
 from metier.types import Form, Modality, Problem, Run, Specialist, Step, Table
 
 MANY_ROWS = 2000
 """From this many rows on, one part set aside says enough; below, three take turns."""
-FOR_CHOOSING = 0.6
-"""The share of the time that may go into choosing the regularisation."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +51,7 @@ class Classical:
         Raises DataError when there is no text and no image column, or no image can be read.
         """
         begun = time.monotonic()
+        refuse_late(run.deadline)
         with few_threads(0):
             if "image" in problem.train.roles.inputs.values():
                 model, notes = self._of_images(problem, run)
@@ -66,7 +65,7 @@ class Classical:
         runs = (3, 5) if self.characters else None
         preprocess, rows = fit_vocabulary(table.columns(), names, runs)
         targets = task.encode(table)
-        now = time.monotonic()
+        refuse_late(run.deadline)
         weights = fit_terms(
             rows,
             targets,
@@ -75,7 +74,7 @@ class Classical:
             inner_folds(table, targets, 1 if len(table) > MANY_ROWS else 3, run.seed),
             balanced=self.balanced,
             strength=self.strength or None,
-            until=None if run.deadline is None else now + FOR_CHOOSING * (run.deadline - now),
+            until=choosing_until(run.deadline),
             weights=table.weights,
         )
         model = LinearModel(preprocess, Terms(weights.table, weights.bias))
@@ -97,6 +96,7 @@ class Classical:
             strength=self.strength or None,
             seed=run.seed,
             weights=None if table.weights is None else table.weights[readable],
+            deadline=run.deadline,
         )
         model = LinearModel(preprocess, Dense(head.weight.T.copy(), head.bias))
         return model, {"strength": head.strength, "features": features.shape[1]}

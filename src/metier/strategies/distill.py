@@ -171,5 +171,6 @@ def _fit_head(model: NetModel, problem: Problem, run: Run) -> None:
         task.outputs,
         seed=run.seed,
         weights=problem.train.weights,
+        deadline=run.deadline,
     )
     model.net.set_head(head.weight, head.bias)

@@ -125,5 +125,6 @@ def _fit_head(model: NetModel, problem: Problem, run: Run, balanced: bool) -> No
         balanced=balanced,
         seed=run.seed,
         weights=problem.train.weights,
+        deadline=run.deadline,
     )
     model.net.set_head(head.weight, head.bias)

@@ -53,6 +53,7 @@ class Linear:
             strength=self.strength or None,
             seed=run.seed,
             weights=table.weights,
+            deadline=run.deadline,
         )
         model = LinearModel(
             preprocess, Dense(head.weight.T.copy(), head.bias, "numbers", limit=LIMIT)

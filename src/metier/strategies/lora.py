@@ -66,9 +66,14 @@ class Lora:
             task = problem.task
             features = feed_for(model, problem.train, run).features()
             targets = task.encode(problem.train)
-            weights = problem.train.weights
             head = fit_head(
-                features, targets, task.kind, task.outputs, seed=run.seed, weights=weights
+                features,
+                targets,
+                task.kind,
+                task.outputs,
+                seed=run.seed,
+                weights=problem.train.weights,
+                deadline=run.deadline,
             )
             model.net.set_head(head.weight, head.bias)
         adapted = self._adapt(model, boundary, run.seed)

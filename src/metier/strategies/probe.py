@@ -42,6 +42,7 @@ class Probe:
             balanced=self.balanced,
             seed=run.seed,
             weights=problem.train.weights,
+            deadline=run.deadline,
         )
         model.net.set_head(head.weight, head.bias)
         notes = {"strength": head.strength}

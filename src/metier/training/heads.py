@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 import warnings
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from metier.errors import Pruned
 from metier.runtime.postprocess import TaskKind
 from metier.threads import few_threads
 from metier.training.climb import climb
@@ -21,6 +23,11 @@ Weights = NDArray[np.float64] | None
 """How much each row counts, (n,); None when all count alike."""
 ENOUGH = 5000
 """Rows from which a single split tells the strengths apart."""
+SHORT = 5_000_000
+"""Numbers times outputs up to which a fit takes a moment, and may begin late: the first fit of a
+run also waits for its library."""
+FOR_CHOOSING = 0.6
+"""The share of the time that may go into choosing the strength."""
 
 
 @dataclass(frozen=True)
@@ -42,28 +49,52 @@ def fit_head(
     strength: float | None = None,
     seed: int = 0,
     weights: Weights = None,
+    deadline: float | None = None,
 ) -> Head:
     """Fit logistic regression (ridge for regression) on features (n, width).
 
     Features are centred and divided by one common number, so that directions in which a good
     encoder varies more go on counting more. `strength` fixes C (1 / alpha for ridge); None
     chooses it by cross-validated log loss (squared error). `balanced` weighs classes alike,
-    `weights` (n,) weigh rows.
+    `weights` (n,) weigh rows. With a `deadline`, a time.monotonic() instant, fewer strengths are
+    tried, and Pruned is raised when it has gone by before a long last fit could begin.
     """
+    refuse_late(deadline)
+    until = choosing_until(deadline)
     centre = features.mean(axis=0)
     spread = float(np.sqrt(((features - centre) ** 2).mean())) or 1.0
     scaled = np.ascontiguousarray((features - centre) / spread, dtype=np.float32)
     with few_threads(scaled.size):
         if kind == "regression":
             weight, bias, strength = _ridge(scaled, targets, strength, weights)
-        elif kind == "multilabel":
-            weight, bias, strength = _each_label(scaled, targets, balanced, strength, seed, weights)
         else:
-            strength = strength or _choose(scaled, targets, balanced, seed, weights)
-            weight, bias = _logistic(scaled, targets, outputs, strength, balanced, weights)
+            marks, even = _marks(targets) if kind == "multilabel" else (targets, targets)
+            strength = strength or _choose(scaled, even, balanced, seed, weights, until)
+            if scaled.size * outputs > SHORT:
+                refuse_late(deadline)
+            fit = _each_label if kind == "multilabel" else _logistic
+            weight, bias = fit(scaled, marks, outputs, strength, balanced, weights)
     weight = (weight / spread).astype(np.float32)
     bias = (bias - weight @ centre).astype(np.float32)
     return Head(weight, bias, strength)
+
+
+def choosing_until(deadline: float | None) -> float | None:
+    """The instant after which no further strength is tried; None without a deadline."""
+    now = time.monotonic()
+    return None if deadline is None else now + FOR_CHOOSING * (deadline - now)
+
+
+def refuse_late(deadline: float | None) -> None:
+    """Raise Pruned when a deadline has gone by: a fit that cannot be stopped must not begin."""
+    if deadline is not None and time.monotonic() > deadline:
+        raise Pruned("there was no time to fit it")
+
+
+def _marks(targets: NDArray[Any]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Several labels as 0 and 1 (n, labels), and the most even label (n,)."""
+    marks = targets.astype(np.int64)
+    return marks, marks[:, int(np.abs(marks.mean(axis=0) - 0.5).argmin())]
 
 
 def _logistic(
@@ -116,9 +147,17 @@ def _fit(model: Any, features: Floats, targets: NDArray[Any], weights: Weights =
 
 
 def _choose(
-    features: Floats, targets: NDArray[Any], balanced: bool, seed: int, weights: Weights
+    features: Floats,
+    targets: NDArray[Any],
+    balanced: bool,
+    seed: int,
+    weights: Weights,
+    until: float | None,
 ) -> float:
-    """The strength with the lowest log loss on rows left out, found by walking from the middle."""
+    """The strength with the lowest log loss on rows left out, found by walking from the middle.
+
+    Past the instant `until` neither a further strength nor a further fold is tried.
+    """
     folds = _folds(targets, seed)
     if not folds:
         return 1.0
@@ -131,9 +170,11 @@ def _choose(
             own, judging = (None if weights is None else weights[rows] for rows in (train, valid))
             fitted = _fit(model, features[train], targets[train], own)
             found.append(_log_loss(fitted, features[valid], targets[valid], judging))
+            if until is not None and time.monotonic() > until:
+                break
         return float(np.mean(found))
 
-    return climb(STRENGTHS, 1.0, loss)
+    return climb(STRENGTHS, 1.0, loss, until)
 
 
 def _log_loss(model: Any, features: Floats, targets: NDArray[Any], weights: Weights) -> float:
@@ -165,19 +206,16 @@ def _folds(targets: NDArray[Any], seed: int) -> list[tuple[NDArray[Any], NDArray
 
 def _each_label(
     features: Floats,
-    targets: NDArray[Any],
+    marks: NDArray[np.int64],
+    outputs: int,
+    strength: float,
     balanced: bool,
-    strength: float | None,
-    seed: int,
     weights: Weights,
-) -> tuple[NDArray[Any], NDArray[Any], float]:
-    """One logistic regression a label; the strength is chosen on the most even label."""
-    marks = targets.astype(np.int64)
-    even = int(np.abs(marks.mean(axis=0) - 0.5).argmin())
-    strength = strength or _choose(features, marks[:, even], balanced, seed, weights)
-    weight = np.zeros((marks.shape[1], features.shape[1]))
-    bias = np.zeros(marks.shape[1])
-    for label in range(marks.shape[1]):
+) -> tuple[NDArray[Any], NDArray[Any]]:
+    """One logistic regression a label, as (labels, width) and (labels,)."""
+    weight = np.zeros((outputs, features.shape[1]))
+    bias = np.zeros(outputs)
+    for label in range(outputs):
         share = marks[:, label].mean()
         if share in (0.0, 1.0):
             bias[label] = 20.0 * (2 * share - 1)
@@ -185,7 +223,7 @@ def _each_label(
         classifier = _classifier(strength, balanced, len(marks))
         model = _fit(classifier, features, marks[:, label], weights)
         weight[label], bias[label] = model.coef_[0], model.intercept_[0]
-    return weight, bias, strength
+    return weight, bias
 
 
 def _ridge(

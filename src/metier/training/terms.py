@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -87,7 +88,7 @@ def fit_terms(
     """Fit (multinomial) logistic regression, one a label, or ridge.
 
     Without `strength` the one with the lowest loss on the folds is taken; past the instant `until`
-    no further one is tried. `weights` (n,) weigh rows.
+    no further one, and no further fold, is tried. `weights` (n,) weigh rows.
     """
     strength = strength or _choose(rows, targets, kind, outputs, folds, balanced, until, weights)
     table, bias = _fit(rows, targets, kind, outputs, strength, balanced, weights)
@@ -111,6 +112,8 @@ def _choose(
             fitted = _fit(rows[train], targets[train], kind, outputs, strength, balanced, own)
             scores = np.asarray(rows[judge] @ fitted[0]) + fitted[1]
             losses.append(_loss(scores, targets[judge], kind, judging))
+            if until is not None and time.monotonic() > until:
+                break
         return float(np.mean(losses))
 
     return climb(STRENGTHS, USUAL, loss_of, until) if folds else USUAL
