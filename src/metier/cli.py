@@ -275,7 +275,10 @@ def _label(args: argparse.Namespace) -> None:
 def _export(args: argparse.Namespace) -> None:
     from metier import api
 
-    print(api.export(args.bundle, **_given(args)))
+    def warn(told: str) -> None:
+        print(f"warning: {told}", file=sys.stderr)
+
+    print(api.export(args.bundle, **_given(args), warn=warn))
 
 
 def _load(args: argparse.Namespace) -> None:

@@ -16,13 +16,15 @@ import pytest
 
 import metier
 from metier.api import export
-from metier.deploy.web import ENGINE, PAGE, write_web
+from metier.cli import main
+from metier.deploy.web import ABOUT, ENGINE, PAGE, write_web
 from metier.errors import OptionError
 from metier.runtime.histograms import Histograms
 from metier.runtime.images import open_image
 from metier.runtime.session import Bundle
 from metier.sources.text import open_text
 from metier.strategies.boost import Boost
+from metier.strategies.chain import Chain
 from metier.strategies.classical import Classical
 from metier.strategies.linear import Linear
 from metier.strategies.probe import Probe
@@ -134,13 +136,34 @@ def test_a_graph_of_eight_bits(
     tab: Page, tiny_sources: dict[str, Any], tiny_table: Tables, tmp_path: Path
 ) -> None:
     """Here a last bit that differs can move a rounding, so probabilities agree less closely."""
-    from metier.strategies.chain import Chain
     from metier.strategies.quantize import Quantize
 
     source = tiny_sources["bert"]
     both = Chain((Probe(), Quantize()))
     run = make_bundle(tmp_path / "run", both, tiny_table(source), "multiclass", source)
     agree(tab, run, [{"text": text} for text in tiny.texts(10, seed=6)], atol=2e-2)
+    assert "rounds to 8 bits" in tab.run("document.getElementById('note').textContent")
+
+
+@needs_page
+def test_what_eight_bits_change_is_told_in_one_line(
+    tiny_sources: dict[str, Any],
+    tiny_table: Tables,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    from metier.strategies.quantize import Quantize
+
+    source = tiny_sources["bert"]
+    modes: tuple[Any, ...] = ("none", "dynamic", "static", "weights")
+    for mode in modes:
+        chain = Chain((Probe(), Quantize(mode=mode)))
+        run = make_bundle(tmp_path / mode, chain, tiny_table(source), "multiclass", source)
+        assert main(["export", str(run), "--format", "web"]) == 0
+        told = capsys.readouterr().err
+        assert told.count("\n") == told.count("warning: this graph rounds") == (mode != "none")
+        about = json.loads((run / "web" / ABOUT).read_text(encoding="utf-8"))
+        assert (about["note"] is None) == (mode == "none")
 
 
 @in_a_browser

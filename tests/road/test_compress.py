@@ -87,6 +87,23 @@ def test_what_would_be_too_large_is_not_trained(run: Path, valid: Path, tmp_path
     assert all("found without training it" in tried[name].reason for name in skipped)
     (smallest,) = set(trained) - set(skipped)
     assert tried[smallest].side is not None, tried[smallest].reason
+    plain = [name for name in tried if "trim" in name and name not in trained]
+    measured = [name for name in plain if tried[name].side is not None]
+    assert len(plain) == 3 and len(measured) == 1
+    assert next(iter(tried)) == "quantize" and tried["quantize"].side is not None
+
+
+def test_what_fits_is_tried_and_what_does_not_is_not(
+    run: Path, valid: Path, tmp_path: Path
+) -> None:
+    asked: Any = {"strategies": ("prune", "trim", "quantize"), "max_loss": 100, "budget": "3m"}
+    whole = compress(run, valid, out=tmp_path / "int8", strategies=("quantize",), max_loss=100)
+    limit = int(0.75 * size_of(whole.bundle))
+    found = compress(run, valid, out=tmp_path / "small", max_size=limit, **asked)
+    tried = {each.name: each for each in found.compression.tried}
+    assert found.compression.met and size_of(found.bundle) <= limit
+    skipped = [each for each in tried.values() if each.state == "skipped"]
+    assert skipped and all("would be about" in each.reason for each in skipped)
 
 
 def test_limits_that_nothing_meets_end_with_three(

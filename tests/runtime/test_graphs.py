@@ -12,7 +12,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from metier.errors import BundleError
-from metier.runtime.graphs import NESTED, reads_other_files
+from metier.runtime.graphs import NESTED, reads_other_files, rounds_as_it_goes
 from metier.runtime.manifest import mark
 from metier.runtime.session import load
 
@@ -123,3 +123,12 @@ def seal(folder: Path, graph: bytes) -> None:
     found = mark(graph)
     data["files"]["model.onnx"] = {"sha256": found.sha256, "size": found.size}
     (folder / "metier.json").write_text(json.dumps(data))
+
+
+@pytest.mark.parametrize("kind", ["MatMul", "DynamicQuantizeLinear", "QuantizeLinear"])
+def test_graphs_that_round_as_they_go_are_told_apart(kind: str) -> None:
+    nodes = [node(value=tensor(outside=False)), helper.make_node(kind, ["x"], ["y"])]
+    content = model(graph(nodes=nodes)).SerializeToString()
+    assert rounds_as_it_goes(content) == (kind != "MatMul")
+    with pytest.raises(ValueError, match="not an ONNX graph"):
+        rounds_as_it_goes(content[:3])

@@ -153,6 +153,7 @@ async function start() {
     ? `Answers ${plain(target)}: ${about.labels.slice(0, 12).join(", ")}${about.labels.length > 12 ? ", …" : ""}.`
     : `Answers ${plain(target)}, a number.`;
   $("proof").textContent = about.proof ?? "";
+  $("note").textContent = about.note ? `Note: ${about.note}.` : "";
   $("digest").textContent = about.digest.slice(0, 12);
   $("progress").hidden = true;
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from time import monotonic
@@ -215,14 +215,22 @@ def compare(a: str | Path, b: str | Path, data: Any) -> Compared:
     return compare_bundles(a, b, data)
 
 
-def export(bundle: str | Path, format: str, out: str | Path | None = None) -> Path:
+def export(
+    bundle: str | Path,
+    format: str,
+    out: str | Path | None = None,
+    *,
+    warn: Callable[[str], None] = lambda told: None,
+) -> Path:
     """Write a bundle as "onnx", "transformers" or "web" into a new folder; return the folder.
+
+    `warn` is told in one line what the other shape answers otherwise, where it does.
 
     Raises OptionError when the bundle has no such shape, saying why.
     """
     from metier.road.export import export_bundle
 
-    return export_bundle(bundle, format, out)
+    return export_bundle(bundle, format, out, warn)
 
 
 def label(

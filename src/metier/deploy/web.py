@@ -6,8 +6,9 @@ Here the graph, the files that its inputs are read with and one JSON file about 
 beside it. The readers are written again in JavaScript: `PAGE_READS` are those it knows.
 
 Probabilities are those of Python to about six digits. A graph that rounds its activations to 8 bits
-is the exception, here as between any two processors: where a last bit differs, a rounding may fall
-the other way, and a probability moves by some thousandths.
+is the exception, here as between any two processors, and even between a row alone and the same row
+among others: where a last bit differs, a rounding falls the other way, and every layer after it
+sees another number. No choice of operators helps, so the export and the page say it.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from tokenizers import Tokenizer
 from metier.errors import OptionError
 from metier.runtime.both import Both
 from metier.runtime.columns import Numbers
+from metier.runtime.graphs import rounds_as_it_goes
 from metier.runtime.manifest import GRAPH
 from metier.runtime.preprocess import Preprocess
 from metier.runtime.session import Bundle
@@ -52,12 +54,20 @@ PROBES = (
     "😀 and 👩\u200d👧, zero\u00adwidth\u200b signs",
 )
 """Texts that the page reads once when it opens, to see that it reads as Python does."""
+ROUNDED = (
+    "this graph rounds to 8 bits as it goes, and a browser rounds a last bit otherwise: expect the "
+    "labels that Python gives, but probabilities only to within a few hundredths of Python's"
+)
 SUGGESTED = 500
 """Categories that a field offers at most."""
 
 
-def write_web(bundle: Bundle, folder: Path, out: Path, *, name: str, page: Path = PAGE) -> None:
+def write_web(
+    bundle: Bundle, folder: Path, out: Path, *, name: str, page: Path = PAGE
+) -> str | None:
     """Write a folder that any web server can hand out; its page needs no other server.
+
+    Returns one line on what its answers differ in from those of Python, None where they do not.
 
     Args:
         bundle: the bundle, loaded.
@@ -90,8 +100,11 @@ def write_web(bundle: Bundle, folder: Path, out: Path, *, name: str, page: Path 
     for known in (GRAPH, *(each for part in parts for each in part.files())):
         if known in bundle.manifest.files:
             shutil.copyfile(folder / known, out / known)
-    content = json.dumps(_about(bundle, name, out), ensure_ascii=False, allow_nan=False)
+    note = ROUNDED if rounds_as_it_goes((out / GRAPH).read_bytes()) else None
+    about = {**_about(bundle, name, out), "note": note}
+    content = json.dumps(about, ensure_ascii=False, allow_nan=False)
     (out / ABOUT).write_text(content, encoding="utf-8")
+    return note
 
 
 def _parts(preprocess: Preprocess) -> Iterator[Preprocess]:

@@ -7,7 +7,6 @@ import shutil
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
 from metier.errors import OptionError, suggest
 from metier.report.snippet import plain_snippet
@@ -18,7 +17,12 @@ CARD = "README.md"
 SNIPPET = "predict.py"
 
 
-def export_bundle(path: str | Path, format: str, out: str | Path | None = None) -> Path:
+def export_bundle(
+    path: str | Path,
+    format: str,
+    out: str | Path | None = None,
+    warn: Callable[[str], None] = lambda told: None,
+) -> Path:
     """Write a bundle in another shape and return the folder.
 
     Everything is written aside and renamed: the folder is complete or not there.
@@ -27,6 +31,7 @@ def export_bundle(path: str | Path, format: str, out: str | Path | None = None) 
         path: a run folder or its `specialist/`.
         format: "onnx", "transformers" or "web".
         out: the new folder; `FORMAT` beside the bundle when None.
+        warn: told in one line what the other shape answers otherwise.
 
     Raises:
         OptionError: for an unknown format, a folder that is in use, or a bundle that has no such
@@ -48,10 +53,12 @@ def export_bundle(path: str | Path, format: str, out: str | Path | None = None) 
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=".writing-") as aside:
         stage = Path(aside) / format
         stage.mkdir()
-        FORMATS[format](bundle, folder, stage)
+        told = FORMATS[format](bundle, folder, stage)
         if target.exists():
             target.rmdir()
         os.replace(stage, target)
+    if told is not None:
+        warn(told)
     return target
 
 
@@ -108,14 +115,14 @@ def _why_no_net(bundle: Bundle, folder: Path) -> str:
     return "the graph of this bundle is not the network that its weights/ hold"
 
 
-def _web(bundle: Bundle, folder: Path, stage: Path) -> None:
+def _web(bundle: Bundle, folder: Path, stage: Path) -> str | None:
     """A page that answers in the browser."""
     from metier.deploy.web import write_web
 
     whole = folder.resolve()
     name = whole.parent.name if whole.name == "specialist" else whole.name
-    write_web(bundle, folder, stage, name=name)
+    return write_web(bundle, folder, stage, name=name)
 
 
-Write = Callable[[Bundle, Path, Path], Any]
+Write = Callable[[Bundle, Path, Path], str | None]
 FORMATS: Mapping[str, Write] = {"onnx": _onnx, "transformers": _transformers, "web": _web}

@@ -1,4 +1,5 @@
-"""A look into an ONNX file without the onnx library: does it read files beside it?
+"""A look into an ONNX file without the onnx library: does it read files beside it, and how does it
+reckon?
 
 ONNX keeps large tensors outside if asked to, under any path that the file names. A bundle never
 does, so a graph with such a tensor is refused before anything opens it.
@@ -29,6 +30,9 @@ NESTED: dict[str, dict[int, str]] = {
 }
 """Which fields of which message lead to tensors (onnx.proto)."""
 EXTERNAL_DATA, DATA_LOCATION = 13, 14
+GRAPH_OF_MODEL, NODE_OF_GRAPH, OPERATOR_OF_NODE = 7, 1, 4
+ROUNDING = {"QuantizeLinear", "DynamicQuantizeLinear", "DynamicQuantizeMatMul", "MatMulNBits"}
+"""Operators that round what comes in to 8 bits before they multiply it, or for those that do."""
 VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
 
 
@@ -53,6 +57,25 @@ def reads_other_files(graph: bytes) -> bool:
             if number in nested and inside is not None:
                 waiting.append((nested[number], inside))
     return False
+
+
+def rounds_as_it_goes(graph: bytes) -> bool:
+    """Tell whether a graph rounds what it reckons with to 8 bits, not only what it was stored with.
+
+    Raises:
+        ValueError: when the bytes are no protocol buffer.
+    """
+    bodies = _inside(graph, (0, len(graph)), GRAPH_OF_MODEL)
+    nodes = (node for body in bodies for node in _inside(graph, body, NODE_OF_GRAPH))
+    names = (name for node in nodes for name in _inside(graph, node, OPERATOR_OF_NODE))
+    return any(graph[start:end].decode() in ROUNDING for start, end in names)
+
+
+def _inside(content: bytes, span: Span, wanted: int) -> Iterator[Span]:
+    """The insides of the fields of one number."""
+    for number, _, inside in _fields(content, span):
+        if number == wanted and inside is not None:
+            yield inside
 
 
 def _fields(content: bytes, span: Span) -> Iterator[tuple[int, int, Span | None]]:

@@ -128,14 +128,14 @@ def shrink(
     try:
         if limits.given and limits.excess(ring.side()) <= 1:
             return ring.side(), []
-        quick = [plan for plan in plans if not plan.trains]
-        slow = [plan for plan in plans if plan.trains]
+        ordered = sorted(plans, key=lambda plan: (plan.trains, plan.cuts))
+        uncut = sum(not plan.cuts and not plan.trains for plan in plans)
         skipped: dict[str, str] = {}
-        for number, plan in enumerate((*quick, *slow)):
-            if number == len(quick):
+        for number, plan in enumerate(ordered):
+            if number == uncut:
                 tell("how small the others can get")
-                skipped = ring.too_large(slow)
-            waiting = sum(p.name not in skipped for p in (*quick, *slow)[number:])
+                skipped = ring.too_large(ordered[number:])
+            waiting = sum(p.name not in skipped for p in ordered[number:])
             seconds = (arena.clock.left - arena.reserve) / max(waiting, 1)
             ring.attempts.append(Attempt(plan))
             reason = skipped.get(plan.name, "")
@@ -198,14 +198,18 @@ class _Ring:
 
     def too_large(self, plans: Sequence[Plan]) -> dict[str, str]:
         """Return why plans cannot meet the limit of size, by name: training makes nothing smaller,
-        so that is found without it. Where none can, the smallest is tried all the same."""
+        so that is found without it. Where none can, the smallest is tried all the same, and the
+        smallest of those that train nothing."""
         limit = self.limits.size
         if limit is None:
             return {}
         sizes = {plan.name: self._size(plan) for plan in plans}
         over = {name: size for name, size in sizes.items() if size > SURELY * limit}
         if over and len(over) == len(sizes):
-            del over[min(over, key=over.__getitem__)]
+            untrained = [plan.name for plan in plans if not plan.trains]
+            for names in (untrained, list(sizes)):
+                if names:
+                    over.pop(min(names, key=sizes.__getitem__), None)
         return {
             name: f"would be about {megabytes(round(size))}, as was found without training it"
             for name, size in over.items()
