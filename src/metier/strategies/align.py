@@ -13,7 +13,7 @@ from metier.errors import ChainError
 from metier.registry import find
 from metier.space import Choice, Float, tune
 from metier.training.adapted import Adapted
-from metier.training.alignment import Aligned, Apart, Rival, confusion, coral, mmd, recoloured
+from metier.training.alignment import Apart, Rival, aligned, confusion, coral, mmd, recoloured
 from metier.training.around import (
     as_one_step,
     gives_of,
@@ -22,7 +22,7 @@ from metier.training.around import (
     rows_for,
     without_stopping,
 )
-from metier.training.beside import Beside
+from metier.training.beside import Accompanied, Beside
 from metier.training.heads import fit_head
 from metier.training.likeness import features_of, flattened, likeness
 from metier.training.net import NetModel
@@ -130,7 +130,8 @@ class Align:
             apart = Rival(frozen.net.backbone.width, run.seed, run.device)
         else:
             apart = {"coral": coral, "mmd": mmd, "mcc": confusion}[method]
-        return lambda inner: Aligned(inner, beside, apart, self.weight)
+        both = aligned(apart, self.weight)
+        return lambda inner: Accompanied(inner, beside, both)
 
     def _weighed(
         self, start: Specialist, problem: Problem, unlabeled: Table, run: Run

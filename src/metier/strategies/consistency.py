@@ -9,8 +9,8 @@ from typing import Any, ClassVar
 from metier.errors import ChainError
 from metier.space import Choice, Float, tune
 from metier.training.around import inner_of, learned_within, rows_for, without_stopping
-from metier.training.beside import Beside
-from metier.training.consistent import Consistent, dropping
+from metier.training.beside import Accompanied, Beside
+from metier.training.consistent import consistent, dropping
 from metier.training.objectives import Objective
 from metier.training.start import feed_for, fresh_net
 from metier.types import Form, Modality, Problem, Run, Specialist, Strategy, Table
@@ -67,8 +67,8 @@ class Consistency:
         return {"passes": 0.0}
 
     def _wrapping(self, beside: Beside, problem: Problem) -> Callable[[Objective], Objective]:
-        view, kind = dropping(self.share), problem.task.kind
-        return lambda inner: Consistent(inner, beside, view, kind, self.weight)
+        both = consistent(dropping(self.share), problem.task.kind, self.weight)
+        return lambda inner: Accompanied(inner, beside, both)
 
     def _longer(self, inner: Strategy, labelled: int, unlabelled: int) -> Strategy:
         """The inner strategy with epochs enough to go through the unlabelled rows."""

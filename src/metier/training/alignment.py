@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from metier.training.beside import Beside
+from metier.training.beside import Beside, Both
 from metier.training.net import Net
 from metier.training.objectives import Batch, Objective
-
-if TYPE_CHECKING:
-    from metier.training.feed import Feed
 
 WIDTHS = (0.25, 0.5, 1.0, 2.0, 4.0)
 """Widths of the kernels, in those of the median distance."""
@@ -31,37 +26,23 @@ Apart = Callable[[Tensor, Tensor, Tensor], Tensor]
 """A loss of labelled features (n, width), unlabelled ones (m, width) and their scores (m, k)."""
 
 
-@dataclass(frozen=True)
-class Aligned:
-    """A loss on labelled rows, and one that unlabelled rows lower by being like them.
+def aligned(apart: Apart, weight: float = 1.0) -> Both:
+    """Return a loss on labelled rows and one that unlabelled rows lower by being like them.
 
     Args:
-        inner: the loss on labelled rows.
-        beside: the unlabelled rows.
         apart: how far the features of both are apart, or how confused the answers are.
         weight: of that loss.
     """
 
-    inner: Objective
-    beside: Beside
-    apart: Apart
-    weight: float = 1.0
-
-    @property
-    def enters(self) -> int | None:
-        return self.inner.enters
-
-    @property
-    def feeds(self) -> Sequence[Feed]:
-        return (*self.inner.feeds, self.beside.feed)
-
-    def __call__(self, net: Net, batch: Batch) -> Tensor:
+    def both(inner: Objective, beside: Beside, net: Net, batch: Batch) -> Tensor:
         with _watched(net) as seen:
-            loss = self.inner(net, batch)
-        more = self.beside.draw(net, batch.at)
+            loss = inner(net, batch)
+        more = beside.draw(net, batch.at)
         theirs = net.backbone(more.inputs, more.hidden, more.at)
         scores = net.head(net.dropout(theirs))
-        return loss + self.weight * self.apart(seen[-1], theirs, scores)
+        return loss + weight * apart(seen[-1], theirs, scores)
+
+    return both
 
 
 @contextmanager

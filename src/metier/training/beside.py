@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from metier.training.batches import shuffled
 from metier.training.feed import Feed
 from metier.training.net import Net
-from metier.training.objectives import Batch
+from metier.training.objectives import Batch, Objective
 
 
 @dataclass(frozen=True)
@@ -57,3 +59,31 @@ class Beside:
 
 NOTHING = torch.zeros(0)
 """The targets of rows without labels."""
+Both = Callable[[Objective, Beside, Net, Batch], Tensor]
+"""A loss of a net on a labelled batch, by an objective of its own, and on rows drawn beside it."""
+
+
+@dataclass(frozen=True)
+class Accompanied:
+    """An objective of labelled rows that reads rows without labels beside them.
+
+    Args:
+        inner: the loss on labelled rows.
+        beside: the unlabelled rows.
+        both: the loss on both.
+    """
+
+    inner: Objective
+    beside: Beside
+    both: Both
+
+    @property
+    def enters(self) -> int | None:
+        return self.inner.enters
+
+    @property
+    def feeds(self) -> Sequence[Feed]:
+        return (*self.inner.feeds, self.beside.feed)
+
+    def __call__(self, net: Net, batch: Batch) -> Tensor:
+        return self.both(self.inner, self.beside, net, batch)

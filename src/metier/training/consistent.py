@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -13,13 +12,10 @@ from torch.nn import functional
 
 from metier.runtime.postprocess import TaskKind
 from metier.training.attacks import as_at_predict
-from metier.training.beside import Beside
+from metier.training.beside import Beside, Both
 from metier.training.net import Net
 from metier.training.norms import batch_norms
 from metier.training.objectives import Batch, Objective
-
-if TYPE_CHECKING:
-    from metier.training.feed import Feed
 
 View = Callable[[Batch], Batch]
 """A changed copy of a batch, entered where the batch is."""
@@ -29,9 +25,8 @@ SHIFTED = 0.1
 """How far a picture moves at most, as a share of its side."""
 
 
-@dataclass(frozen=True)
-class Consistent:
-    """A loss on labelled rows, and one of answering a changed row as the unchanged one was.
+def consistent(view: View, kind: TaskKind, weight: float = 1.0) -> Both:
+    """Return a loss on labelled rows, and one of answering a changed row as the unchanged one was.
 
     What is answered to the unchanged row is taken for true as far as it is sure (Sohn et al., 2020,
     "FixMatch"). How sure is enough follows from the batch: rows surer than the mean count wholly,
@@ -39,35 +34,21 @@ class Consistent:
     to each other (Laine and Aila, 2017).
 
     Args:
-        inner: the loss on labelled rows.
-        beside: the unlabelled rows.
-        view: changes them.
+        view: changes the unlabelled rows.
         kind: of the task.
         weight: of the second loss.
     """
 
-    inner: Objective
-    beside: Beside
-    view: View
-    kind: TaskKind
-    weight: float = 1.0
-
-    @property
-    def enters(self) -> int | None:
-        return self.inner.enters
-
-    @property
-    def feeds(self) -> Sequence[Feed]:
-        return (*self.inner.feeds, self.beside.feed)
-
-    def __call__(self, net: Net, batch: Batch) -> Tensor:
-        loss = self.inner(net, batch)
-        more = self.beside.draw(net, batch.at)
+    def both(inner: Objective, beside: Beside, net: Net, batch: Batch) -> Tensor:
+        loss = inner(net, batch)
+        more = beside.draw(net, batch.at)
         with _surely(net), torch.no_grad():
             said = net(more.inputs, more.hidden, more.at)
-        changed = self.view(more)
+        changed = view(more)
         answered = net(changed.inputs, changed.hidden, changed.at)
-        return loss + self.weight * disagreement(answered, said, self.kind)
+        return loss + weight * disagreement(answered, said, kind)
+
+    return both
 
 
 @contextmanager
