@@ -7,13 +7,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 import pytest
 
 import metier
 from metier import api
 from metier.cli import main
+from metier.data.unite import unite
 from metier.errors import InputError
+from metier.road.divided import divide
+from metier.road.tasks import read_tasks
 from metier.sources.earlier import Earlier, open_earlier
 from tests import tiny
 
@@ -88,6 +92,52 @@ def test_the_same_seed_gives_the_same_bundles(tiny_sources: dict[str, Any], tmp_
     assert found[0] == found[1]
 
 
+def test_groups_stay_together_and_metrics_decide(
+    tiny_sources: dict[str, Any], tmp_path: Path
+) -> None:
+    data = one_file(tmp_path, 90)
+    frame = pl.read_csv(data).with_columns(customer=pl.Series([k // 6 for k in range(90)]))
+    frame.write_csv(data)
+    made = api.multitask(
+        data, target=["topic", "length"], metric=["f1_macro", "mae"], group="customer",
+        out=tmp_path / "out", source=tiny_sources["bert"].name, trials=1,
+    )  # fmt: skip
+    assert [each.metric for each in made.found.tasks] == ["f1_macro", "mae"]
+    assert "--metric f1_macro --metric mae --group customer" in made.found.command
+    manifest = metier.load(made.bundle("topic").parent).manifest
+    assert "customer" not in [column.name for column in manifest.columns]
+    tasks = read_tasks([data], ["topic", "length"], (), (), "customer")
+    held, judged = divide(unite([each.table for each in tasks]), tasks, 0)
+    customers = [{int(row) // 6 for row in rows} for rows in (held, *judged)]
+    assert all(rows for rows in customers)
+    assert sum(len(rows) for rows in customers) == len(set().union(*customers))
+
+
+def test_a_group_holds_across_files(tmp_path: Path) -> None:
+    files = []
+    for seed, name in enumerate(("a", "b")):
+        table = tiny.labelled_texts(80, "binary", seed)
+        frame = table.frame.with_columns(
+            text=pl.lit(name) + " " + pl.col("text"),
+            customer=pl.Series([k // 4 for k in range(80)]),
+        )
+        frame.rename({"target": name}).write_csv(tmp_path / f"{name}.csv")
+        files.append(tmp_path / f"{name}.csv")
+    tasks = read_tasks(files, ["a", "b"], (), ("accuracy",), "customer")
+    united = unite([each.table for each in tasks])
+    held, judged = divide(united, tasks, 0)
+    part = np.zeros(len(united.table), dtype=int)
+    for number, rows in enumerate((held, *judged)):
+        part[rows] = number
+    for customer in range(20):
+        rows = [
+            row
+            for place, each in zip(united.places, tasks, strict=True)
+            for row in place[(each.table.frame["customer"] == customer).to_numpy()]
+        ]
+        assert len(set(part[rows].tolist())) == 1
+
+
 def few(folder: Path) -> Path:
     frame = pl.read_csv(one_file(folder))
     rare = frame["urgent"].to_list()[:20] + [None] * (frame.height - 20)
@@ -102,6 +152,9 @@ REFUSED: list[tuple[Callable[[Path], Path], list[str], str]] = [
     (few, ["--target", "topic", "--target", "rare"], "40 are the least"),
     (one_file, ["--target", "topic", "--target", "urgent", "--test", "a", "--test", "b"], "2 test"),
     (one_file, ["--target", "topic", "--target", "urgent", "--budget", "soon"], "soon"),
+    (one_file, ["--target", "topic", "--target", "urgent", "--group", "grup"], "grup"),
+    (one_file, ["--target", "topic", "--target", "length", "--metric", "f1_macro"], "'length'"),
+    (one_file, ["--target", "topic", "--target", "urgent", *["--metric", "f1"] * 3], "3 metrics"),
 ]
 
 

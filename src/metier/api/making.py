@@ -271,6 +271,8 @@ def multitask(
     *,
     target: str | Sequence[str] = (),
     test: Any = (),
+    metric: str | Sequence[str] = (),
+    group: str | None = None,
     source: str | None = None,
     out: str | Path | None = None,
     budget: str | float = "5m",
@@ -288,6 +290,8 @@ def multitask(
             each; in any form of `specialize`.
         target: the columns of one file; of several files one for all, or one for each.
         test: rows for the proof, a file for each of `data`; a fifth of the rows when empty.
+        metric: what decides: one for all tasks, or one for each; each task's own when empty.
+        group: a column of every file; rows with the same value stay on one side of a split.
         source: the pretrained start: a name, directory, hub id or the folder of an earlier run.
         out: the folder of the result; `runs/NAME-tasks` when None.
         budget: wall-clock for everything: seconds, or "90s", "5m", "1h".
@@ -306,19 +310,21 @@ def multitask(
     from metier.search.clock import Clock
 
     files, tests = _listed(data), _listed(test)
-    targets = [target] if isinstance(target, str) else list(target)
+    targets, metrics = _words(target), _words(metric)
     clock = Clock(parse_effort(budget, trials), started)
     folder = run_folder(files[0], out or tasks_folder(files[0]), resume=False)
     options: dict[str, Any] = {
         "target": targets,
         "test": tests,
+        "metric": metrics,
+        "group": group,
         "source": source,
         "out": out,
         "trials": trials,
     }
     options["budget"], options["seed"] = None if trials else budget, seed or None
     command = _command("multitask", files, options)
-    wanted = Wanted(files, targets, tests, source, trials, seed, command)
+    wanted = Wanted(files, targets, tests, metrics, group, source, trials, seed, command)
     return learn_several(wanted, folder, progress or Silent(), clock)
 
 
@@ -368,8 +374,7 @@ def meta(
 
     how = How(check_words(method, ways, shots), Shape(ways, shots))
     how = how if steps is None else replace(how, steps=steps)
-    files = _listed(data)
-    targets = [target] if isinstance(target, str) else list(target)
+    files, targets = _listed(data), _words(target)
     clock = Clock(parse_effort(budget, steps), started)
     folder = run_folder(files[0], out, resume=False)
     options: dict[str, Any] = {"target": targets, "out": str(out), "method": method}
@@ -388,6 +393,11 @@ def meta(
 def _listed(data: Any) -> list[Any]:
     """Data that may be one file or several, as a list."""
     return list(data) if isinstance(data, list | tuple) else [data]
+
+
+def _words(given: str | Sequence[str]) -> list[str]:
+    """What may be one word or several, as a list."""
+    return [given] if isinstance(given, str) else list(given)
 
 
 def _command(name: str, files: Sequence[Any], options: Mapping[str, Any]) -> str:

@@ -214,6 +214,13 @@ def add_multitask(commands: Any) -> None:
         type=Path,
         help="measure the proof on this file (repeat: one for each DATA)",
     )
+    option(
+        "--metric",
+        metavar="M",
+        action="append",
+        help="the metric that decides (one for all tasks, or repeat: one for each)",
+    )
+    option("--group", metavar="COL", help="rows with the same value stay on one side of a split")
     option("--out", metavar="DIR", type=Path, help="the result (default: runs/NAME-tasks)")
     add_effort(parser, "settings of both ways")
     add_source(parser)

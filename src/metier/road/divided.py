@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import polars as pl
 from numpy.typing import NDArray
 
 from metier.data.dealing import deal, hash_rows
-from metier.data.duplicates import near_clusters
+from metier.data.duplicates import join, near_clusters
 from metier.data.unite import United
 from metier.road.tasks import Asked
 from metier.types import Rows
@@ -22,8 +23,8 @@ FOLDS = 3
 
 def divide(united: United, tasks: Sequence[Asked], seed: int) -> tuple[Rows, list[Rows]]:
     """The rows kept for the proof, and for each fold those that judge, of the united table: a row
-    has the same part in all tasks, and near-duplicates stay together."""
-    units, hashes = near_clusters(united.table), hash_rows(united.table.digests, seed)
+    has the same part in all tasks, and near-duplicates and groups stay together."""
+    units, hashes = _together(united, tasks), hash_rows(united.table.digests, seed)
     strata = _strata(united, tasks)
     held = np.zeros(len(united.table), dtype=bool)
     if tasks[0].test is None:
@@ -33,6 +34,25 @@ def divide(united: United, tasks: Sequence[Asked], seed: int) -> tuple[Rows, lis
     parts = deal(strata[free], units[free], hash_rows(hashes[free], 2), [1 / count] * count)
     judged = [free[parts == k] for k in range(count)]
     return np.flatnonzero(held), judged if len(free) < MANY else judged[:1]
+
+
+def _together(united: United, tasks: Sequence[Asked]) -> NDArray[np.int64]:
+    """The unit of each row: near-duplicates, and rows of one group in any task."""
+    near = near_clusters(united.table)
+    grouped = [
+        (row, group)
+        for place, each in zip(united.places, tasks, strict=True)
+        if each.table.roles.group is not None
+        for row, group in zip(
+            place.tolist(), each.table.frame[each.table.roles.group].cast(pl.String), strict=True
+        )
+        if group is not None
+    ]
+    if not grouped:
+        return near
+    first: dict[object, int] = {}
+    linked = [*enumerate(near.tolist()), *grouped]
+    return join(len(near), [(row, first.setdefault(unit, row)) for row, unit in linked])
 
 
 def _strata(united: United, tasks: Sequence[Asked]) -> NDArray[np.int64]:

@@ -34,6 +34,8 @@ class Wanted:
     data: Sequence[Any]
     targets: Sequence[str]
     tests: Sequence[Any]
+    metrics: Sequence[str]
+    group: str | None
     source: str | None
     trials: int | None
     seed: int
@@ -68,7 +70,7 @@ def learn_several(wanted: Wanted, folder: Path, progress: Progress, clock: Clock
     """
     progress.until(clock.deadline(clock.left))
     progress.stage("reading the data")
-    tasks = read_tasks(wanted.data, wanted.targets, wanted.tests)
+    tasks = read_tasks(wanted.data, wanted.targets, wanted.tests, wanted.metrics, wanted.group)
     for each in tasks:
         for note in (*(f.verdict for f in each.findings), *each.notes):
             progress.warn(f"{each.name}: {note}")

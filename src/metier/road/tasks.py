@@ -17,6 +17,7 @@ from metier.data.read import read
 from metier.data.roles import infer_roles
 from metier.data.table import build_table
 from metier.errors import DataError, OptionError, suggest
+from metier.evidence.metrics import names
 from metier.road.intake import test_table
 from metier.tasks import build
 from metier.types import Finding, Table, Task
@@ -42,33 +43,49 @@ class Asked:
     notes: tuple[str, ...]
 
 
-def read_tasks(data: Sequence[Any], targets: Sequence[str], tests: Sequence[Any]) -> list[Asked]:
+def read_tasks(
+    data: Sequence[Any],
+    targets: Sequence[str],
+    tests: Sequence[Any],
+    metrics: Sequence[str] = (),
+    group: str | None = None,
+) -> list[Asked]:
     """Read every task; each is typed for itself.
 
     One file with several targets gives a task a target. Several files give a task each: with one
-    target for all, one for each in order, or found by its name.
+    target for all, one for each in order, or found by its name. The deciding metric is one for all
+    too, or one for each in order. Every file has the column of groups.
 
     Raises:
-        OptionError: when that does not name two tasks at least, or two of one name.
+        OptionError: when that does not name two tasks at least, or two of one name, or a metric
+            that a task does not have.
         DataError: when a task cannot be learned, or two of them cannot be told apart.
     """
     _refuse_counts(data, targets, tests)
+    count = len(targets) if len(data) == 1 else len(data)
+    if len(metrics) not in (0, 1, count):
+        raise OptionError(
+            f"{len(metrics)} metrics for {count} tasks: give one for all, or one for each"
+        )
+    own_metrics: list[str | None] = [*metrics] or [None]
+    deciding = own_metrics if len(own_metrics) == count else own_metrics * count
     raws = [read(each) for each in data]
     proofs = [read(each, what="test data") for each in tests]
     found: list[Asked] = []
     if len(raws) == 1:
         columns = raws[0].frame.columns
-        for target in targets:
+        for target, metric in zip(targets, deciding, strict=True):
             if target not in columns:
                 raise DataError(f"no column {target!r} for target{suggest(target, columns)}")
             others = [name for name in targets if name != target]
             pair = [_without(raw, others) for raw in (raws[0], *proofs)]
-            found.append(_typed(target, pair[0], target, pair[1] if proofs else None))
+            proof = pair[1] if proofs else None
+            found.append(_typed(target, pair[0], target, proof, metric, group))
     else:
         own = list(targets) if len(targets) == len(raws) else list(targets) * len(raws)
         for k, (raw, name) in enumerate(zip(raws, _names(data, raws), strict=True)):
             proof = proofs[k] if proofs else None
-            found.append(_typed(name, raw, own[k] if own else None, proof))
+            found.append(_typed(name, raw, own[k] if own else None, proof, deciding[k], group))
     _refuse_names(found)
     _refuse_clashes(found)
     return found
@@ -107,15 +124,27 @@ def _names(data: Sequence[Any], raws: Sequence[Raw]) -> list[str]:
     return folders if clash and len(set(folders)) == len(folders) else plain
 
 
-def _typed(name: str, raw: Raw, target: str | None, proof: Raw | None) -> Asked:
-    roles = infer_roles(raw, target=target)
+def _typed(
+    name: str,
+    raw: Raw,
+    target: str | None,
+    proof: Raw | None,
+    metric: str | None,
+    group: str | None,
+) -> Asked:
+    roles = infer_roles(raw, target=target, group=group)
     if roles.modality == "tabular":
         raise DataError(
             f"task {name!r}: there is no text and no image in {raw.name}, and tables share no "
             "network; run `metier specialize` for each"
         )
     table, findings = build_table(raw, roles, None)
-    task = build(infer_task(table, None), table)
+    task = build(infer_task(table, None), table, metric)
+    if metric is not None and metric not in names(task.kind):
+        known = suggest(metric, names(task.kind))
+        raise OptionError(
+            f"task {name!r}: metric {metric!r} is not defined for {task.kind} tasks{known}"
+        )
     if len(table) < FEWEST:
         raise DataError(
             f"task {name!r}: {len(table)} labelled rows, and {FEWEST} are the least; add rows or "
