@@ -39,6 +39,29 @@ def rows_of(path: Path, classes: int = 6, each: int = 14, noise: int = 3) -> Pat
     return path
 
 
+def test_a_start_that_was_learned_is_found_again(
+    tiny_sources: dict[str, Any], tmp_path: Path
+) -> None:
+    data, out = rows_of(tmp_path / "a.csv"), tmp_path / "start"
+    out.mkdir()
+
+    def learn(shots: int = 3) -> api.Start:
+        return api.meta(
+            data,
+            out=out,
+            ways=2,
+            shots=shots,
+            source=tiny_sources["bert"].name,
+            steps=3,
+            resume=True,
+        )
+
+    first = learn()
+    assert learn().to_json() == first.to_json() and learn().found == first.found
+    with pytest.raises(InputError, match="asked something else"):
+        learn(shots=2)
+
+
 @pytest.mark.parametrize("method", ["prototypical", "reptile", "fomaml"])
 def test_the_result_is_a_source(method: str, tiny_sources: dict[str, Any], tmp_path: Path) -> None:
     data, out = rows_of(tmp_path / "a.csv"), tmp_path / "start"

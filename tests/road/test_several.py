@@ -138,6 +138,43 @@ def test_a_group_holds_across_files(tmp_path: Path) -> None:
         assert len(set(part[rows].tolist())) == 1
 
 
+def test_a_run_that_ended_is_found_again_and_one_that_did_not_begins_again(
+    tiny_sources: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data, out = one_file(tmp_path, 60), tmp_path / "out"
+    out.mkdir()
+    words = ["multitask", str(data), "--target", "topic", "--target", "urgent", "--trials", "1"]
+    words += ["--out", str(out), "--source", tiny_sources["bert"].name, "--resume", "--json"]
+    told = []
+    for _ in range(2):
+        assert main(words) == 0
+        told.append(capsys.readouterr().out)
+    assert told[0] == told[1]
+    assert main([word for word in words if word != "--resume"]) == 2
+    assert "--resume to go on" in capsys.readouterr().err
+    assert main([*words, "--seed", "3"]) == 2
+    assert "asked something else" in capsys.readouterr().err.splitlines()[-1]
+    known = json.loads((out / "asked.json").read_text())
+    (out / "asked.json").write_text(json.dumps({"question": known["question"]}))
+    (out / "multitask.json").unlink()
+    assert main(words) == 0
+    again = json.loads(capsys.readouterr().out.splitlines()[-1])
+    before = json.loads(told[0].splitlines()[-1])
+    for first, second in zip(before["tasks"], again["tasks"], strict=True):
+        assert {**first, "digest": ""} == {**second, "digest": ""}
+    assert (out / "multitask.json").exists()
+
+
+def test_what_is_no_run_is_not_gone_on_with(tiny_sources: dict[str, Any], tmp_path: Path) -> None:
+    data, out = one_file(tmp_path, 60), tmp_path / "out"
+    out.mkdir()
+    (out / "mine.txt").write_text("mine")
+    with pytest.raises(InputError, match="holds no run"):
+        api.multitask(data, target=["topic", "urgent"], out=out, trials=1, resume=True,
+                      source=tiny_sources["bert"].name)  # fmt: skip
+    assert [path.name for path in out.iterdir()] == ["mine.txt"]
+
+
 def few(folder: Path) -> Path:
     frame = pl.read_csv(one_file(folder))
     rare = frame["urgent"].to_list()[:20] + [None] * (frame.height - 20)

@@ -278,6 +278,7 @@ def multitask(
     budget: str | float = "5m",
     trials: int | None = None,
     seed: int = 0,
+    resume: bool = False,
     progress: Progress | None = None,
 ) -> Several:
     """Learn several tasks at once: each by a network of its own, or by one that it shares.
@@ -297,6 +298,7 @@ def multitask(
         budget: wall-clock for everything: seconds, or "90s", "5m", "1h".
         trials: this many settings of both ways instead of a budget.
         seed: where all random numbers come from.
+        resume: give what the run in `out` ended in; begin again what did not end.
         progress: who watches.
 
     Raises:
@@ -312,7 +314,7 @@ def multitask(
     files, tests = _listed(data), _listed(test)
     targets, metrics = _words(target), _words(metric)
     clock = Clock(parse_effort(budget, trials), started)
-    folder = run_folder(files[0], out or tasks_folder(files[0]), resume=False)
+    folder = run_folder(files[0], out or tasks_folder(files[0], resume), resume=resume)
     options: dict[str, Any] = {
         "target": targets,
         "test": tests,
@@ -340,6 +342,7 @@ def meta(
     budget: str | float = "5m",
     steps: int | None = None,
     seed: int = 0,
+    resume: bool = False,
     progress: Progress | None = None,
 ) -> Start:
     """Learn a start that adapts from few rows, out of several small tasks; the result is a source.
@@ -358,6 +361,7 @@ def meta(
         budget: wall-clock for everything: seconds, or "90s", "5m", "1h".
         steps: this many episodes, and as long as that takes; 200 within the budget when None.
         seed: where all random numbers come from, the division of the classes included.
+        resume: give what the run in `out` ended in.
         progress: who watches.
 
     Raises:
@@ -376,7 +380,7 @@ def meta(
     how = how if steps is None else replace(how, steps=steps)
     files, targets = _listed(data), _words(target)
     clock = Clock(parse_effort(budget, steps), started)
-    folder = run_folder(files[0], out, resume=False)
+    folder = run_folder(files[0], out, resume=resume)
     options: dict[str, Any] = {"target": targets, "out": str(out), "method": method}
     options |= {
         "ways": ways,

@@ -225,6 +225,11 @@ def add_multitask(commands: Any) -> None:
     add_effort(parser, "settings of both ways")
     add_source(parser)
     option("--seed", metavar="N", type=whole, help="where random numbers start (default: 0)")
+    option(
+        "--resume",
+        action="store_true",
+        help="what the run in --out ended in; one that was stopped begins again",
+    )
     add_json(parser)
 
 
@@ -258,4 +263,5 @@ def add_meta(commands: Any) -> None:
     effort.add_argument("--budget", metavar="TIME", help="wall-clock for everything (default: 5m)")
     effort.add_argument("--steps", metavar="N", type=count, help="exactly N episodes instead")
     option("--seed", metavar="N", type=whole, help="where random numbers start (default: 0)")
+    option("--resume", action="store_true", help="what the run in --out ended in, if it did")
     add_json(parser)

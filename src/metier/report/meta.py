@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from metier.evidence.episodes import Carried, Shape
 from metier.evidence.words import percent, points, whole
@@ -94,6 +94,15 @@ class Started:
         value, low, high = (100 * v for v in (c.difference, c.low, c.high))
         level: Literal["info", "warning"] = "info" if self.helps else "warning"
         return Finding("meta", self.verdict, value, low, high, c.n, level, details=details)
+
+
+def started_from_json(data: Mapping[str, Any]) -> Started:
+    """Build it again from what `report.content.to_json` makes of it."""
+    classes = {
+        name: {file: tuple(own) for file, own in data[name].items()} for name in ("learned", "held")
+    }
+    rebuilt = {"shape": Shape(**data["shape"]), "carried": Carried(**data["carried"])}
+    return Started(**{**data, **classes, **rebuilt})
 
 
 def meta_document(found: Started) -> Document:

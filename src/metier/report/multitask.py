@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from markupsafe import Markup
 
@@ -130,6 +130,25 @@ class Multitasked:
         if not alone:
             return f"All {len(shared)} tasks share one network, {saved}."
         return f"{_and(shared)} share one network, {_and(alone)} has its own, {saved}."
+
+
+def multitasked_from_json(data: Mapping[str, Any]) -> Multitasked:
+    """Build it again from what `report.content.to_json` makes of it."""
+
+    def task(each: Mapping[str, Any]) -> TaskFound:
+        findings = {
+            name: Finding(**{**each[name], "rows": tuple(each[name]["rows"])})
+            for name in ("single", "shared", "baseline")
+        }
+        compared = {name: Comparison(**each[name]) for name in ("gain", "validated", "proven")}
+        return TaskFound(**{**each, **findings, **compared})
+
+    rebuilt = {
+        "tasks": tuple(task(each) for each in data["tasks"]),
+        "parameters": Parameters(**data["parameters"]),
+        "notes": tuple(data["notes"]),
+    }
+    return Multitasked(**{**data, **rebuilt})
 
 
 def multitask_document(found: Multitasked) -> Document:

@@ -25,7 +25,8 @@ from metier.errors import DataError, OptionError, Pruned, suggest
 from metier.evidence.episodes import Shape, carry, fitting
 from metier.report.content import to_json
 from metier.report.document import render_document
-from metier.report.meta import Started, meta_document, start_card
+from metier.report.meta import Started, meta_document, start_card, started_from_json
+from metier.road.again import keep_answer, recall
 from metier.road.asked import versions
 from metier.road.intake import met_before, open_sources
 from metier.road.options import Progress
@@ -96,13 +97,18 @@ def check_words(method: str, ways: int, shots: int) -> Method:
 
 
 def learn_meta(wanted: Wanted, folder: Path, progress: Progress, clock: Clock) -> Handed:
-    """Learn a start from the classes of some files, and write it as a source.
+    """Learn a start from the classes of some files, and write it as a source, or find the one that
+    was written before.
 
     Raises InputError for what cannot be used; nothing is left behind.
     """
     progress.until(clock.deadline(clock.left))
     progress.stage("reading the data")
-    tables = _read(wanted)
+    tables, marks = _read(wanted)
+    question = _question(wanted, marks)
+    answer = recall(folder, question)
+    if answer is not None:
+        return Handed(folder, started_from_json(answer))
     united = unite([table for _, table in tables])
     files = [
         _classes(name, table, place, wanted)
@@ -147,7 +153,8 @@ def learn_meta(wanted: Wanted, folder: Path, progress: Progress, clock: Clock) -
     progress.stage("writing the source")
     reading = preprocess_of(source, united.table)
     learned = [rows for file in files for rows in file.learned.values()]
-    _write(network, reading, folder, found, united.table.take(np.concatenate(learned)))
+    seen = united.table.take(np.concatenate(learned))
+    _write(network, reading, folder, found, seen, question)
     return Handed(folder, found)
 
 
@@ -156,8 +163,20 @@ def _until(clock: Clock) -> float | None:
     return None if clock.budget is None else clock.deadline(clock.left - 0.1 * clock.budget)
 
 
-def _read(wanted: Wanted) -> list[tuple[str, Table]]:
-    """Read the files; each gives a table with a class a row."""
+def _question(wanted: Wanted, marks: Sequence[str]) -> dict[str, Any]:
+    """What the answer depends on, as plain JSON; the time is free."""
+    return {
+        "command": "meta",
+        "data": list(marks),
+        "targets": list(wanted.targets),
+        "source": wanted.source,
+        "how": to_json(wanted.how),
+        "seed": wanted.seed,
+    }
+
+
+def _read(wanted: Wanted) -> tuple[list[tuple[str, Table]], list[str]]:
+    """Read the files; each gives a table with a class a row, and a fingerprint."""
     count = len(wanted.data)
     if len(wanted.targets) not in (0, 1, count):
         raise OptionError(
@@ -165,6 +184,7 @@ def _read(wanted: Wanted) -> list[tuple[str, Table]]:
         )
     targets = list(wanted.targets) if len(wanted.targets) == count else [*wanted.targets] * count
     found: list[tuple[str, Table]] = []
+    marks: list[str] = []
     for k, data in enumerate(wanted.data):
         raw = read(data)
         roles = infer_roles(raw, target=targets[k] if targets else None)
@@ -182,7 +202,8 @@ def _read(wanted: Wanted) -> list[tuple[str, Table]]:
         folder = Path(data).resolve().parent.name if isinstance(data, str | Path) else ""
         name = raw.name if raw.name not in dict(found) else f"{folder}/{raw.name}"
         found.append((name, table))
-    return found
+        marks.append(raw.fingerprint)
+    return found, marks
 
 
 def _classes(name: str, table: Table, place: Rows, wanted: Wanted) -> Classes:
@@ -230,7 +251,14 @@ def _features(
     return found[0], found[1]
 
 
-def _write(network: Any, reading: Any, folder: Path, found: Started, learned: Table) -> None:
+def _write(
+    network: Any,
+    reading: Any,
+    folder: Path,
+    found: Started,
+    learned: Table,
+    question: Mapping[str, Any],
+) -> None:
     """Write the source aside and rename it, so that there is a whole one or none; by hashes of the
     rows that it learned from it is known when these are met again."""
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -240,6 +268,7 @@ def _write(network: Any, reading: Any, folder: Path, found: Started, learned: Ta
         write_aside(aside / "report.html", render_document(meta_document(found)).encode())
         told = {**to_json(replace(found, versions={})), "verdict": found.verdict}
         write_aside(aside / LINEAGE, json.dumps(told, indent=1).encode())
+        keep_answer(aside, question, to_json(found))
         write_aside(aside / SEEN, json.dumps(remember(learned)).encode())
         if folder.exists():
             folder.rmdir()  # an empty one, as `run_folder` made sure

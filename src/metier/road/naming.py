@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from metier.errors import OptionError
-from metier.road.asked import FROM_MEMORY, settings
+from metier.road.asked import ASKED, FROM_MEMORY, settings
 from metier.road.options import Options
 
 
@@ -27,7 +27,7 @@ def run_folder(data: Any, out: str | Path | None, resume: bool) -> Path:
     if folder.exists() and not folder.is_dir():
         raise OptionError(f"--out {folder}: is a file; give a folder")
     if folder.exists() and any(folder.iterdir()) and not resume:
-        ours = (folder / "run.toml").exists()
+        ours = (folder / ASKED).exists()
         what = "holds another run; give another folder, or --resume to go on with it"
         raise OptionError(f"--out {folder}: " + (what if ours else "is not empty; give another"))
     parent = next(p for p in (folder, *folder.absolute().parents) if p.exists())
@@ -64,9 +64,11 @@ def name_of(data: Any) -> str:
     return re.sub(r"[^\w.-]+", "-", stem).strip("-.") or "run"
 
 
-def tasks_folder(data: Any) -> Path:
-    """Return the first free name for a run of several tasks."""
+def tasks_folder(data: Any, resume: bool) -> Path:
+    """Return the first free name for a run of several tasks, or the first at all."""
     base = Path("runs") / f"{name_of(data)}-tasks"
+    if resume:
+        return base
     names = (base.with_name(f"{base.name}{'' if n == 1 else f'-{n}'}") for n in range(1, 10_000))
     return next(path for path in names if not path.exists())
 

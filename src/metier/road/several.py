@@ -13,7 +13,10 @@ import numpy as np
 from metier.cache import Cache
 from metier.data.unite import United, unite
 from metier.errors import DataError, Pruned
-from metier.report.multitask import Multitasked
+from metier.report.content import to_json
+from metier.report.multitask import Multitasked, multitasked_from_json
+from metier.road.again import keep_answer, recall
+from metier.road.asked import ASKED
 from metier.road.divided import divide
 from metier.road.hybrid import Ending, hand_over, told
 from metier.road.intake import met_before, open_sources
@@ -64,13 +67,17 @@ class Handed:
 
 
 def learn_several(wanted: Wanted, folder: Path, progress: Progress, clock: Clock) -> Handed:
-    """Learn several tasks and hand over a bundle for each.
+    """Learn several tasks and hand over a bundle for each, or find what was handed over before.
 
     Raises InputError for what cannot be used; nothing is left behind.
     """
     progress.until(clock.deadline(clock.left))
     progress.stage("reading the data")
     tasks = read_tasks(wanted.data, wanted.targets, wanted.tests, wanted.metrics, wanted.group)
+    question = _question(wanted, tasks)
+    answer = recall(folder, question)
+    if answer is not None:
+        return Handed(folder, multitasked_from_json(answer))
     for each in tasks:
         for note in (*(f.verdict for f in each.findings), *each.notes):
             progress.warn(f"{each.name}: {note}")
@@ -85,8 +92,10 @@ def learn_several(wanted: Wanted, folder: Path, progress: Progress, clock: Clock
     from metier.training.device import best_device
 
     created, whole = not folder.exists(), False
+    fresh = created or not any(folder.iterdir())
     folder.mkdir(parents=True, exist_ok=True)
     try:
+        keep_answer(folder, question)
         arena = _arena(united, tasks, held, folds, source, folder, clock, wanted.seed)
         arena = replace(arena, device=best_device())
         progress.stage("learning each task alone and together")
@@ -100,11 +109,29 @@ def learn_several(wanted: Wanted, folder: Path, progress: Progress, clock: Clock
         proofs = _proofs(united, tasks, held)
         ending = Ending(tasks, arena, chosen, proofs, folder, wanted.command, flattered)
         found, whole = hand_over(ending, *made), True
+        keep_answer(folder, question, to_json(found))
         return Handed(folder, found)
     finally:
         shutil.rmtree(folder / "cache", ignore_errors=True)
         if created and not whole:
             shutil.rmtree(folder, ignore_errors=True)
+        elif fresh and not whole:
+            (folder / ASKED).unlink(missing_ok=True)
+
+
+def _question(wanted: Wanted, tasks: Sequence[Asked]) -> dict[str, Any]:
+    """What the answer depends on, as plain JSON; the time is free."""
+    return {
+        "command": "multitask",
+        "tasks": [
+            [each.name, *each.table.roles.target, each.mark, each.proof, each.task.metrics[0]]
+            for each in tasks
+        ],
+        "group": wanted.group,
+        "source": wanted.source,
+        "trials": wanted.trials,
+        "seed": wanted.seed,
+    }
 
 
 def _arena(

@@ -30,11 +30,13 @@ FEWEST = 40
 class Asked:
     """One task: its name, its rows, what is learned from them, and rows of its own for the proof.
 
-    `file` tells which file it is from, `proof` is the fingerprint of its test file.
+    `file` tells which file it is from, with the fingerprint `mark`; `proof` is that of its test
+    file.
     """
 
     name: str
     file: str
+    mark: str
     table: Table
     task: Task
     test: Table | None
@@ -156,7 +158,7 @@ def _typed(
         test, notes = test_table(proof, table, task, None)
     plain = re.sub(r"[^\w.-]+", "-", name).strip("-.") or "task"
     mark = None if proof is None else proof.fingerprint
-    return Asked(plain, raw.name, table, task, test, mark, tuple(findings), notes)
+    return Asked(plain, raw.name, raw.fingerprint, table, task, test, mark, tuple(findings), notes)
 
 
 def _refuse_names(found: Sequence[Asked]) -> None:
