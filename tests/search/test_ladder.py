@@ -97,11 +97,12 @@ def test_rows_without_labels_add_few_rungs_by_where_they_come_from() -> None:
     near = names(rungs(TEXT, "binary", ["small"], unlabeled=True))
     assert near == [*plain, "pseudolabel(probe)", "consistency(finetune-top)"]
     far = rungs(TEXT, "binary", ["small"], unlabeled=True, shifted=True)
-    assert names(far)[len(plain) :] == [
-        "align(probe)",
-        "align(finetune-top)",
-        "pretrain(finetune-top)",
-    ]
+    added = [name for name in names(far) if name not in plain]
+    assert added == ["align(probe)", "align(finetune-top)", "pretrain(finetune-top)"]
+    assert [name for name in names(far) if name in plain] == plain
+    assert far[-1].name == "pretrain(finetune-top)"
+    for inner in ("probe", "finetune-top"):
+        assert names(far).index(f"align({inner})") == names(far).index(inner) + 1
     closed, searched = (r for r in far if r.strategy.startswith("align"))
     assert closed.fixed == {"method": "coral"} and "method" in searched.space
     assert searched.fixed == {"inner.train": "top"}
@@ -114,7 +115,8 @@ def test_rows_without_labels_for_tables_pictures_and_numbers() -> None:
         rungs(NUMBERS, "regression", ["lightgbm"], unlabeled=True)
     )
     far = rungs(NUMBERS, "regression", ["lightgbm"], unlabeled=True, shifted=True)
-    assert far[-1].name == "align(boost)" and far[-1].fixed == {"method": "weight"}
+    beside = far[names(far).index("boost") + 1]
+    assert beside.name == "align(boost)" and beside.fixed == {"method": "weight"}
     pictures = names(rungs(Roles({"x": "image"}), "binary", ["a"], unlabeled=True, shifted=True))
     assert "pretrain(finetune-top)" not in pictures and "align(finetune-top)" in pictures
 

@@ -93,6 +93,8 @@ WITH_ROWS: Mapping[bool, tuple[tuple[str, str, Mapping[str, Any]], ...]] = {
 """What goes around which rung when there are rows without labels, by whether they come from
 elsewhere: cheap first, and few, since a budget is shared. Labels that a model says itself are
 trusted where rows are like those it learned from; elsewhere, features are brought together."""
+BESIDE = "align"
+"""What comes right after the rung that it goes around."""
 FEW_A_CLASS, FEW_ROWS = 32, 1500
 """Labels are few up to this many rows a class on average, or rows in all. With more, fine-tuning
 learns what pairs could tell it; with fewer, a fit on pairs takes a minute at most."""
@@ -129,7 +131,7 @@ def rungs(
     else:
         climbed = _neural(roles, sources, few, many)
     if unlabeled:
-        climbed += _with_rows(climbed, roles, kind, shifted)
+        climbed = _with_rows(climbed, roles, kind, shifted)
     if not asked:
         return [*baselines, *climbed]
     wanted = _wanted(climbed, asked, roles, kind, sources)
@@ -167,8 +169,13 @@ def _neural(roles: Roles, sources: Sequence[str], few: bool, many: bool) -> list
 
 
 def _with_rows(climbed: Sequence[Rung], roles: Roles, kind: TaskKind, shifted: bool) -> list[Rung]:
-    """The rungs that learn from rows without labels, around those that are climbed anyway."""
-    found = []
+    """The rungs that are climbed anyway, and those that learn from rows without labels around them.
+
+    Those that bring domains together come right after what they go around: where rows come from
+    elsewhere, training more of the network is worth less. The others come last.
+    """
+    beside: dict[str, list[Rung]] = {}
+    last: list[Rung] = []
     for outer, inner, fixed in WITH_ROWS[shifted]:
         strategy: Any = find("strategies", outer)
         if roles.modality not in strategy.modalities or (outer, kind) in UNSURE:
@@ -176,8 +183,10 @@ def _with_rows(climbed: Sequence[Rung], roles: Roles, kind: TaskKind, shifted: b
         for rung in climbed:
             if rung.name.partition("@")[0] == inner:
                 wrapped = _wrapped(outer, rung)
-                found.append(replace(wrapped, fixed={**wrapped.fixed, **fixed}))
-    return found
+                place = beside.setdefault(rung.name, []) if outer == BESIDE else last
+                place.append(replace(wrapped, fixed={**wrapped.fixed, **fixed}))
+    found = [each for rung in climbed for each in (rung, *beside.get(rung.name, ()))]
+    return [*found, *last]
 
 
 def _on_each(
