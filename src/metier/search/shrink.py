@@ -136,9 +136,9 @@ def shrink(
         uncut = sum(not plan.cuts and not plan.trains for plan in plans)
         skipped: dict[str, str] = {}
         for number, plan in enumerate(ordered):
-            if number == uncut:
+            if number == uncut and limits.size is not None:
                 tell("how small the others can get")
-                skipped = ring.in_vain(ordered[number:])
+                skipped = ring.in_vain(ordered[number:], limits.size)
             waiting = sum(p.name not in skipped for p in ordered[number:])
             seconds = (arena.clock.left - arena.reserve) / max(waiting, 1)
             ring.attempts.append(Attempt(plan))
@@ -202,16 +202,13 @@ class _Ring:
             seconds=time.monotonic() - began,
         )
 
-    def in_vain(self, plans: Sequence[Plan]) -> dict[str, str]:
+    def in_vain(self, plans: Sequence[Plan], limit: int) -> dict[str, str]:
         """Return why plans are not worth a try, by name.
 
         Some cannot meet the limit of size: training makes nothing smaller, so that is found without
         it. Where none can, the smallest is tried all the same, and the smallest of those that train
         nothing. Others leave what a gentler one leaves.
         """
-        limit = self.limits.size
-        if limit is None:
-            return {}
         begun: dict[str, Specialist] = {}
         sizes = {plan.name: self._size(plan, begun) for plan in plans}
         over = {name: size for name, size in sizes.items() if size > SURELY * limit}
