@@ -103,7 +103,10 @@ def test_what_fits_is_tried_and_what_does_not_is_not(
     tried = {each.name: each for each in found.compression.tried}
     assert found.compression.met and size_of(found.bundle) <= limit
     skipped = [each for each in tried.values() if each.state == "skipped"]
-    assert skipped and all("would be about" in each.reason for each in skipped)
+    too_large = [each.name for each in skipped if "would be about" in each.reason]
+    twins = [each.name for each in skipped if "would come out as" in each.reason]
+    assert too_large and len(too_large) + len(twins) == len(skipped)
+    assert all(tried[name].reason.split(" as ")[1].split(" does")[0] in tried for name in twins)
 
 
 def test_limits_that_nothing_meets_end_with_three(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
 from metier.errors import ChainError, OptionError
@@ -61,6 +59,9 @@ def test_an_outline_cuts_without_training() -> None:
     assert found[1].cuts and not found[1].trains
     assert [step.strategy for step in plan.cutting] == ["distill", "trim"]
     assert [step.strategy for step in plan.ending] == ["quantize"]
-    outline: Any = plan.outline()
-    assert outline.gives == "net" and outline.steps[0].epochs == 0
-    assert outline.steps[0].blocks == 0.67 == plan.cutting[0].parameters["blocks"]
+    first, second = plan.outlines()
+    assert first.few and not second.few
+    assert first.strategy.epochs == 0
+    assert first.strategy.blocks == 0.67 == plan.cutting[0].parameters["blocks"]
+    assert [first.name, second.name] == ["distill(blocks=0.67)", "distill(blocks=0.67) > trim"]
+    assert second.strategy == plan.cutting[1].build()

@@ -52,9 +52,29 @@ class Plan:
         """The steps that make a finished graph of it."""
         return self.steps[len(self.cutting) :]
 
-    def outline(self) -> Strategy:
-        """Return the steps that cut, without their training: what they leave is as large."""
-        return Chain(tuple(_untrained(step.build()) for step in self.cutting))
+    def outlines(self) -> tuple[Outline, ...]:
+        """Return what leaves as large a network as the plan will, step by step, untrained."""
+        found = []
+        for number, step in enumerate(self.cutting, 1):
+            built = step.build()
+            name = Plan(self.steps[:number]).name
+            found.append(Outline(name, _untrained(built), _has(built, "epochs")))
+        return tuple(found)
+
+
+@dataclass(frozen=True)
+class Outline:
+    """A step that cuts as much as ever and learns nothing.
+
+    Args:
+        name: of the plan up to this step.
+        strategy: the step.
+        few: whether a few rows do, since it is the training that reads them all.
+    """
+
+    name: str
+    strategy: Any
+    few: bool
 
 
 TRIM = Then("trim")

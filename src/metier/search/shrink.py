@@ -12,7 +12,7 @@ import errno
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +36,11 @@ FOR_MEASURING = 5.0
 """Seconds of a trial that are kept for writing and measuring its bundle."""
 SURELY = 1.1
 """A plan that would be so many times too large is not tried: sizes told by weights are rough."""
+ALIKE = 0.99
+"""A plan that leaves so much of what a gentler one with the same steps leaves is not tried."""
 COST_ROWS = 64
+OUTLINE_ROWS = 128
+"""Rows on which networks are cut to see how large they come out."""
 PARITY_ROWS = 64
 
 
@@ -132,9 +136,9 @@ def shrink(
         uncut = sum(not plan.cuts and not plan.trains for plan in plans)
         skipped: dict[str, str] = {}
         for number, plan in enumerate(ordered):
-            if number == uncut:
+            if number == uncut and limits.size is not None:
                 tell("how small the others can get")
-                skipped = ring.too_large(ordered[number:])
+                skipped = ring.in_vain(ordered[number:], limits.size)
             waiting = sum(p.name not in skipped for p in ordered[number:])
             seconds = (arena.clock.left - arena.reserve) / max(waiting, 1)
             ring.attempts.append(Attempt(plan))
@@ -162,6 +166,8 @@ class _Ring:
         self.seen: list[Cost] = []
         _write(arena, arena.bouts[0].parent, self.home)
         self._bytes = sum(file.stat().st_size for file in self.home.iterdir())
+        problem = arena.bouts[0].problem
+        self._few = replace(problem, train=_spread(problem.train, OUTLINE_ROWS))
 
     def attempt(self, attempt: Attempt, seconds: float) -> None:
         """Fit a plan in every bout, write and measure its bundle, and let the gate decide."""
@@ -196,36 +202,49 @@ class _Ring:
             seconds=time.monotonic() - began,
         )
 
-    def too_large(self, plans: Sequence[Plan]) -> dict[str, str]:
-        """Return why plans cannot meet the limit of size, by name: training makes nothing smaller,
-        so that is found without it. Where none can, the smallest is tried all the same, and the
-        smallest of those that train nothing."""
-        limit = self.limits.size
-        if limit is None:
-            return {}
-        sizes = {plan.name: self._size(plan) for plan in plans}
+    def in_vain(self, plans: Sequence[Plan], limit: int) -> dict[str, str]:
+        """Return why plans are not worth a try, by name.
+
+        Some cannot meet the limit of size: training makes nothing smaller, so that is found without
+        it. Where none can, the smallest is tried all the same, and the smallest of those that train
+        nothing. Others leave what a gentler one leaves.
+        """
+        begun: dict[str, Specialist] = {}
+        sizes = {plan.name: self._size(plan, begun) for plan in plans}
         over = {name: size for name, size in sizes.items() if size > SURELY * limit}
         if over and len(over) == len(sizes):
             untrained = [plan.name for plan in plans if not plan.trains]
             for names in (untrained, list(sizes)):
                 if names:
                     over.pop(min(names, key=sizes.__getitem__), None)
-        return {
+        told = {
             name: f"would be about {megabytes(round(size))}, as was found without training it"
             for name, size in over.items()
         }
+        tried = [plan for plan in plans if plan.name not in over]
+        return told | {
+            plan.name: f"would come out as {twin.name} does"
+            for place, plan in enumerate(tried)
+            if (twin := _twin(plan, tried[:place], sizes)) is not None
+        }
 
-    def _size(self, plan: Plan) -> float:
-        """Return the bytes that a plan will leave, by its weights; 0 where that cannot be told."""
+    def _size(self, plan: Plan, known: dict[str, Specialist]) -> float:
+        """Return the bytes that a plan will leave, by its weights; 0 where that cannot be told.
+
+        `known` are networks that plans began with; those of this one are added.
+        """
         bout, clock = self.arena.bouts[0], self.arena.clock
         ends = [a.shrunk.side for a in self.attempts if a.shrunk and a.plan.steps == plan.ending]
         whole = self._bytes if not plan.ending else next((s.bytes for s in ends if s), None)
         if whole is None or bout.parent.model is None:
             return 0.0
-        deadline = clock.deadline((clock.left - self.arena.reserve) / 10)
-        run = Run(self.arena.cache, self.arena.seed, self.arena.device, deadline)
+        run = Run(self.arena.cache, self.arena.seed, self.arena.device, clock.deadline(clock.left))
+        cut = bout.parent
         try:
-            cut = plan.outline()(bout.parent, bout.problem, run)
+            for outline in plan.outlines():
+                problem = self._few if outline.few else bout.problem
+                cut = known.get(outline.name) or outline.strategy(cut, problem, run)
+                known[outline.name] = cut
         except MetierError:  # trying it will tell what is wrong with it
             return 0.0
         assert cut.model is not None
@@ -250,6 +269,15 @@ class _Ring:
             wanted=self.limits.wanted,
             seed=self.arena.seed,
         )
+
+
+def _twin(plan: Plan, earlier: Sequence[Plan], sizes: Mapping[str, float]) -> Plan | None:
+    """The plan before it that takes the same steps and leaves as much, if there is one."""
+    size, steps = sizes[plan.name], [step.strategy for step in plan.steps]
+    for each in earlier:
+        if [step.strategy for step in each.steps] == steps and 0 < size > ALIKE * sizes[each.name]:
+            return each
+    return None
 
 
 def fit_plan(arena: Arena, attempt: Attempt, seconds: float | None = None) -> None:
