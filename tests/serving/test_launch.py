@@ -23,8 +23,8 @@ import pytest
 
 from metier.cli import main
 from metier.errors import OptionError
-from metier.serving.launch import Serving, listen
-from metier.serving.options import read_options
+from metier.serving.launch import listen
+from metier.serving.options import Serving, read_options
 from tests.serving.conftest import BARE, METIER, ask, command, eventually
 
 ROW = {"size": 3.0, "colour": "blue"}

@@ -25,10 +25,10 @@ from typing import Any
 from prometheus_client.multiprocess import mark_process_dead
 
 from metier.errors import BundleError, MetierError
-from metier.serving.launch import Serving, open_worker, run
 from metier.serving.limits import Limits
 from metier.serving.metrics import SHARED
-from metier.serving.options import TOKEN
+from metier.serving.options import TOKEN, Serving
+from metier.serving.running import open_worker, run
 
 ORDERS = "METIER_SERVING"
 """The environment variable that tells a worker what to serve."""
