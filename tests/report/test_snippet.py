@@ -24,6 +24,7 @@ import metier
 from metier.report.snippet import plain_snippet
 from metier.runtime.columns import ColumnSpec, Numbers
 from metier.runtime.counts import Tfidf
+from metier.runtime.groups import GroupColumn, GroupThresholds
 from metier.runtime.images import Image
 from metier.runtime.manifest import GRAPH, InputColumn, Manifest, mark, write_manifest
 from metier.runtime.postprocess import Decision
@@ -159,6 +160,21 @@ def test_thresholds_and_costs_decide(tmp_path: Path, decision: Decision) -> None
         bundle(tmp_path, Text(("t",), tokenizer(), 9), decision, graph, {"t": "text"})
     )
     assert_same(printed(tmp_path, code, texts=f"texts = {TEXTS!r}"), tmp_path, TEXTS)
+
+
+def test_groups_have_thresholds_of_their_own(tmp_path: Path) -> None:
+    """The lines hold no groups: who runs them fills in that of each row."""
+    rule = GroupThresholds((GroupColumn("sex"),), {"f": 0.0, "m": 1.0})
+    decision = Decision("binary", ("no", "yes"), 1.3, thresholds=(0.5,), groups=rule)
+    reader, kinds = Text(("t",), tokenizer(), 9), {"t": "text", "sex": "category"}
+    code = plain_snippet(bundle(tmp_path, reader, decision, text_model(False, 2), kinds))
+    for group, answer in (("f", "yes"), ("m", "no")):
+        rows = [{"t": text, "sex": group} for text in TEXTS]
+        found = printed(
+            tmp_path, code, texts=f"texts = {TEXTS!r}", groups=f"groups = {[group] * len(TEXTS)!r}"
+        )
+        assert {label for label, _ in found} == {answer}
+        assert_same(found, tmp_path, rows)
 
 
 def test_many_labels_at_once(tmp_path: Path) -> None:

@@ -16,6 +16,9 @@ import pytest
 from metier import api
 from metier.cli import main
 from metier.evidence.explained import Explained
+from metier.road.games import games_of
+from metier.runtime.groups import GroupColumn, GroupThresholds
+from metier.runtime.session import load
 from metier.strategies.classical import Classical
 from metier.strategies.linear import Linear
 from metier.strategies.probe import Probe
@@ -97,6 +100,27 @@ def test_the_column_that_decides_is_found_and_believed(runs: dict[str, Path]) ->
     told = {each.name: each for each in found.findings}
     assert told["faithfulness"].level == told["shares_sum"].level == "info"
     assert told["faithfulness"].n == 40 and told["faithfulness"].low is not None
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_each_group_is_explained_by_its_own_threshold(known: bool, runs: dict[str, Path]) -> None:
+    """Without the column that tells the groups it is the common one, and the page says so."""
+    bundle = load(runs["binary"])
+    rule = GroupThresholds((GroupColumn("sex"),), {"f": 0.0, "m": 1.1})
+    decision = replace(bundle.manifest.decision, groups=rule)
+    fair = replace(bundle, manifest=replace(bundle.manifest, decision=decision))
+    data = rows(40, 1)
+    if known:
+        data = data.with_columns(sex=pl.Series(["f", "m"] * 20))
+    found = games_of(runs["binary"], fair, data, [2, 3, 5], 3, 0)
+    if known:
+        by_group = [["yes", "no"][row % 2] for row in found.numbers]
+        assert found.answers == by_group and not found.findings
+    else:
+        assert found.answers == bundle.predict(found.columns).answers
+        assert "no column 'sex'" in found.findings[0].verdict
+    asked = [found.target(place).label for place in range(3)]
+    assert asked == found.answers[:3]
 
 
 def test_auto_measures_its_methods_on_rows_that_do_not_judge_the_chosen_one(

@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 
 import metier
-from metier.api import evaluate, specialize
+from metier.api import evaluate, export, specialize
 from metier.cli import main
 from metier.errors import InputError
 from tests.strategies.people import people
@@ -101,6 +101,10 @@ def test_thresholds_by_group_are_data_in_the_bundle(tmp_path: Path) -> None:
     assert "--allow-group-thresholds" in made.report.command
     found = metier.load(made.bundle).predict([{"skill": 0.4, "sex": "x"}])
     assert "common threshold" in found.warnings[0]
+    with pytest.raises(InputError, match="asks nobody which group"):
+        export(made.bundle, "web", tmp_path / "page")
+    lines = (export(made.bundle, "onnx", tmp_path / "onnx") / "predict.py").read_text()
+    assert 'd["groups"]["thresholds"]' in lines
 
 
 @pytest.mark.parametrize(

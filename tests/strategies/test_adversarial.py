@@ -21,6 +21,7 @@ from metier.strategies.linear import Linear
 from metier.strategies.probe import Probe
 from metier.tasks import build
 from metier.training.attacks import Budget, answering, pgd
+from metier.training.neighbours import embedding_of
 from metier.types import Problem, Run, Specialist, Table
 
 Tables = Callable[..., Table]
@@ -35,7 +36,13 @@ def begun(source: Any, tiny_table: Tables, n: int = 48, kind: Any = "multiclass"
 
 @pytest.mark.parametrize(
     ("source", "variant"),
-    [("vit", "steps"), ("mobilenet", "free"), ("bert", "words"), ("bert", "embeddings")],
+    [
+        ("vit", "steps"),
+        ("mobilenet", "free"),
+        ("bert", "drawn"),
+        ("bert", "words"),
+        ("bert", "embeddings"),
+    ],
 )
 def test_every_variant_learns_and_says_what_it_did(
     source: str, variant: Any, tiny_sources: dict[str, Any], tiny_table: Tables
@@ -59,8 +66,29 @@ def test_words_of_the_whole_vocabulary_may_be_learned(
     """With the embeddings learning too, the table holds the words in use and their neighbours."""
     start, problem, table = begun(tiny_sources["bert"], tiny_table)
     inner = Finetune(train=train, epochs=1.0)
-    made = Adversarial(inner, share=0.5, near=-1.0)(start, problem, Run(Cache()))
+    made = Adversarial(inner, variant="words", share=0.5, near=-1.0)(start, problem, Run(Cache()))
     assert np.isfinite(made.scores(table)).all()
+
+
+@pytest.mark.parametrize("after", [False, True])
+def test_neighbouring_words_are_drawn_together_in_what_comes_out_alone(
+    after: bool, tiny_sources: dict[str, Any], tiny_table: Tables
+) -> None:
+    start, problem, _ = begun(tiny_sources["bert"], tiny_table)
+    run = Run(Cache())
+    if after:
+        start = Probe()(start, problem, run)
+    loaded: Any = start.source
+    before = embedding_of(loaded.load()).weight.detach().clone()
+    made = Adversarial(Finetune(train="head", epochs=1.0), near=0.1)(start, problem, run)
+    model: Any = made.model
+    assert made.source is start.source and model.source is start.source
+    assert model.untouched == 0
+    assert not torch.equal(embedding_of(model.net.backbone).weight, before)
+    assert torch.equal(embedding_of(loaded.load()).weight, before)
+    loose = Adversarial(Finetune(train="head", epochs=1.0), near=0.1, pull=0.0)
+    kept: Any = loose(start, problem, run).model
+    assert torch.equal(embedding_of(kept.net.backbone).weight, before)
 
 
 def test_it_hardens_against_the_attack_that_it_learned_from(

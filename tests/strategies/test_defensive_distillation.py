@@ -69,6 +69,6 @@ def test_it_replaces_the_labels_so_nothing_goes_inside_it(
     source = tiny_sources["bert"]
     table = tiny_table(source, 30, "multiclass")
     task = build("multiclass", table)
-    strategy = Adversarial(DefensiveDistillation(Finetune(epochs=1.0)))
+    strategy = Adversarial(DefensiveDistillation(Finetune(epochs=1.0)), variant="words")
     with pytest.raises(ChainError, match="put other wrappers around"):
         strategy(Specialist(source, task), Problem(task, table), Run(Cache()))

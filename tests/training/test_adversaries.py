@@ -14,11 +14,11 @@ from metier.cache import Cache
 from metier.evidence.pixels import Pixels
 from metier.tasks import build
 from metier.training.adversaries import EmbeddingSteps, FreePixels, Hardened, PixelSteps
-from metier.training.neighbours import NONE, neighbours
+from metier.training.neighbours import NONE, embedding_of, neighbours
 from metier.training.net import NetModel
 from metier.training.objectives import Batch, Supervised
 from metier.training.start import feed_for, fresh_net
-from metier.training.wordswaps import WordSwaps
+from metier.training.wordswaps import WordSwaps, gains_of
 from metier.types import Problem, Run, Specialist, Table
 
 Tables = Callable[..., Table]
@@ -78,6 +78,30 @@ def test_pixels_move_within_the_radius_and_hurt(
     assert all(p.grad is None for p in each.model.net.parameters()), "only the pixels were climbed"
 
 
+@pytest.mark.parametrize(("done", "share"), [(0.0, 0.0), (0.1, 0.2), (0.5, 1.0), (1.0, 1.0)])
+def test_a_radius_grows_over_a_share_of_the_steps(
+    done: float, share: float, tiny_sources: dict[str, Any], tiny_table: Tables
+) -> None:
+    each = given(tiny_sources["vit"], tiny_table)
+    attack = pixel_steps(each, grow=0.5)
+    batch = replace(each.batch, done=done)
+    found = attack(each.model.net.eval(), batch, each.loss)
+    unit = torch.tensor(attack.pixels.unit)[:, None, None]
+    moved = (found.inputs["pixel_values"] - batch.inputs["pixel_values"]) / unit
+    assert float(moved.abs().max()) == pytest.approx(share * 8 / 255, abs=1e-6)
+
+    words = given(tiny_sources["bert"], tiny_table)
+    batch = replace(words.batch, done=done)
+    net = words.model.net.eval()
+    clean = net.backbone.activations(batch.inputs, 1).detach()
+    changed = EmbeddingSteps(0.2, 2, 0.7, grow=0.5)(net, batch, words.loss).hidden
+    assert changed is not None
+    far = (changed.detach() - clean).flatten(1).norm(dim=1)
+    mask = batch.inputs["attention_mask"].unsqueeze(-1)
+    most = share * 0.2 * (clean * mask).flatten(1).norm(dim=1)
+    assert bool((far <= most + 1e-5).all()) and bool((far > 0).any()) == (share > 0)
+
+
 @pytest.mark.parametrize("at", [0, 1])
 def test_embeddings_move_within_their_share_and_hurt(
     at: int, tiny_sources: dict[str, Any], tiny_table: Tables
@@ -120,6 +144,27 @@ def test_words_are_replaced_by_neighbours_only(
     assert bool(((after != ids).sum(1) <= most).all())
     if guided:
         assert loss_of(each, found) > loss_of(each, each.batch)
+
+
+def test_the_gain_of_a_word_is_that_in_the_table_as_it_is_now(
+    tiny_sources: dict[str, Any], tiny_table: Tables
+) -> None:
+    """Neighbours were found in the source's table; training may have moved them since."""
+    each = given(tiny_sources["bert"], tiny_table)
+    text: Any = each.model.preprocess
+    net = each.model.net.eval()
+    ids = each.batch.inputs["input_ids"]
+    known = neighbours(text, net.backbone, np.unique(ids.numpy()), most=2, least=-1.0)
+    table: Any = embedding_of(net.backbone)
+    with torch.no_grad():
+        table.weight.mul_(-2.0)
+    embedded = table(ids)
+    gradient = torch.randn(embedded.shape, generator=torch.Generator().manual_seed(0))
+    found = gains_of(known, net, ids, embedded, gradient)
+    row, place = (known.ids[ids][..., 0] != NONE).nonzero()[0].tolist()
+    other = table.weight[known.ids[ids[row, place], 0]]
+    wanted = float(((other - embedded[row, place]) * gradient[row, place]).sum().detach())
+    assert float(found[row, place, 0]) == pytest.approx(wanted, rel=1e-4)
 
 
 def test_neighbours_are_whole_words_near_each_other(tiny_sources: dict[str, Any]) -> None:

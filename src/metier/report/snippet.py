@@ -165,7 +165,14 @@ def _answer(decision: Mapping[str, Any]) -> list[str]:
             'm = np.interp(m, x, y) + (m - np.clip(m, x[0], x[-1])) / d["temperature"]',
         ]
         logits = "np.stack([-np.maximum(m, 0), np.minimum(-m, 0) + m], 1)"
-    if decision.get("costs"):
+    if decision.get("groups"):
+        rise += [
+            'groups = ["missing"] * len(scores)  # the group of each row, as in d["groups"]',
+            'common, own = (d["thresholds"] or [0.5])[0], d["groups"]["thresholds"]',
+            "least = np.array([own.get(group, common) for group in groups])",
+        ]
+        chosen = "(p[:, 1] >= least).astype(int)"
+    elif decision.get("costs"):
         chosen = '(p @ np.array(d["costs"])).argmin(1)'
     elif decision["kind"] == "binary" and decision.get("thresholds"):
         chosen = '(p[:, 1] >= d["thresholds"][0]).astype(int)'

@@ -41,10 +41,10 @@ def export_bundle(
     if format not in FORMATS:
         raise OptionError(f"--format {format}: unknown{suggest(format, FORMATS)}")
     bundle, folder = load(path), specialist_of(Path(path))
-    if bundle.manifest.decision.groups is not None:
+    if format in ALIKE and bundle.manifest.decision.groups is not None:
         raise OptionError(
-            f"--format {format}: this specialist answers by a threshold for each group, which only "
-            "metier knows; make one without --allow-group-thresholds"
+            f"--format {format}: this specialist answers by a threshold for each group, and "
+            f"{ALIKE[format]}; take --format onnx, or make one without --allow-group-thresholds"
         )
     target = folder.resolve().parent / format if out is None else Path(out)
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
@@ -125,4 +125,9 @@ def _web(bundle: Bundle, folder: Path, stage: Path) -> str | None:
 
 
 Write = Callable[[Bundle, Path, Path], str | None]
+ALIKE = {
+    "transformers": "a pipeline reads nothing that tells the groups",
+    "web": "the page asks nobody which group they are of",
+}
+"""Formats that answer everybody alike, and why they cannot do otherwise."""
 FORMATS: Mapping[str, Write] = {"onnx": _onnx, "transformers": _transformers, "web": _web}

@@ -16,10 +16,12 @@ from metier.data.read import read
 from metier.data.table import build_table, row_numbers
 from metier.deploy.additive import Additive, read_terms
 from metier.errors import DataError, MetierError, OptionError
+from metier.evidence.aims import of_rows
 from metier.evidence.players import Game, Target, parts_of
 from metier.evidence.regions import seen_by
 from metier.road.labelled import target_of
 from metier.runtime.manifest import InputColumn
+from metier.runtime.postprocess import Decision
 from metier.runtime.session import Bundle
 from metier.runtime.signals import columns_read
 from metier.training.weights import READERS
@@ -43,6 +45,7 @@ class Games:
         truth: what the data say of each; None where they say nothing.
         shown: how many are to be shown.
         seed: where random numbers start.
+        decision: how scores become answers, for exactly these rows.
         findings: what was odd about the rows.
     """
 
@@ -53,6 +56,7 @@ class Games:
     truth: tuple[str | None, ...]
     shown: int
     seed: int
+    decision: Decision
     findings: tuple[Finding, ...] = ()
 
     @property
@@ -71,7 +75,7 @@ class Games:
 
     @cached_property
     def answers(self) -> list[Any]:
-        return self.bundle.manifest.decision.answers(self.scores)
+        return self.decision.answers(self.scores)
 
     @cached_property
     def _asked(self) -> Bundle:
@@ -114,7 +118,8 @@ class Games:
     def target(self, place: int) -> Target:
         """Return what is explained of a row: the label that was answered (of several labels the
         likeliest), or the number."""
-        decision, own = self.bundle.manifest.decision, self.scores[place : place + 1]
+        decision = of_rows(self.decision, np.array([place]))
+        own = self.scores[place : place + 1]
         if decision.kind == "regression":
             spread = float(np.nanstd(self.scores)) or 1.0
             return Target(decision, 0, spread)
@@ -186,11 +191,29 @@ def games_of(
     kept = tuple(
         replace(found, rows=tuple(chosen[list(found.rows)].tolist())) for found in findings
     )
+    decision, told = _deciding(raw, bundle, numbers)
     games = Games(
         path, bundle, table, numbers, _truth(raw, bundle, numbers),
-        int(np.isin(numbers, wanted).sum()), seed, kept,
+        int(np.isin(numbers, wanted).sum()), seed, decision, (*kept, *told),
     )  # fmt: skip
     return _readable(games, rows is not None)
+
+
+def _deciding(raw: Raw, bundle: Bundle, numbers: Rows) -> tuple[Decision, tuple[Finding, ...]]:
+    """The decision for some rows of the data, each by its own group; by the common threshold, and
+    said so, where the data do not tell the groups."""
+    decision = bundle.manifest.decision
+    if decision.groups is None:
+        return decision, ()
+    names = [each.name for each in decision.groups.columns]
+    absent = [name for name in names if name not in raw.frame.columns]
+    if absent:
+        told = (
+            f"The data have no column {absent[0]!r}, so what is explained is the answer by the "
+            "common threshold, not by that of each group."
+        )
+        return decision, (Finding("common_threshold", told, level="warning"),)
+    return decision.at({name: raw.frame[name][numbers].to_list() for name in names}), ()
 
 
 def _readable(games: Games, named: bool) -> Games:
@@ -209,6 +232,7 @@ def _readable(games: Games, named: bool) -> Games:
         table=games.table.take(kept),
         numbers=games.numbers[kept],
         truth=tuple(games.truth[i] for i in kept),
+        decision=of_rows(games.decision, kept),
         shown=int((kept < games.shown).sum()),
     )
 

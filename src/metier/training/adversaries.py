@@ -97,26 +97,35 @@ class PixelSteps:
         radius: the most that any pixel may move.
         steps: gradient steps.
         step: the length of a step as a share of the radius.
+        grow: share of the planned steps over which the radius grows from nothing to its whole.
     """
 
     pixels: Pixels
     radius: float
     steps: int
     step: float
+    grow: float = 0.0
     enters: int = 0
     feeds: tuple[Feed, ...] = ()
 
     def __call__(self, net: Net, batch: Batch, objective: Objective) -> Batch:
         clean = batch.inputs["pixel_values"].detach()
         room = _room(self.pixels, clean)
-        moved = (2 * torch.rand(clean.shape).to(clean) - 1) * self.radius * room.unit
+        radius = self.radius * grown(batch, self.grow)
+        moved = (2 * torch.rand(clean.shape).to(clean) - 1) * radius * room.unit
         for _ in range(self.steps):
             here = room.keep(clean + moved).requires_grad_(True)
             loss = objective(net, replace(batch, inputs={"pixel_values": here}))
             (gradient,) = torch.autograd.grad(loss, here)
-            moved = here.detach() - clean + self.step * self.radius * room.unit * gradient.sign()
-            moved = torch.clamp(moved, -self.radius * room.unit, self.radius * room.unit)
+            moved = here.detach() - clean + self.step * radius * room.unit * gradient.sign()
+            moved = torch.clamp(moved, -radius * room.unit, radius * room.unit)
         return replace(batch, inputs={"pixel_values": room.keep(clean + moved)})
+
+
+def grown(batch: Batch, share: float) -> float:
+    """Return the part of a radius that holds for a batch, where it grows over a share of the steps
+    (Cai et al., 2018): a network is not asked at once for what it is far from."""
+    return min(1.0, batch.done / share) if share > 0 else 1.0
 
 
 @dataclass(frozen=True)
@@ -152,6 +161,7 @@ class FreePixels:
     pixels: Pixels
     radius: float
     replays: int
+    grow: float = 0.0
     enters: int = 0
     held: Batch | None = field(default=None, repr=False)
     moved: Tensor | None = field(default=None, repr=False)
@@ -169,10 +179,11 @@ class FreePixels:
         room = _room(self.pixels, clean)
         moved = self._carried(clean)
         here = room.keep(clean + moved * room.unit).requires_grad_(True)
+        radius = self.radius * grown(batch, self.grow)
 
         def follow(gradient: Tensor) -> None:
-            further = moved + self.radius * gradient.sign()
-            self.moved = further.clamp(-self.radius, self.radius).detach()
+            further = moved + radius * gradient.sign()
+            self.moved = further.clamp(-radius, radius).detach()
 
         here.register_hook(follow)
         return self.inner(net, replace(self.held, inputs={"pixel_values": here}))
@@ -194,11 +205,13 @@ class EmbeddingSteps:
         radius: how far a text may move in all, as a share of the length of its embeddings.
         steps: gradient steps.
         step: the length of a step as a share of the radius.
+        grow: share of the planned steps over which the radius grows from nothing to its whole.
     """
 
     radius: float
     steps: int
     step: float
+    grow: float = 0.0
     enters: int = 1
     feeds: tuple[Feed, ...] = ()
 
@@ -207,7 +220,7 @@ class EmbeddingSteps:
         with torch.no_grad():
             clean = net.backbone.activations(batch.inputs, 1) if hidden is None else hidden
         mask = batch.inputs["attention_mask"].unsqueeze(-1).to(clean.dtype)
-        most = self.radius * _length(clean * mask)
+        most = self.radius * grown(batch, self.grow) * _length(clean * mask)
         moved = torch.zeros_like(clean)
         for _ in range(self.steps):
             here = (clean + moved).detach().requires_grad_(True)

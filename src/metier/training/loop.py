@@ -226,7 +226,8 @@ class _Session:
         seen = self.feed.seen_in(epoch)
         inputs = {} if at == depth else seen.inputs(rows, light=at > 0)
         targets = self.targets[torch.from_numpy(rows)]
-        batch = Batch(inputs, seen.hidden(rows, at), at, targets, self.feed.digests[rows])
+        done = self.step / self.outcome.planned
+        batch = Batch(inputs, seen.hidden(rows, at), at, targets, self.feed.digests[rows], done)
         self._set_rates()
         with _autocast(self.device):
             loss = self.objective(self.net, batch)

@@ -33,12 +33,10 @@ class Neighbours:
 
     Args:
         ids: (vocabulary, most) token ids, nearest first, `NONE` where there are fewer.
-        vectors: (vocabulary, width) the embeddings that the cosines were taken of.
         continues: (vocabulary,) whether a token goes on with the word before it.
     """
 
     ids: Tensor
-    vectors: Tensor
     continues: Tensor
 
     def words(self, tokens: Tensor) -> Tensor:
@@ -55,7 +53,13 @@ class Neighbours:
 
     def to(self, device: torch.device) -> Neighbours:
         """Return the same on another device."""
-        return Neighbours(self.ids.to(device), self.vectors.to(device), self.continues.to(device))
+        return Neighbours(self.ids.to(device), self.continues.to(device))
+
+    def among(self, used: NDArray[np.int64]) -> Neighbours:
+        """Return the same for these tokens alone; the others have no neighbours."""
+        ids = torch.full_like(self.ids, NONE)
+        ids[used] = self.ids[used]
+        return Neighbours(ids, self.continues)
 
 
 def neighbours(
@@ -84,7 +88,7 @@ def neighbours(
         cosine, place = near.topk(min(most, len(whole)), dim=1)
         found = torch.where(cosine >= least, whole[place], NONE)
         ids[rows, : found.shape[1]] = found
-    return Neighbours(ids, vectors, torch.from_numpy(_continuing(tokenizer)))
+    return Neighbours(ids, torch.from_numpy(_continuing(tokenizer)))
 
 
 def tokenizer_of(preprocess: Text) -> Tokenizer:

@@ -21,13 +21,15 @@ if TYPE_CHECKING:
 class Batch:
     """Rows on their way through a net: raw `inputs`, or `hidden` activations at boundary `at`,
     with their encoded targets (rows,) or (rows, outputs). `digests` (rows,) name the rows by their
-    content, for an objective that knows more about them (what a teacher says)."""
+    content, for an objective that knows more about them (what a teacher says). `done` is the share
+    of the planned steps that lie behind, for what changes on the way; 1 where nobody plans."""
 
     inputs: dict[str, Tensor]
     hidden: Tensor | None
     at: int
     targets: Tensor
     digests: NDArray[np.uint64]
+    done: float = 1.0
 
 
 class Objective(Protocol):

@@ -142,7 +142,7 @@ def _candidates(
         loss = losses(scores, targets.to(scores.device), aim.decision.kind, margin=True).sum()
         (gradient,) = torch.autograd.grad(loss, seen[0])
     ids = inputs["input_ids"]
-    gains = gains_of(known, ids, gradient)
+    gains = gains_of(known, net, ids, seen[0], gradient)
     allowed = (known.ids[ids] != NONE) & known.words(ids).unsqueeze(2)
     gains = torch.where(allowed & (inputs["attention_mask"] > 0).unsqueeze(2), gains, -torch.inf)
     found: list[list[Place]] = []

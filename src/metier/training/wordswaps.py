@@ -45,9 +45,9 @@ class WordSwaps:
             with embeddings_watched(net) as seen:
                 loss = objective(net, batch)
                 (gradient,) = torch.autograd.grad(loss, seen[0])
-            gains = gains_of(known, ids, gradient)
+            gains = gains_of(known, net, ids, seen[0], gradient)
         else:
-            gains = torch.rand((*ids.shape, known.ids.shape[1])).to(known.vectors)
+            gains = torch.rand((*ids.shape, known.ids.shape[1])).to(ids.device)
         changed = swapped(known, batch.inputs, gains, self.share)
         return replace(batch, inputs={**batch.inputs, "input_ids": changed})
 
@@ -68,13 +68,21 @@ def embeddings_watched(net: Net) -> Iterator[list[Tensor]]:
         handle.remove()
 
 
-def gains_of(known: Neighbours, ids: Tensor, gradient: Tensor) -> Tensor:
+def gains_of(
+    known: Neighbours, net: Net, ids: Tensor, embedded: Tensor, gradient: Tensor
+) -> Tensor:
     """Return how much each neighbour of each token would raise the loss, to first order:
-    (windows, length, neighbours)."""
-    now = (known.vectors[ids] * gradient).sum(-1)
-    other = known.ids[ids].clamp(min=0)
-    then = (known.vectors[other] * gradient.unsqueeze(2)).sum(-1)
-    return then - now.unsqueeze(2)
+    (windows, length, neighbours).
+
+    `embedded` and `gradient` (windows, length, width) are what the network's own table makes of the
+    tokens now, and the gradient there. What training made of the table counts, not the one that
+    neighbours were found in.
+    """
+    now = (embedded * gradient).sum(-1)
+    with torch.no_grad():
+        others: Tensor = embedding_of(net.backbone)(known.ids[ids].clamp(min=0))
+    then = (others * gradient.unsqueeze(2)).sum(-1)
+    return (then - now.unsqueeze(2)).detach()
 
 
 def swapped(known: Neighbours, inputs: Inputs, gains: Tensor, share: float) -> Tensor:

@@ -1,0 +1,81 @@
+"""Embeddings of neighbouring words drawn together, before anything learns."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import replace
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from metier.sources.backbone import Backbone
+from metier.sources.factored import Factored
+from metier.training.adapted import Adapted
+from metier.training.neighbours import NONE, Neighbours, embedding_of
+from metier.training.net import NetModel
+from metier.types import Specialist
+
+M = TypeVar("M", bound=nn.Module)
+ROUNDS = 30
+"""Rounds of drawing. Ten are enough for a weak pull (Faruqui et al., 2015); a strong one goes
+through whole chains of neighbours and takes longer to settle."""
+
+
+def drawn_together(start: Specialist, known: Neighbours, pull: float) -> Specialist:
+    """Return a specialist whose words stand closer to their neighbours; the other weights are
+    shared with where it came from.
+
+    Each word goes to where it is held by its own place, with weight 1, and by the mean of its
+    neighbours, with weight `pull`: words that may stand for each other then mean nearly the same to
+    the network, also those that no training row holds. What is asked for in words is what synonym
+    encoding does with a code for each cluster (Wang et al., 2021), and the places are found as in
+    retrofitting (Faruqui et al., 2015).
+    """
+    if isinstance(start.model, NetModel):
+        net = _own_table(start.model.net, start.model.net.backbone)
+        _draw(net.backbone, known, pull)
+        return replace(start, model=replace(start.model, net=net, untouched=0))
+    source: Any = start.source
+    loaded: Backbone = source.load()
+    backbone = _own_table(loaded, loaded)
+    _draw(backbone, known, pull)
+    return replace(start, source=Adapted(start.source, backbone))
+
+
+def _own_table(module: M, backbone: Backbone) -> M:
+    """A copy that shares everything but the table of words."""
+    own = _table(backbone)
+    shared = (*module.parameters(), *module.buffers())
+    return copy.deepcopy(module, {id(value): value for value in shared if value is not own})
+
+
+def _table(backbone: Backbone) -> Tensor:
+    """The rows of the words; those of two factors move as their product does."""
+    table: Any = embedding_of(backbone)
+    rows = table.rows if isinstance(table, Factored) else table
+    weight: Tensor = rows.weight
+    return weight
+
+
+def _draw(backbone: Backbone, known: Neighbours, pull: float) -> None:
+    table = _table(backbone)
+    words, others = _pairs(known)
+    words, others = words.to(table.device), others.to(table.device)
+    count = torch.bincount(words, minlength=len(table))
+    held = count > 0
+    with torch.no_grad():
+        own = table[held].clone()
+        for _ in range(ROUNDS):
+            total = torch.zeros_like(table).index_add_(0, words, table[others])
+            table[held] = (own + pull * total[held] / count[held, None]) / (1 + pull)
+
+
+def _pairs(known: Neighbours) -> tuple[Tensor, Tensor]:
+    """Words and their neighbours, each pair in both directions, since of two words one may be
+    among the nearest of the other alone."""
+    word, place = (known.ids != NONE).nonzero(as_tuple=True)
+    other = known.ids[word, place]
+    both = torch.stack([torch.cat([word, other]), torch.cat([other, word])])
+    words, others = both.unique(dim=1)
+    return words, others
