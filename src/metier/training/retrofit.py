@@ -62,7 +62,7 @@ def _draw(backbone: Backbone, known: Neighbours, pull: float) -> None:
     table = _table(backbone)
     words, others = (each.to(table.device) for each in _pairs(known))
     held, words = words.unique(return_inverse=True)
-    others = torch.searchsorted(held, others)  # every pair is there in both directions
+    others = torch.searchsorted(held, others.contiguous())  # every pair is there in both directions
     count = torch.bincount(words)[:, None]
     with torch.no_grad():
         own = table[held]
