@@ -82,7 +82,7 @@ class Adversarial:
     agreement: float = tune(0.0, Choice((0.0, 1.0, 3.0)))
     share: float = tune(0.3, Float(0.1, 0.5))
     near: float = LEAST
-    pull: float = tune(32.0, Choice((2.0, 8.0, 32.0)))
+    pull: float = tune(100.0, Choice((2.0, 10.0, 100.0)))
     shift: float = tune(0.3, Float(0.05, 1.0))
     accepts: ClassVar[tuple[Form, ...]] = ("source", "net")
     gives: ClassVar[Form] = "net"

@@ -17,7 +17,7 @@ from metier.training.net import NetModel
 from metier.types import Specialist
 
 M = TypeVar("M", bound=nn.Module)
-ROUNDS = 30
+ROUNDS = 100
 """Rounds of drawing. Ten are enough for a weak pull (Faruqui et al., 2015); a strong one goes
 through whole chains of neighbours and takes longer to settle."""
 
@@ -28,9 +28,9 @@ def drawn_together(start: Specialist, known: Neighbours, pull: float) -> Special
 
     Each word goes to where it is held by its own place, with weight 1, and by the mean of its
     neighbours, with weight `pull`: words that may stand for each other then mean nearly the same to
-    the network, also those that no training row holds. What is asked for in words is what synonym
-    encoding does with a code for each cluster (Wang et al., 2021), and the places are found as in
-    retrofitting (Faruqui et al., 2015).
+    the network, also those that no training row holds. Synonym encoding gives each cluster of words
+    one code to the same end (Wang et al., 2021); the places are those of retrofitting (Faruqui et
+    al., 2015).
     """
     if isinstance(start.model, NetModel):
         net = _own_table(start.model.net, start.model.net.backbone)
@@ -60,15 +60,17 @@ def _table(backbone: Backbone) -> Tensor:
 
 def _draw(backbone: Backbone, known: Neighbours, pull: float) -> None:
     table = _table(backbone)
-    words, others = _pairs(known)
-    words, others = words.to(table.device), others.to(table.device)
-    count = torch.bincount(words, minlength=len(table))
-    held = count > 0
+    words, others = (each.to(table.device) for each in _pairs(known))
+    held, words = words.unique(return_inverse=True)
+    others = torch.searchsorted(held, others.contiguous())  # every pair is there in both directions
+    count = torch.bincount(words)[:, None]
     with torch.no_grad():
-        own = table[held].clone()
+        own = table[held]
+        here = own
         for _ in range(ROUNDS):
-            total = torch.zeros_like(table).index_add_(0, words, table[others])
-            table[held] = (own + pull * total[held] / count[held, None]) / (1 + pull)
+            total = torch.zeros_like(own).index_add_(0, words, here[others])
+            here = (own + pull * total / count) / (1 + pull)
+        table[held] = here
 
 
 def _pairs(known: Neighbours) -> tuple[Tensor, Tensor]:
