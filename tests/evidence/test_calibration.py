@@ -77,7 +77,7 @@ def test_nonsense_is_refused(text: str, why: str) -> None:
 
 
 def test_costs_need_two_classes() -> None:
-    with pytest.raises(OptionError, match="two classes, and there are 3"):
+    with pytest.raises(OptionError, match="two classes, and this target has 3"):
         cost_matrix("fn=5", ("a", "b", "c"))
 
 

@@ -70,7 +70,8 @@ def test_a_bundle_decides_by_group_without_the_column_being_an_input(
     assert probabilities is not None
     assert np.allclose(probabilities, plain.probabilities(made.scores(rows)), atol=1e-5)
     with pytest.raises(OptionError, match="--allow-group-thresholds"):
-        export_bundle(folder, "onnx", tmp_path / "out")
+        export_bundle(folder, "web", tmp_path / "out")
+    assert (export_bundle(folder, "onnx", tmp_path / "out") / "model.onnx").is_file()
 
 
 def test_a_run_of_its_own_needs_nothing_else(tmp_path: Path) -> None:

@@ -53,7 +53,7 @@ def test_learns_above_the_boundary_and_leaves_what_lies_below_bit_for_bit(
     boundary = {"all": 0, "top": depth - 2, "head": depth}[train]
     made = ready(name, boundary)
     before = made.state()
-    outcome = made.go(replace(QUICK, rate=3e-3, head_rate=1e-2))
+    outcome = made.go(replace(QUICK, rate=1e-3, head_rate=3e-3))
     after = made.state()
     assert outcome.boundary == boundary and outcome.steps == outcome.planned == 12
     touched = changed(before, after)

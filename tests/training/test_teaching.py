@@ -71,7 +71,8 @@ def test_a_net_is_heard_once_with_its_features(kind: str, given: Any) -> None:
     with pytest.raises(Pruned):
         hear(net_of(specialist), [table], Run(Cache(), deadline=0.0))
     again = hear(net_of(specialist), [table], Run(cache, deadline=0.0))
-    assert (again.scores[again.at(table.digests)] == lesson.scores[at]).all(), "nothing is left"
+    # Nothing is left to hear: it came in no time. Another order of rows rounds otherwise.
+    np.testing.assert_allclose(again.scores[again.at(table.digests)], scores, atol=tolerance)
 
 
 def test_a_finished_graph_is_heard_by_its_scores(given: Any) -> None:

@@ -18,6 +18,7 @@ from metier.road.intake import Data
 from metier.road.options import Options
 
 ASKED = "asked.json"
+TOML = "run.toml"
 LOCK = "run.lock"
 FROM_MEMORY = "(from memory)"
 """What is said of data that have no path."""
@@ -113,7 +114,7 @@ def _write_or_compare(folder: Path, data: Data, options: Options) -> None:
     if (folder / ASKED).exists():
         check_same(folder, data, options)
         return
-    write_aside(folder / "run.toml", _toml(settings(options), data).encode())
+    write_aside(folder / TOML, _toml(settings(options), data).encode())
     write_aside(folder / ASKED, json.dumps(_asked(data, options)).encode())
 
 

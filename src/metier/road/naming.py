@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from metier.errors import OptionError
-from metier.road.asked import ASKED, FROM_MEMORY, settings
+from metier.road.asked import ASKED, FROM_MEMORY, TOML, settings
 from metier.road.options import Options
 
 
@@ -27,7 +27,7 @@ def run_folder(data: Any, out: str | Path | None, resume: bool) -> Path:
     if folder.exists() and not folder.is_dir():
         raise OptionError(f"--out {folder}: is a file; give a folder")
     if folder.exists() and any(folder.iterdir()) and not resume:
-        ours = (folder / ASKED).exists()
+        ours = any((folder / name).exists() for name in (ASKED, TOML))
         what = "holds another run; give another folder, or --resume to go on with it"
         raise OptionError(f"--out {folder}: " + (what if ours else "is not empty; give another"))
     parent = next(p for p in (folder, *folder.absolute().parents) if p.exists())
