@@ -79,7 +79,7 @@ def test_the_page_is_whole_in_itself() -> None:
 @pytest.mark.parametrize("width", [PHONE, DESK])
 def test_a_sentence_is_answered(tab: Page, text: Live, width: int) -> None:
     open_page(tab, text, width, dark=width == PHONE)
-    assert tab.run("document.getElementById('title').textContent").startswith("Tells")
+    assert tab.until("document.getElementById('title').textContent.startsWith('Tells')")
     fill(tab, "textarea", SENTENCE)
     tab.run("document.getElementById('ask').click()")
     assert tab.until("document.querySelector('.said')?.textContent") == "card"
