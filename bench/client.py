@@ -22,11 +22,13 @@ LENGTH = re.compile(rb"content-length: *(\d+)", re.IGNORECASE)
 
 @dataclass
 class Seen:
-    """Seconds of every answer by status, requests that got none, and how long it all took."""
+    """Seconds of every answer by status, requests that got none, how long it all took, and the
+    processor seconds that asking took."""
 
     seconds: dict[int, list[float]] = field(default_factory=dict)
     lost: int = 0
     lasted: float = 0.0
+    spent: float = 0.0
 
     def facts(self, rows: int) -> dict[str, float | int]:
         """Return rates and times, where each request has so many rows."""
@@ -38,6 +40,7 @@ class Seen:
             "answered": len(done),
             "refused": refused,
             "failed": failed + self.lost,
+            "client_cores": round(self.spent / self.lasted, 3),
         }
         if done:
             for name, share in (("p50_ms", 0.5), ("p95_ms", 0.95), ("p99_ms", 0.99)):
@@ -55,7 +58,7 @@ def flood(port: int, requests: Sequence[bytes], clients: int, seconds: float) ->
     """Let so many clients ask, each again as soon as it has its answer."""
 
     async def play() -> Seen:
-        seen, line = Seen(), itertools.cycle(requests)
+        seen, line, spent = Seen(), itertools.cycle(requests), time.process_time()
         end = time.perf_counter() + seconds
         began = time.perf_counter()
 
@@ -66,7 +69,7 @@ def flood(port: int, requests: Sequence[bytes], clients: int, seconds: float) ->
             connection.close()
 
         await asyncio.gather(*(client() for _ in range(clients)))
-        seen.lasted = time.perf_counter() - began
+        seen.lasted, seen.spent = time.perf_counter() - began, time.process_time() - spent
         return seen
 
     return asyncio.run(play())
@@ -78,7 +81,7 @@ def drip(port: int, requests: Sequence[bytes], rate: float, seconds: float, seed
     due = np.cumsum(draw.exponential(1 / rate, int(rate * seconds) + 1))
 
     async def play() -> Seen:
-        seen, line = Seen(), itertools.cycle(requests)
+        seen, line, spent = Seen(), itertools.cycle(requests), time.process_time()
         idle: list[_Connection] = []
         room = asyncio.Semaphore(MOST_CONNECTIONS)
         began = time.perf_counter()
@@ -96,7 +99,7 @@ def drip(port: int, requests: Sequence[bytes], rate: float, seconds: float, seed
                 await asyncio.sleep(wait)
             tasks.append(asyncio.create_task(one(moment)))
         await asyncio.gather(*tasks)
-        seen.lasted = time.perf_counter() - began
+        seen.lasted, seen.spent = time.perf_counter() - began, time.process_time() - spent
         for connection in idle:
             connection.close()
         return seen

@@ -156,14 +156,17 @@ def servers(folder: Path) -> list[str]:
                     load,
                     f"{median(r['rows_per_second'] for r in some):.0f}",
                     f"{median(r['of_offline'] for r in some):.0%}",
+                    f"{median(r['client_cores'] for r in some):.2f}",
                     *(f"{fact:.0f}" for fact in facts),
                     str(sum(r["refused"] for r in some)),
                     str(sum(r["failed"] for r in some)),
                 ]
             )
-    heads = ["server", "load", "rows/s", "of offline", "p50, ms", "p99, ms", "refused", "failed"]
+    heads = ["server", "load", "rows/s", "of offline", "client, cores", "p50, ms", "p99, ms"]
+    heads += ["refused", "failed"]
     note = (
-        "One row a request; the client shares the cores. Offline is the same bundle answering in "
+        "One row a request; the client runs on the same cores, and what it took of them is told. "
+        "Offline is the same bundle answering in "
         f"batches; `metier serve` was told to keep {serve.LATENCY_MS} ms."
     )
     return ["### Serving", note, table(heads, rows)]

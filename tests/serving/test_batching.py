@@ -59,11 +59,13 @@ async def until_busy(model: Echo) -> None:
         await asyncio.sleep(0.001)
 
 
-def test_everyone_gets_their_own_rows_in_order_however_they_were_cut() -> None:
+@pytest.mark.parametrize("at_once", [1, 3])
+def test_everyone_gets_their_own_rows_in_order_however_they_were_cut(at_once: int) -> None:
     draw = np.random.default_rng(0)
     requests = [list(map(int, draw.integers(0, 1000, draw.integers(1, 40)))) for _ in range(60)]
     model = Echo(seconds_a_row=0.0001)
-    batcher = Batcher(model, Limits(rows=40, queue=10_000, latency=0.002))
+    limits = Limits(rows=40, queue=10_000, latency=0.002)
+    batcher = Batcher(model, limits, at_once=at_once)
 
     async def play() -> list[Predictions]:
         return await asyncio.gather(*(ask(batcher, cells) for cells in requests))
@@ -91,6 +93,61 @@ def test_what_came_while_a_batch_ran_makes_the_next_one() -> None:
 
     run(batcher, play(), pace=0.001)
     assert model.batches == [[0], [1, 2, 3, 4, 5]]
+
+
+def test_parts_of_a_request_that_end_in_another_order_come_back_in_theirs() -> None:
+    late = threading.Event()
+
+    def answer(columns: dict[str, list[Any]], asked: Asked) -> Predictions:
+        if 0 in columns["x"]:
+            late.wait(10)
+        else:
+            late.set()
+        return Echo()(columns, asked)
+
+    batcher = Batcher(answer, Limits(latency=0.02), at_once=2)
+
+    async def play() -> None:
+        assert (await ask(batcher, range(10))).answers == list(range(10))
+
+    run(batcher, play(), pace=0.002)  # five rows a batch
+
+
+def test_batches_run_side_by_side_and_closing_waits_for_each() -> None:
+    together = threading.Barrier(3)
+
+    def answer(columns: dict[str, list[Any]], asked: Asked) -> Predictions:
+        together.wait(10)
+        return Echo()(columns, asked)
+
+    batcher = Batcher(answer, Limits(latency=0.02), at_once=3)
+
+    async def play() -> None:
+        tasks = [asyncio.create_task(ask(batcher, [cell])) for cell in (2, 4, 6)]
+        await asyncio.sleep(0)
+        await asyncio.get_running_loop().run_in_executor(None, batcher.close)
+        assert [found.answers for found in await asyncio.gather(*tasks)] == [[2], [4], [6]]
+
+    run(batcher, play(), pace=1.0)  # one row a batch
+
+
+def test_those_who_wait_too_many_are_shared_among_the_batches_at_once() -> None:
+    model = Echo()
+    batcher = Batcher(model, Limits(latency=0.2), at_once=2)
+
+    async def play() -> None:
+        model.free.clear()
+        first = [asyncio.create_task(ask(batcher, [i])) for i in range(2)]
+        while len(model.batches) < 2:
+            await asyncio.sleep(0.001)
+        rest = [asyncio.create_task(ask(batcher, [i])) for i in range(2, 102)]
+        await asyncio.sleep(0.01)
+        batcher._pace = 0.01  # half of 0.2 seconds holds ten such rows
+        model.free.set()
+        await asyncio.gather(*first, *rest)
+
+    run(batcher, play(), pace=0.1)  # one row a batch
+    assert len(model.batches[2]) == 50
 
 
 def test_a_batch_takes_half_of_the_latency_and_large_requests_share_it() -> None:

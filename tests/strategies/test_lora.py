@@ -46,7 +46,8 @@ def test_the_merged_net_is_an_ordinary_one_that_scores_the_same(
     monkeypatch.setattr(lora, "_merge", noted)
     specialist = learn(Lora(epochs=3, rate=5e-3), table, "multiclass", source)
     assert isinstance(specialist.model, NetModel)
-    np.testing.assert_allclose(specialist.scores(table), before[0], atol=1e-5, rtol=1e-5)
+    spread = np.abs(before[0]).max()  # a score near zero is a difference of ones as large as this
+    np.testing.assert_allclose(specialist.scores(table), before[0], atol=1e-5 * spread, rtol=1e-5)
     backbone = specialist.model.net.backbone
     assert [n for n, _ in backbone.named_parameters()] == [
         n for n, _ in source.load().named_parameters()

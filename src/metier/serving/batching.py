@@ -1,10 +1,13 @@
 """Requests of many clients in one batch, within a latency that is kept until saturation.
 
-One thread runs the model, the event loop stays free. Whatever has come while a batch ran makes the
-next one, so batches grow with the load and a lone request never waits for company. A batch takes at
-most half of the latency: a request waits for the end of one and runs in the next. Large requests
-are cut into several batches, so that they do not hold up small ones. Once requests wait for longer
-than that, batches grow, since larger ones get through more.
+Threads of their own run the model, the event loop stays free. Whatever has come while batches ran
+makes the next one, so batches grow with the load and a lone request never waits for company. A
+batch takes at most half of the latency: a request waits for the end of one and runs in the next.
+Large requests are cut into several batches, so that they do not hold up small ones. Once requests
+wait for longer than that, batches grow, since larger ones get through more.
+
+Small batches side by side get through more than one that all cores share: in that one every step
+ends with cores that wait for the slowest, and the slowest is the one that also runs the event loop.
 """
 
 from __future__ import annotations
@@ -48,7 +51,8 @@ class Batch:
 
 @dataclass(eq=False)
 class _Job:
-    """One request on its way. `taken` rows have gone into batches so far."""
+    """One request on its way. `taken` rows have gone into batches so far, whose answers come in any
+    order and are kept by their first row."""
 
     columns: Columns
     count: int
@@ -57,7 +61,7 @@ class _Job:
     loop: asyncio.AbstractEventLoop
     answer: asyncio.Future[Predictions]
     taken: int = 0
-    parts: list[Predictions] = field(default_factory=list)
+    parts: dict[int, Predictions] = field(default_factory=dict)
 
     @property
     def left(self) -> int:
@@ -65,20 +69,25 @@ class _Job:
 
 
 Part = tuple[_Job, int, int]
-Outcome = tuple[_Job, Predictions | Exception]
+Outcome = tuple[_Job, int, Predictions | Exception]
 
 
 class Batcher:
     """Puts requests into batches and hands out the answers.
 
     Args:
-        predict: answers columns as asked; only ever called from the one thread.
+        predict: answers columns as asked, in as many threads as there are batches at once.
         limits: how many rows may wait, and for how long.
-        watch: told of every batch, in the thread, after its answers are on their way.
+        watch: told of every batch, in its thread, after its answers are on their way.
+        at_once: batches that may run side by side.
     """
 
     def __init__(
-        self, predict: Predict, limits: Limits, watch: Callable[[Batch], None] = lambda batch: None
+        self,
+        predict: Predict,
+        limits: Limits,
+        watch: Callable[[Batch], None] = lambda batch: None,
+        at_once: int = 1,
     ) -> None:
         self._predict, self._limits, self._watch = predict, limits, watch
         self._jobs: deque[_Job] = deque()
@@ -86,24 +95,29 @@ class Batcher:
         self._closed = False
         self._pace = 0.0
         self.waiting = 0
-        self._thread = threading.Thread(target=self._work, name="model", daemon=True)
+        self._threads = [
+            threading.Thread(target=self._work, name=f"model-{number}", daemon=True)
+            for number in range(at_once)
+        ]
 
     def start(self, pace: float = 0.0) -> None:
-        """Begin to answer; `pace` is a first guess of the seconds that a row takes."""
+        """Begin to answer; `pace` is a first guess of the seconds that a row takes in a batch."""
         self._pace = pace
-        self._thread.start()
+        for thread in self._threads:
+            thread.start()
 
     def close(self) -> None:
-        """Answer what was accepted, then end the thread."""
+        """Answer what was accepted, then end the threads."""
         with self._changed:
             self._closed = True
-            self._changed.notify()
-        self._thread.join()
+            self._changed.notify_all()
+        for thread in self._threads:
+            thread.join()
 
     @property
     def seconds_ahead(self) -> float:
         """How long the rows that wait will take, at the pace of late."""
-        return self.waiting * self._pace
+        return self.waiting * self._pace / len(self._threads)
 
     async def ask(self, columns: Columns, count: int, asked: Asked = NOTHING) -> Predictions:
         """Return the predictions for `count` rows, with what else is asked for.
@@ -195,12 +209,13 @@ class Batcher:
 
     def _room(self) -> int:
         """Rows that take half of the latency. Where so many requests wait that it cannot be kept
-        for all of them, they go together: rows of like length meet, and each is cheaper."""
+        for all of them, more go together: rows of like length meet, and each is cheaper."""
         if not self._pace:
             return 1
         kept = max(1, int(self._limits.latency / 2 / self._pace))
-        saturated = len(self._jobs) > 2 * kept
-        return max(kept, min(len(self._jobs), MOST_AT_ONCE)) if saturated else kept
+        saturated = len(self._jobs) > 2 * kept * len(self._threads)
+        share = -(-len(self._jobs) // len(self._threads))
+        return max(kept, min(share, MOST_AT_ONCE)) if saturated else kept
 
 
 def _together(parts: Sequence[Part]) -> dict[str, list[Any]]:
@@ -218,25 +233,25 @@ def _tell(parts: Sequence[Part], found: Predictions | Exception) -> None:
     for job, start, stop in parts:
         outcome = found if isinstance(found, Exception) else _cut(found, at, at + stop - start)
         at += stop - start
-        outcomes.setdefault(job.loop, []).append((job, outcome))
+        outcomes.setdefault(job.loop, []).append((job, start, outcome))
     for loop, own in outcomes.items():
         with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
             loop.call_soon_threadsafe(_settle, own)
 
 
 def _settle(outcomes: Sequence[Outcome]) -> None:
-    for job, outcome in outcomes:
+    for job, start, outcome in outcomes:
         if not job.answer.done():
-            _hand_over(job, outcome)
+            _hand_over(job, start, outcome)
 
 
-def _hand_over(job: _Job, outcome: Predictions | Exception) -> None:
+def _hand_over(job: _Job, start: int, outcome: Predictions | Exception) -> None:
     if isinstance(outcome, Exception):
         job.answer.set_exception(outcome)
         return
-    job.parts.append(outcome)
-    if sum(map(len, job.parts)) == job.count:
-        job.answer.set_result(_joined(job.parts))
+    job.parts[start] = outcome
+    if sum(map(len, job.parts.values())) == job.count:
+        job.answer.set_result(_joined([job.parts[first] for first in sorted(job.parts)]))
 
 
 def _give_up(job: _Job) -> None:

@@ -27,7 +27,7 @@ def open_worker(asked: Serving) -> Service:
     """Load the bundle for one process."""
     os.environ.setdefault("RAYON_NUM_THREADS", str(asked.threads_each))  # the tokenizer's threads
     bundle = load(asked.bundle, threads=asked.threads_each)
-    return open_service(bundle, asked.limits, asked.token)
+    return open_service(bundle, asked.limits, asked.token, at_once=asked.threads_each)
 
 
 async def run(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import threading
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
@@ -36,11 +37,22 @@ LOOK_SECONDS = 5.0
 """How often the counters learn of the drift while rows come in."""
 
 
+class _Seen(threading.local):
+    """What each thread read for the batch that it runs."""
+
+    def __init__(self) -> None:
+        self.signals: list[Signals] = []
+
+    def add(self, signals: Signals) -> None:
+        self.signals.append(signals)
+
+
 @dataclass
 class Service:
     """One bundle, ready to answer. `draining` is true once it takes no new connections.
 
-    `monitor` is None for a bundle that does not know what is usual.
+    `monitor` is None for a bundle that does not know what is usual. `at_once` batches may run side
+    by side.
     """
 
     bundle: Bundle
@@ -50,17 +62,18 @@ class Service:
     bodies: Bodies
     metrics: Metrics
     monitor: Monitor | None
+    at_once: int = 1
     batcher: Batcher = field(init=False)
     draining: bool = False
 
     def __post_init__(self) -> None:
-        self._seen: list[Signals] = []
+        self._seen = _Seen()
         self._looked = 0.0
         if self.monitor is not None:
             eye = Eye(self.reader.wanted, self.bundle.manifest.preprocess)
-            watched = Watched(self.bundle.preprocess, eye, self._seen.append)
+            watched = Watched(self.bundle.preprocess, eye, self._seen.add)
             self.bundle = replace(self.bundle, preprocess=watched)
-        self.batcher = Batcher(self._predict, self.limits, self._watch)
+        self.batcher = Batcher(self._predict, self.limits, self._watch, self.at_once)
 
     def start(self) -> None:
         """Let the model run once, so that the first client does not wait for it; then begin."""
@@ -81,7 +94,7 @@ class Service:
         return self.metrics.render()
 
     def _predict(self, columns: dict[str, list[Any]], asked: Asked) -> Predictions:
-        self._seen.clear()
+        self._seen.signals.clear()
         return self.bundle.predict(columns, **asdict(asked))
 
     def _watch(self, batch: Batch) -> None:
@@ -93,7 +106,7 @@ class Service:
         # What was held back is watched as well: else more doubt would look like other answers.
         decided = [found.withheld.get(row, answer) for row, answer in enumerate(found.answers)]
         answers = of_answers(decided, found.probabilities, several)
-        self.monitor.observe(joined(self._seen).and_also(answers))
+        self.monitor.observe(joined(self._seen.signals).and_also(answers))
         if time.monotonic() - self._looked > LOOK_SECONDS:
             self._tell_drift()
 
@@ -103,8 +116,10 @@ class Service:
             self.metrics.tell_drift(self.monitor.report())
 
 
-def open_service(bundle: Bundle, limits: Limits, token: str | None = None) -> Service:
-    """Put a service together; nothing runs yet.
+def open_service(
+    bundle: Bundle, limits: Limits, token: str | None = None, at_once: int = 1
+) -> Service:
+    """Put a service together, in which so many batches may run side by side; nothing runs yet.
 
     Raises:
         BundleError: when the statistics of the bundle cannot be read.
@@ -122,6 +137,7 @@ def open_service(bundle: Bundle, limits: Limits, token: str | None = None) -> Se
         bodies=Bodies(limits),
         metrics=Metrics(bundle.digest, __version__, manifest.decision.kind, limits),
         monitor=_monitor(bundle),
+        at_once=at_once,
     )
 
 
