@@ -15,6 +15,7 @@ from metier.cache import Cache
 from metier.deploy.booster import Booster, restore
 from metier.errors import ChainError, DataError, MissingExtraError, SourceError
 from metier.sources.tabular import Tabular, open_tabular
+from metier.strategies import boost
 from metier.strategies.boost import Boost
 from metier.strategies.majority import Majority
 from metier.tasks import build
@@ -147,6 +148,19 @@ def test_a_deadline_is_kept_and_gives_a_model(awkward: Awkward, learn: Learn) ->
     assert np.isfinite(specialist.scores(awkward("binary"))).all()
     late = learn(slow, awkward("binary"), "binary", deadline=begun)
     assert np.isfinite(late.scores(awkward("binary"))).all()
+
+
+def test_bags_that_would_be_too_large_together_are_left_out(
+    awkward: Awkward, learn: Learn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def bags(most: int) -> int:
+        monkeypatch.setattr(boost, "MOST_LEAVES", most)
+        model = learn(replace(QUICK, bags=4), awkward("regression"), "regression").model
+        assert isinstance(model, Booster)
+        return len(model.members)
+
+    assert bags(4 * 8 * QUICK.trees) == 4
+    assert bags(0) == 1
 
 
 def test_the_study_hears_how_it_goes(awkward: Awkward, learn: Learn) -> None:

@@ -32,6 +32,8 @@ MANY_CELLS = 4_000_000
 """From this many numbers on, several threads pay."""
 UNJUDGED = 50
 """Trees when there are too few rows to set any aside."""
+MOST_LEAVES = 65_000
+"""Leaves of all bags, about 26 bytes each in a graph: bags beyond them add little."""
 FOR_GROWING = 0.6
 """The share of the time that is kept for growing on all rows."""
 
@@ -55,7 +57,8 @@ class Boost:
         random: the share of the bags whose trees draw their thresholds (extremely randomised
             trees: Geurts et al., 2006), which makes the bags differ.
         balanced: weigh the rows so that every class weighs the same.
-        bags: how many boosters are averaged.
+        bags: how many boosters are averaged; fewer where they would be too large together, or
+            take too long.
         threads: of LightGBM; 0 takes one for small tables and OpenMP's own number for large ones.
     """
 
@@ -107,6 +110,8 @@ class Boost:
         kinds = [int((i + 1) * self.random) > int(i * self.random) for i in range(self.bags)]
         leaves, stops = self._choose(goal, sample, folds, set(kinds), run)
         kinds = kinds[: _affordable([stops[kind] for kind in kinds], run)]
+        sizes = np.cumsum([self._scaled(stops[kind]) * leaves * goal.classes for kind in kinds])
+        kinds = kinds[: max(1, int((sizes <= MOST_LEAVES).sum()))]
         members = []
         for i, kind in enumerate(kinds):
             settings = self._settings(goal, sample, leaves, kind, run.seed * 1000 + i)
