@@ -11,6 +11,7 @@ import pytest
 from sklearn.linear_model import LogisticRegression, Ridge
 
 from metier.errors import Pruned
+from metier.training import heads
 from metier.training.heads import Head, fit_head
 
 RANDOM = np.random.default_rng(0)
@@ -151,6 +152,24 @@ def test_the_strength_is_chosen_by_the_rows_left_out() -> None:
 def test_past_the_deadline_nothing_is_begun(kind: Any, targets: Any, outputs: int) -> None:
     with pytest.raises(Pruned, match="no time"):
         fit_head(FEATURES, targets, kind, outputs, deadline=time.monotonic() - 1.0)
+
+
+def test_a_short_fit_may_begin_late_and_a_long_one_may_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def choose_slowly(*_: Any) -> float:
+        while time.monotonic() < deadline:
+            time.sleep(0.01)
+        return 1.0
+
+    monkeypatch.setattr(heads, "_choose", choose_slowly)
+    deadline = time.monotonic() + 0.1
+    short = fit_head(FEATURES, THREE, "multiclass", 3, deadline=deadline)
+    assert (scores(short).argmax(1) == THREE).mean() > 0.8
+    monkeypatch.setattr(heads, "SHORT", FEATURES.size * 3 - 1)
+    deadline = time.monotonic() + 0.1
+    with pytest.raises(Pruned, match="no time"):
+        fit_head(FEATURES, THREE, "multiclass", 3, deadline=deadline)
 
 
 def test_a_deadline_far_away_changes_nothing() -> None:
