@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from metier.training.batches import budgeted, shuffled
+from metier.training.batches import budgeted, pieces, shuffled
 
 Costs = st.lists(st.integers(1, 300), min_size=1, max_size=400).map(np.asarray)
 
@@ -27,6 +27,19 @@ def test_a_pass_without_gradients_holds_every_row_once(costs: np.ndarray, budget
     assert sorted(np.concatenate(batches).tolist()) == rows.tolist()
     for batch in batches:
         assert len(batch) == 1 or costs[batch - 7].max() * len(batch) <= budget
+
+
+@given(Costs, st.integers(1, 2000))
+def test_pieces_of_a_batch_are_of_like_size_and_keep_to_their_budget(
+    costs: np.ndarray, budget: int
+) -> None:
+    rows = np.arange(len(costs)) + 7
+    found = pieces(rows, costs, budget)
+    assert sorted(np.concatenate(found).tolist()) == rows.tolist()
+    sizes = [len(piece) for piece in found]
+    assert max(sizes) - min(sizes) <= 1 and min(sizes) >= 1
+    assert max(sizes) == 1 or costs.max() * max(sizes) <= budget
+    assert len(found) == 1 or costs.max() * len(costs) > budget
 
 
 def test_batches_follow_from_the_seed_and_change_with_the_epoch() -> None:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import math
 import time
+import weakref
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from metier.cache import Cache
 from metier.errors import Pruned
@@ -90,6 +93,78 @@ def test_a_small_quota_falls_back_to_the_whole_pass(ready: Make) -> None:
     assert (first.boundary, second.boundary) == (2, 0)
     for key, value in plenty.state().items():
         torch.testing.assert_close(tight.state()[key], value, atol=1e-4, rtol=1e-3, msg=key)
+
+
+@dataclass
+class Pieced(Counting):
+    """Hands on an objective, and notes of how many rows each piece is that it is given."""
+
+    sizes: list[int] = field(default_factory=list)
+
+    def worth(self, targets: torch.Tensor) -> float:
+        inner: Any = self.inner
+        return float(inner.worth(targets))
+
+    def __call__(self, net: Any, batch: Any) -> torch.Tensor:
+        self.sizes.append(len(batch.targets))
+        return super().__call__(net, batch)
+
+
+@pytest.mark.parametrize("kind", ["multiclass", "multilabel", "regression"])
+@pytest.mark.parametrize("weighed", [False, True])
+def test_a_step_in_pieces_is_the_step_of_all_rows(kind: str, weighed: bool, ready: Make) -> None:
+    whole, cut = ready("bert", 0, 40, kind), ready("bert", 0, 40, kind)
+    for made in (whole, cut):
+        objective: Any = made.objective
+        weights = torch.linspace(0.2, 3.0, made.net.head.out_features) if weighed else None
+        made.objective = Pieced(replace(objective, weights=weights), lambda _: None)
+        for module in made.net.modules():  # its draws would differ
+            if isinstance(module, torch.nn.Dropout):
+                module.p = 0.0
+    cut.feed.portion = 40
+    gentle = replace(QUICK, rate=1e-4, clip=0.0)
+    first, second = whole.go(gentle), cut.go(gentle)
+    assert first.steps == second.steps
+    sizes: Any = (whole.objective, cut.objective)
+    assert len(sizes[0].sizes) == first.steps < len(sizes[1].sizes)
+    assert sum(sizes[0].sizes) == sum(sizes[1].sizes)
+    for (_, one, _), (_, two, _) in zip(first.curve, second.curve, strict=True):
+        assert one == pytest.approx(two, rel=1e-3)
+    mine, theirs = whole.state(), cut.state()
+    for key, value in theirs.items():
+        # Adam makes steps of one size from gradients of any: where they vanish, noise decides.
+        apart = (mine[key] - value).abs() > 1e-4 * max(1.0, float(value.abs().max()))
+        assert apart.float().mean() < 0.02, key
+
+
+def test_batch_norms_see_all_rows_of_a_step(ready: Make) -> None:
+    made, frozen = ready("mobilenet", 0, 40), ready("vit", 0, 40)
+    for each in (made, frozen):
+        each.feed.portion = 4
+        each.objective = Pieced(each.objective, lambda _: None)
+        each.go(QUICK)
+    sizes: Any = (made.objective, frozen.objective)
+    assert max(sizes[0].sizes) == QUICK.rows and max(sizes[1].sizes) == 4
+
+
+def test_an_objective_that_is_no_mean_of_rows_gets_whole_batches(ready: Make) -> None:
+    made = ready("bert", 0, 40)
+    made.feed.portion = 40
+    made.objective = Counting(made.objective, lambda _: None)
+    assert made.go(QUICK).steps == made.objective.steps
+
+
+def test_nothing_of_a_fit_is_left_but_the_weights(ready: Make) -> None:
+    made = ready("bert", 0, 40)
+    made.go(replace(QUICK, average=0.9))
+    assert all(parameter.grad is None for parameter in made.net.parameters())
+    net = weakref.ref(made.net)
+    gc.disable()
+    try:
+        del made
+        assert net() is None
+    finally:
+        gc.enable()
 
 
 def test_same_seed_same_weights(ready: Make) -> None:
@@ -414,15 +489,22 @@ def test_the_gradient_is_clipped(ready: Make) -> None:
             self.inner = inner
 
         def __call__(self, net: Any, batch: Any) -> torch.Tensor:
-            if net.head.weight.grad is not None:
-                norms.append(float(net.head.weight.grad.norm()))
             loss: torch.Tensor = self.inner(net, batch)
             return loss * 1e4
 
     made = ready("bert", 4)
     made.objective = Huge(made.objective)
-    made.go(replace(QUICK, clip=0.5))
-    assert norms and max(norms) <= 0.5 + 1e-4
+
+    def note(*_: Any) -> None:
+        assert made.net.head.weight.grad is not None
+        norms.append(float(made.net.head.weight.grad.norm()))
+
+    handle = register_optimizer_step_pre_hook(note)
+    try:
+        outcome = made.go(replace(QUICK, clip=0.5))
+    finally:
+        handle.remove()
+    assert len(norms) == outcome.steps and max(norms) <= 0.5 + 1e-4
 
 
 def test_batch_norm_statistics_follow_the_rows_and_not_the_last_batch(ready: Make) -> None:

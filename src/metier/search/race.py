@@ -23,6 +23,7 @@ from metier.data.splits import CALIBRATE, PROVE, SELECT, Split
 from metier.errors import MetierError, Pruned
 from metier.evidence.metrics import find as find_metric
 from metier.evidence.metrics import measure
+from metier.memory import give_back
 from metier.runtime.postprocess import Decision
 from metier.search.ladder import NOTHING
 from metier.search.recipe import Recipe, notes_of
@@ -129,6 +130,7 @@ class Race:
             report=report,
         )
         problem = Problem(self.task, self.table.take(learned))
+        give_back()
         made = recipe.build(self.given)(Specialist(source, self.task), problem, run)
         self.records.forget_checkpoints(name)
         return made

@@ -102,6 +102,11 @@ class Views:
         """The cost that a batch without gradients may have."""
         return self.feeds[0].budget
 
+    @property
+    def portion(self) -> int:
+        """The cost of what goes through the network at once."""
+        return self.feeds[0].portion
+
     def tokens(self) -> NDArray[np.int64]:
         """All distinct token ids of all views."""
         return np.unique(np.concatenate([feed.tokens() for feed in self.feeds]))

@@ -42,6 +42,20 @@ def shuffled(
     return [found[i] for i in random.permutation(len(found))]
 
 
+def pieces(
+    rows: NDArray[np.int64], costs: NDArray[np.int64], budget: int
+) -> list[NDArray[np.int64]]:
+    """Cut a batch into as few pieces of as many rows as keep to a budget when padded to the longest
+    of all; one row a piece where not even that does. `costs` are those of `rows`.
+
+    >>> [len(piece) for piece in pieces(np.arange(9), np.full(9, 10), 40)]
+    [3, 3, 3]
+    """
+    most = max(1, budget // int(costs.max()))
+    order = rows[np.argsort(costs, kind="stable")]
+    return list(np.array_split(order, -(-len(rows) // most)))
+
+
 def _cut(
     rows: NDArray[np.int64], costs: NDArray[np.int64], size: int, budget: int
 ) -> Iterator[NDArray[np.int64]]:

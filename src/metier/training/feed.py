@@ -27,7 +27,10 @@ if TYPE_CHECKING:
     from metier.training.augment import View
 
 TOKENS = 4096
-"""Tokens in a batch of a pass without gradients."""
+"""Tokens in a batch of rows that are read beside others, and of a pass on an accelerator."""
+PORTION = 1024
+"""Tokens that go through a network at once on a processor: what a pass makes of more does not stay
+in its caches, and takes longer a token."""
 PIXELS = 16 * 224 * 224
 """Pixels in a batch of a pass without gradients."""
 
@@ -91,6 +94,12 @@ class Feed:
             return max(4, PIXELS // (height * width))
         return TOKENS
 
+    @cached_property
+    def portion(self) -> int:
+        """The cost of what goes through the network at once."""
+        whole = isinstance(self.preprocess, Image) or self._device != "cpu"
+        return self.budget if whole else PORTION
+
     def seen_in(self, epoch: int) -> Feed:
         """What an epoch reads of these rows: the rows, in all epochs."""
         return self
@@ -122,7 +131,7 @@ class Feed:
             positions: NDArray[np.int64],
         ) -> Iterator[tuple[NDArray[np.int64], Sequence[NDArray[Any]]]]:
             self.backbone.eval()
-            for batch in budgeted(positions, self.costs[positions], self.budget):
+            for batch in budgeted(positions, self.costs[positions], self.portion):
                 if self._deadline is not None and time.monotonic() > self._deadline:
                     raise Pruned("out of time")
                 inputs = self.inputs(batch)

@@ -24,13 +24,13 @@ from numpy.typing import NDArray
 from metier.cache import fingerprint
 from metier.errors import Pruned
 from metier.training.augment import Views
-from metier.training.batches import shuffled
+from metier.training.batches import pieces, shuffled
 from metier.training.checkpoint import Checkpoint, restore, save
 from metier.training.dealing import Deal
 from metier.training.dropout import quick_dropout
 from metier.training.feed import Feed
 from metier.training.net import Net, score
-from metier.training.objectives import Batch, Objective
+from metier.training.objectives import Batch, Divisible, Objective
 from metier.training.vocabulary import compacted
 from metier.types import Run
 
@@ -134,6 +134,8 @@ def fit(
         try:
             return session.run_to_end()
         finally:
+            for parameter in session.learning:
+                parameter.grad = None
             # Fused steps and batch norms change numbers behind autograd's back, and activations
             # are kept by version.
             for tensor in session.kept:
@@ -166,6 +168,9 @@ class _Session:
         self.optimizer = torch.optim.AdamW(self.groups, fused=True)
         self.learning = [p for group in self.groups for p in group["params"]]
         self.kept = [*self.learning, *_statistics(net, lowest, ("running_mean", "running_var"))]
+        # Batch norms know a batch by all of its rows, and an accelerator has use for all at once.
+        normed = len(self.kept) > len(self.learning)
+        self.portion = None if normed or self.device.type != "cpu" else feed.portion
         self.counts = _statistics(net, lowest, ("num_batches_tracked",))
         self.averages = [p.detach().clone() for p in self.kept] if schedule.average else []
         self.best: list[torch.Tensor] = []
@@ -221,31 +226,47 @@ class _Session:
         return shuffled(self.costs, self.schedule.rows, budget, (self.run.seed, epoch))
 
     def _learn(self, rows: NDArray[np.int64], epoch: int) -> None:
+        self._set_rates()
+        self.optimizer.zero_grad(set_to_none=True)
+        value = 0.0
+        for piece, share in self._pieces(rows):
+            with _autocast(self.device):
+                loss = share * self.objective(self.net, self._batch(piece, epoch))
+            value += float(loss.detach())
+            if not math.isfinite(value):
+                raise Pruned(f"the loss is {value} at step {self.step}")
+            loss.backward()
+        if self.schedule.clip:
+            torch.nn.utils.clip_grad_norm_(self.learning, self.schedule.clip, foreach=True)
+        self.optimizer.step()
+        self.step += 1
+        if self.averages:
+            follow = 1 - min(self.schedule.average, (1 + self.step) / (10 + self.step))
+            with torch.no_grad():
+                floats = [(a, p) for a, p in zip(self.averages, self.kept, strict=True)]
+                torch._foreach_lerp_([a for a, _ in floats], [p for _, p in floats], follow)
+        self._note(value)
+
+    def _pieces(self, rows: NDArray[np.int64]) -> list[tuple[NDArray[np.int64], float]]:
+        """The rows of a step in pieces, and what each counts in their mean: only the activations of
+        one piece are there at a time."""
+        if self.portion is None or not isinstance(self.objective, Divisible):
+            return [(rows, 1.0)]
+        found = pieces(rows, self.costs[rows], self.portion)
+        if len(found) == 1:
+            return [(rows, 1.0)]
+        worth = [self.objective.worth(self.targets[torch.from_numpy(each)]) for each in found]
+        whole = sum(worth)
+        return [(each, own / whole) for each, own in zip(found, worth, strict=True)]
+
+    def _batch(self, rows: NDArray[np.int64], epoch: int) -> Batch:
         at = self.boundary
         depth = self.net.backbone.depth
         seen = self.feed.seen_in(epoch)
         inputs = {} if at == depth else seen.inputs(rows, light=at > 0)
         targets = self.targets[torch.from_numpy(rows)]
         done = self.step / self.outcome.planned
-        batch = Batch(inputs, seen.hidden(rows, at), at, targets, self.feed.digests[rows], done)
-        self._set_rates()
-        with _autocast(self.device):
-            loss = self.objective(self.net, batch)
-        value = float(loss.detach())
-        if not math.isfinite(value):
-            raise Pruned(f"the loss is {value} at step {self.step}")
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        if self.schedule.clip:
-            torch.nn.utils.clip_grad_norm_(self.learning, self.schedule.clip, foreach=True)
-        self.optimizer.step()
-        self.step += 1
-        if self.averages:
-            share = 1 - min(self.schedule.average, (1 + self.step) / (10 + self.step))
-            with torch.no_grad():
-                floats = [(a, p) for a, p in zip(self.averages, self.kept, strict=True)]
-                torch._foreach_lerp_([a for a, _ in floats], [p for _, p in floats], share)
-        self._note(value)
+        return Batch(inputs, seen.hidden(rows, at), at, targets, self.feed.digests[rows], done)
 
     def _note(self, loss: float) -> None:
         curve = self.outcome.curve

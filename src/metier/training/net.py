@@ -136,7 +136,7 @@ def score(net: Net, feed: Feed, at: int) -> Floats:
     at = feed.prepare(at)
     found = np.zeros((len(feed), net.head.out_features), dtype=np.float32)
     net.eval()
-    for rows in budgeted(np.arange(len(feed)), feed.costs, feed.budget):
+    for rows in budgeted(np.arange(len(feed)), feed.costs, feed.portion):
         with torch.inference_mode():
             hidden = feed.hidden(rows, at)
             inputs = {} if at == net.backbone.depth else feed.inputs(rows, light=at > 0)

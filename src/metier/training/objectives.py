@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,6 +48,16 @@ class Objective(Protocol):
         ...
 
 
+@runtime_checkable
+class Divisible(Protocol):
+    """An objective whose loss of a batch is the mean of those of its rows, so that a step may take
+    them in pieces."""
+
+    def worth(self, targets: Tensor) -> float:
+        """How much rows of these targets count in the mean: their number, or what they weigh."""
+        ...
+
+
 @dataclass(frozen=True)
 class Supervised:
     """The task's own loss on labelled rows.
@@ -73,6 +83,13 @@ class Supervised:
     def __call__(self, net: Net, batch: Batch) -> Tensor:
         scores = net(batch.inputs, batch.hidden, batch.at)
         return self.of(scores, batch.targets, batch.digests)
+
+    def worth(self, targets: Tensor) -> float:
+        """The number of the rows, or the sum of the weights of their classes."""
+        single = self.task.kind in {"binary", "multiclass"}
+        if self.weights is None or self.rows is not None or not single:
+            return float(len(targets))
+        return float(self.weights[targets].sum())
 
     def of(
         self, scores: Tensor, targets: Tensor, digests: NDArray[np.uint64] | None = None
