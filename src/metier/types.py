@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
     from metier.cache import Cache
     from metier.runtime.preprocess import Preprocess
-    from metier.training.objectives import Objective
+    from metier.training.net import Net
+    from metier.training.objectives import Batch, Objective
 
 Kind = Literal["text", "number", "category", "date", "image"]
 Modality = Literal["text", "image", "tabular"]
@@ -254,6 +255,21 @@ class Problem:
     train: Table
 
 
+class Guard(Protocol):
+    """Notices a fit that leads nowhere at the end of an epoch, and changes what it learns from.
+
+    The loop then goes back to the end of the last epoch at which nothing was amiss.
+    """
+
+    def begin(self, turns: int) -> None:
+        """Be as after so many changes; a fit begins with 0, a resumed one where it was."""
+        ...
+
+    def astray(self, net: Net, batch: Batch) -> Mapping[str, Any] | None:
+        """What is amiss on a batch of training rows, as plain JSON; None for nothing."""
+        ...
+
+
 def nothing_to_report(step: int, value: float) -> None:
     """The report of a run that nobody watches."""
 
@@ -269,7 +285,8 @@ class Run:
 
     `deadline` is a time.monotonic() instant after which the fit must have ended.
     `folder` keeps checkpoints; None keeps none. `report(step, value)` tells the study how it goes
-    (higher is better) and may raise Pruned. `objective` wraps the task's objective.
+    (higher is better) and may raise Pruned. `objective` wraps the task's objective; `guard` notices
+    when learning from it leads nowhere.
     """
 
     cache: Cache
@@ -279,11 +296,16 @@ class Run:
     folder: Path | None = None
     report: Callable[[int, float], None] = nothing_to_report
     objective: Callable[[Objective], Objective] = same_objective
+    guard: Guard | None = None
 
     def with_objective(self, wrap: Callable[[Objective], Objective]) -> Run:
         """Return a run in which `wrap` is applied around the objective so far."""
         before = self.objective
         return replace(self, objective=lambda objective: wrap(before(objective)))
+
+    def with_guard(self, guard: Guard | None) -> Run:
+        """Return a run in which `guard` watches the fit."""
+        return replace(self, guard=guard)
 
     def in_folder(self, folder: Path | None) -> Run:
         """Return a run that keeps its checkpoints in another folder."""

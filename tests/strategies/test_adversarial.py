@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -103,6 +104,23 @@ def test_it_hardens_against_the_attack_that_it_learned_from(
     hard = Adversarial(inner, radius=radius, steps=3, step=0.5)(start, problem, run)
     truth = problem.task.encode(table)
     assert attacked(hard, table, truth, radius) > attacked(plain, table, truth, radius) + 0.05
+
+
+def test_steps_that_harden_nothing_are_noticed_and_doubled(
+    tiny_sources: dict[str, Any], tiny_table: Tables
+) -> None:
+    """Steps of hardly any length leave the random start: the net withstands noise and no attack."""
+    start, problem, table = begun(tiny_sources["vit"], tiny_table, n=120, kind="binary")
+    inner = Finetune(train="all", epochs=8.0, rate=2e-3, patience=0, dropout=0.0)
+    vain = Adversarial(inner, radius=24 / 255, step=1e-6, grow=0.0)
+    made = vain(start, problem, Run(Cache(), seed=1))
+    turns = made.lineage[-1].notes["turns"]
+    assert turns[0]["steps"] == 1 and turns[0]["withstood"] > 2 * turns[0]["left"]
+    unchecked = replace(vain, steps=5)(start, problem, Run(Cache(), seed=1))
+    assert "turns" not in unchecked.lineage[-1].notes
+    truth = problem.task.encode(table)
+    kept, lost = (attacked(each, table, truth, 24 / 255) for each in (made, unchecked))
+    assert kept > lost + 0.05
 
 
 def attacked(made: Specialist, table: Table, truth: np.ndarray, radius: float) -> float:

@@ -22,6 +22,7 @@ from metier.errors import Pruned
 from metier.training import loop
 from metier.training.checkpoint import restore
 from metier.training.loop import Schedule, Watch
+from metier.training.objectives import Batch, Objective
 
 from .conftest import Counting, Ready
 
@@ -280,6 +281,84 @@ def test_the_checkpoint_holds_no_pickle(
     assert {"kept.0", "average.0", "best.0", "optimizer.0.exp_avg", "random"} <= header.keys()
     found = restore(tmp_path)
     assert found is not None and found.facts["step"] == 11
+
+
+@dataclass
+class Fickle:
+    """A guard that finds something amiss at the epochs named, each once."""
+
+    amiss: list[int]
+    turns: int = 0
+    asked: list[State] = field(default_factory=list)
+
+    def begin(self, turns: int) -> None:
+        self.turns = turns
+
+    def astray(self, net: Any, batch: Batch) -> dict[str, Any] | None:
+        self.asked.append({name: value.clone() for name, value in net.state_dict().items()})
+        assert len(batch.targets) == 60
+        found = self.turns < len(self.amiss) and batch.done >= self.amiss[self.turns] / 4
+        return {"seen": self.turns} if found else None
+
+
+@dataclass
+class Scaled:
+    """An objective that its guard turns round."""
+
+    inner: Objective
+    guard: Fickle
+    enters: None = None
+    feeds: tuple[()] = ()
+
+    def __call__(self, net: Any, batch: Batch) -> torch.Tensor:
+        loss = self.inner(net, batch)
+        return -loss if self.guard.turns % 2 else loss
+
+
+def guarded(ready: Make, amiss: list[int]) -> tuple[Ready, Fickle]:
+    made, guard = ready("mobilenet"), Fickle(amiss)
+    made.objective = Scaled(made.objective, guard)
+    made.run = made.run.with_guard(guard)
+    return made, guard
+
+
+def test_a_fit_goes_back_to_where_its_guard_found_nothing_and_goes_on_from_there(
+    ready: Make,
+) -> None:
+    schedule = replace(QUICK, epochs=4, average=0.9)
+    made, guard = guarded(ready, [1, 3])
+    outcome = made.go(schedule)
+    assert outcome.steps == 16 and outcome.epochs == 4.0
+    assert [turn["epoch"] for turn in outcome.turns] == [1.0, 3.0]
+    assert [turn["seen"] for turn in outcome.turns] == [0, 1] and guard.turns == 2
+    assert len(guard.asked) == 6, "an epoch at the start and one in the middle were run again"
+    assert [step for step, _, _ in outcome.curve] == sorted({s for s, _, _ in outcome.curve})
+
+    plain, silent = guarded(ready, [])
+    assert plain.go(schedule).turns == []
+    assert_same(silent.asked[0], guard.asked[0])
+    assert changed(silent.asked[0], guard.asked[1]), "the same epoch under another loss"
+    whole, _ = guarded(ready, [1])
+    whole.go(schedule)
+    assert changed(whole.state(), made.state())
+
+
+@pytest.mark.parametrize("step", [3, 6, 15])
+def test_a_guarded_fit_that_was_killed_resumes_to_the_very_same_weights(
+    step: int, ready: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 0.0)
+    schedule = replace(QUICK, epochs=4, average=0.9)
+    whole, _ = guarded(ready, [1, 3])
+    outcome = whole.go(schedule)
+    killed, _ = guarded(ready, [1, 3])
+    killed.objective = Counting(killed.objective, kill_at(step))
+    with pytest.raises(Killed):
+        killed.go(schedule, folder=tmp_path)
+    resumed, _ = guarded(ready, [1, 3])
+    again = resumed.go(schedule, folder=tmp_path)
+    assert_same(whole.state(), resumed.state())
+    assert (again.turns, again.curve) == (outcome.turns, outcome.curve)
 
 
 def scripted(made: Ready, values: list[float]) -> list[State]:

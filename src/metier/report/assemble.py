@@ -16,6 +16,7 @@ from metier.evidence.compare import Comparison, paired
 from metier.evidence.judge import against, called, gains, judge
 from metier.evidence.metrics import find, interval, scorecard
 from metier.evidence.served import Served
+from metier.evidence.setbacks import setbacks
 from metier.evidence.sureness import Sureness, sureness_of
 from metier.evidence.words import sentence
 from metier.report.content import Bin, Confusion, Curve, Entry, Level, Report, Scatter
@@ -97,6 +98,7 @@ def assemble(race: Race, climb: Climb, final: Final, about: About) -> Report:
         data_findings=(
             *about.data_findings,
             *(found for step in final.specialist.lineage for found in noted(step.notes)),
+            *(found for step in final.specialist.lineage for found in setbacks(step.notes)),
         ),
         cost=tuple(about.cost),
         lineage=final.specialist.lineage,

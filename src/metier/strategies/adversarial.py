@@ -20,10 +20,11 @@ from metier.runtime.text import Text
 from metier.space import Choice, Float, Int, tune
 from metier.training.adversaries import Attack, EmbeddingSteps, FreePixels, Hardened, PixelSteps
 from metier.training.around import as_one_step, without_stopping
+from metier.training.collapse import Sparing
 from metier.training.feed import Feed, prefix_digest
 from metier.training.neighbours import LEAST, Neighbours, neighbours, tokenizer_of
 from metier.training.net import NetModel
-from metier.training.objectives import Objective
+from metier.training.objectives import Objective, Supervised
 from metier.training.retrofit import drawn_together
 from metier.training.start import preprocess_of
 from metier.training.wordswaps import WordSwaps
@@ -65,12 +66,11 @@ class Adversarial:
             as long and was no better where it was measured; "embeddings" moves what the network
             makes of the words. "auto" is "steps" and "drawn".
         radius: the most that a pixel may move, of a picture from 0 to 1 in the size that the
-            network sees; best a little above what is to be withstood. With one step, 8/255 ended in
-            a net that withstands nothing but that step (catastrophic overfitting; Wong et al.,
-            2020), so a search ends at 5/255: take two steps or more beyond it, and look at
-            `evaluate --robustness`.
-        steps: gradient steps of each attack, one of 1.25 radii from a random start when nobody says
-            (Wong et al., 2020); in the "free" variant the replays of a batch, 2 at least.
+            network sees; best above what is to be withstood.
+        steps: gradient steps of each attack from a random start; one of 1.25 radii is quicker (Wong
+            et al., 2020) and can end in a net that withstands nothing but that step. For classes
+            the "steps" variant looks for that after each epoch, goes back and doubles the steps. In
+            the "free" variant these are the replays of a batch, 2 at least.
         step: length of a step as a share of the radius.
         grow: share of the training over which a radius grows from nothing to its whole (Cai et
             al., 2018).
@@ -87,9 +87,9 @@ class Adversarial:
 
     inner: Strategy | None = None
     variant: Variant = "auto"
-    radius: float = tune(5 / 255, Float(1 / 255, 5 / 255))
-    steps: int = tune(1, Int(1, 7))
-    step: float = tune(1.25, Float(0.2, 1.25))
+    radius: float = tune(7 / 255, Float(1 / 255, 8 / 255))
+    steps: int = tune(2, Int(1, 7))
+    step: float = tune(0.75, Float(0.2, 1.25))
     grow: float = tune(0.5, Choice((0.0, 0.25, 0.5)))
     weight: float = tune(1.0, Float(0.3, 1.0))
     agreement: float = tune(0.0, Choice((0.0, 1.0, 3.0)))
@@ -111,10 +111,10 @@ class Adversarial:
             known = self._neighbours(start, preprocess, run)
         if known is not None and self.pull:
             begun = drawn_together(start, known, self.pull)
-        if variant != "drawn":
-            run = run.with_objective(
-                self._wrapping(variant, start, problem, run, preprocess, known)
-            )
+        if variant == "steps":
+            run = self._stepping(problem, run, preprocess)
+        elif variant != "drawn":
+            run = run.with_objective(self._wrapping(start, problem, run, preprocess, known))
         if variant == "free":
             # Its movement is no part of a checkpoint: a fit that was cut off begins anew.
             run = run.in_folder(None)
@@ -168,7 +168,6 @@ class Adversarial:
 
     def _wrapping(
         self,
-        variant: Variant,
         start: Specialist,
         problem: Problem,
         run: Run,
@@ -176,17 +175,26 @@ class Adversarial:
         known: Neighbours | None,
     ) -> Callable[[Objective], Objective]:
         """What goes around the objective of the strategy that learns."""
-        agreement = self.agreement if problem.task.kind in ("binary", "multiclass") else 0.0
         if isinstance(preprocess, Image):
-            pixels = Pixels.of(preprocess)
-            if variant == "free":
-                replays = max(2, self.steps)
-                return lambda inner: FreePixels(inner, pixels, self.radius, replays, self.grow)
-            attack: Attack = PixelSteps(pixels, self.radius, self.steps, self.step, self.grow)
-        elif known is None:
-            attack = EmbeddingSteps(self.shift, self.steps, self.step, self.grow)
-        else:
-            attack = self._swaps(known, start, problem, run, preprocess)
+            pixels, replays = Pixels.of(preprocess), max(2, self.steps)
+            return lambda inner: FreePixels(inner, pixels, self.radius, replays, self.grow)
+        if known is None:
+            return self._hardening(
+                problem, EmbeddingSteps(self.shift, self.steps, self.step, self.grow)
+            )
+        return self._hardening(problem, self._swaps(known, start, problem, run, preprocess))
+
+    def _stepping(self, problem: Problem, run: Run, preprocess: Preprocess) -> Run:
+        """The run that climbs pixels anew for each batch and, of classes, checks what it learns."""
+        assert isinstance(preprocess, Image)
+        steps = PixelSteps(Pixels.of(preprocess), self.radius, self.steps, self.step, self.grow)
+        if not _of_classes(problem):
+            return run.with_objective(self._hardening(problem, steps))
+        sparing = Sparing(steps, Supervised(problem.task))
+        return run.with_objective(self._hardening(problem, sparing)).with_guard(sparing)
+
+    def _hardening(self, problem: Problem, attack: Attack) -> Callable[[Objective], Objective]:
+        agreement = self.agreement if _of_classes(problem) else 0.0
         return lambda inner: Hardened(inner, attack, self.weight, agreement)
 
     def _swaps(
@@ -204,6 +212,10 @@ class Adversarial:
         alone = replace(preprocess, columns=(WORD,))
         feed = Feed(backbone, alone, Table(words, Roles({WORD: "text"})), run.cache)
         return WordSwaps(known, self.share, feeds=(feed,))
+
+
+def _of_classes(problem: Problem) -> bool:
+    return problem.task.kind in ("binary", "multiclass")
 
 
 def _reading(start: Specialist, problem: Problem) -> Preprocess:

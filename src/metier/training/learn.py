@@ -84,7 +84,7 @@ def learn(
         _leave_units(model, supervised)
         for parameter in model.net.parameters():
             parameter.requires_grad_(False)
-    notes = {
+    notes: dict[str, Any] = {
         "steps": outcome.steps,
         "epochs": round(outcome.epochs, 3),
         "rows": len(kept),
@@ -93,6 +93,8 @@ def learn(
         "shortened": outcome.shortened,
         "curve": outcome.curve,
     }
+    if outcome.turns:
+        notes["turns"] = outcome.turns
     return outcome, notes
 
 

@@ -2,8 +2,9 @@
 
 It learns whatever parameters of a net ask for gradients, from whatever the objective says. What
 is frozen is computed once: the loop finds the deepest frozen prefix and trains on activations kept
-at its boundary. It stops early on rows of its own, keeps the best or the averaged weights, can be
-killed and resumed in the middle of an epoch, and never runs past its deadline.
+at its boundary. It stops early on rows of its own, keeps the best or the averaged weights, goes
+back where a guard says so, can be killed and resumed in the middle of an epoch (a guarded fit at
+its beginning), and never runs past its deadline.
 """
 
 from __future__ import annotations
@@ -37,6 +38,8 @@ from metier.types import Run
 CHECKPOINT_SECONDS = 20.0
 WARM_STEPS = 8
 """Steps after which the loop knows how long one takes."""
+GUARDED = 64
+"""Rows that a guard is shown."""
 
 
 @dataclass(frozen=True)
@@ -101,6 +104,8 @@ class Outcome:
     boundary: int = 0
     shortened: bool = False
     """Whether the deadline cut the schedule short: the fit is then one that a clock decided."""
+    turns: list[dict[str, Any]] = field(default_factory=list)
+    """What the run's guard saw each time that the fit went back, and after how many epochs."""
 
 
 def fit(
@@ -179,6 +184,7 @@ class _Session:
         self.bad = 0
         self.step = 0
         self.saved = 0.0
+        self.good: Checkpoint | None = None
         self.outcome = Outcome(boundary=boundary)
         per_epoch = len(self._batches(0))
         self.per_epoch = per_epoch
@@ -190,6 +196,7 @@ class _Session:
         started = time.monotonic()
         torch.manual_seed(self.run.seed)
         self._take_up()
+        self._be_guarded()
         self.saved = time.monotonic()
         clock: deque[float] = deque(maxlen=8 * WARM_STEPS)
         while self.step < self.outcome.planned:
@@ -207,11 +214,14 @@ class _Session:
                 # The end of an epoch is written down after it was judged.
                 if self.step % self.per_epoch:
                     self._write_down_if_due()
+            if self._goes_back():
+                continue
             if self._is_late():
                 self._end_early()
                 break
             if self._stops():
                 break
+            self._remember()
             self._write_down_if_due()
         self._keep_best()
         self.outcome.steps = self.step
@@ -226,12 +236,13 @@ class _Session:
         return shuffled(self.costs, self.schedule.rows, budget, (self.run.seed, epoch))
 
     def _learn(self, rows: NDArray[np.int64], epoch: int) -> None:
+        seen = self.feed.seen_in(epoch)
         self._set_rates()
         self.optimizer.zero_grad(set_to_none=True)
         value = 0.0
         for piece, share in self._pieces(rows):
             with _autocast(self.device):
-                loss = share * self.objective(self.net, self._batch(piece, epoch))
+                loss = share * self.objective(self.net, self._batch(seen, piece))
             value += float(loss.detach())
             if not math.isfinite(value):
                 raise Pruned(f"the loss is {value} at step {self.step}")
@@ -259,11 +270,9 @@ class _Session:
         whole = sum(worth)
         return [(each, own / whole) for each, own in zip(found, worth, strict=True)]
 
-    def _batch(self, rows: NDArray[np.int64], epoch: int) -> Batch:
+    def _batch(self, seen: Feed | Views, rows: NDArray[np.int64]) -> Batch:
         at = self.boundary
-        depth = self.net.backbone.depth
-        seen = self.feed.seen_in(epoch)
-        inputs = {} if at == depth else seen.inputs(rows, light=at > 0)
+        inputs = {} if at == self.net.backbone.depth else seen.inputs(rows, light=at > 0)
         targets = self.targets[torch.from_numpy(rows)]
         done = self.step / self.outcome.planned
         return Batch(inputs, seen.hidden(rows, at), at, targets, self.feed.digests[rows], done)
@@ -304,10 +313,39 @@ class _Session:
             raise Pruned("out of time")
         self.outcome.shortened = True
 
+    def _be_guarded(self) -> None:
+        if self.run.guard is not None:
+            self.run.guard.begin(len(self.outcome.turns))
+        self._remember()
+
+    def _remember(self) -> None:
+        """Keep where a guarded fit stands, to go back to."""
+        if self.run.guard is not None:
+            self.good = _copied(self._state())
+
+    def _goes_back(self) -> bool:
+        """Ask the guard at the end of an epoch; True when the fit went back to where it was well,
+        to go on from there as the guard has changed."""
+        guard, good = self.run.guard, self.good
+        if guard is None or good is None or not self._ended():
+            return False
+        rows = np.random.default_rng(self.run.seed).permutation(len(self.feed))[:GUARDED]
+        with _autocast(self.device):
+            seen = guard.astray(self.net, self._batch(self.feed, np.sort(rows)))
+        if seen is None:
+            return False
+        turns = [*self.outcome.turns, {**seen, "epoch": self.step / self.per_epoch}]
+        self._return_to(good)
+        self.outcome.turns = turns
+        self._be_guarded()
+        return True
+
+    def _ended(self) -> bool:
+        return self.step % self.per_epoch == 0 or self.step >= self.outcome.planned
+
     def _stops(self) -> bool:
         """Judge at the end of an epoch; True when patience is over."""
-        ended = self.step % self.per_epoch == 0 or self.step >= self.outcome.planned
-        if self.watch is None or not ended:
+        if self.watch is None or not self._ended():
             return False
         weights = [p.detach().clone() for p in self.kept]
         if self.averages:
@@ -353,6 +391,11 @@ class _Session:
         self.saved = time.monotonic()
 
     def _write_down(self, folder: Path) -> None:
+        # Of a guarded fit, only what was found well is worth going on from.
+        save(folder, self.good or self._state())
+
+    def _state(self) -> Checkpoint:
+        """Where the fit stands; the tensors are those that go on learning."""
         tensors: dict[str, torch.Tensor] = {"random": torch.get_rng_state()}
         for name, held in (
             ("kept", self.kept),
@@ -369,38 +412,45 @@ class _Session:
             "step": self.step,
             "planned": self.outcome.planned,
             "shortened": self.outcome.shortened,
-            "curve": self.outcome.curve,
+            "turns": self.outcome.turns,
+            "curve": list(self.outcome.curve),
             "best_score": self.best_score if self.best else None,
             "best_epoch": self.best_epoch,
             "bad": self.bad,
         }
-        save(folder, Checkpoint(tensors, facts))
+        return Checkpoint(tensors, facts)
 
     def _take_up(self) -> None:
         """Go on from a checkpoint, if there is one of this very fit."""
         found = None if self.run.folder is None else restore(self.run.folder)
-        if found is None or found.facts.get("mark") != self.mark:
-            return
+        if found is not None and found.facts.get("mark") == self.mark:
+            self._return_to(found)
+
+    def _return_to(self, found: Checkpoint) -> None:
         tensors, facts = found.tensors, found.facts
         _assign(self.kept, [tensors[f"kept.{i}"] for i in range(len(self.kept))])
         _assign(self.counts, [tensors[f"count.{i}"] for i in range(len(self.counts))])
         self.averages = [tensors[f"average.{i}"] for i in range(len(self.averages))]
+        self.best, self.best_score = [], -math.inf
         if facts["best_score"] is not None:
             self.best = [tensors[f"best.{i}"] for i in range(len(self.kept))]
             self.best_score = facts["best_score"]
         for i, parameter in enumerate(self.learning):
-            state = {
+            self.optimizer.state[parameter] = {
                 key: tensors[f"optimizer.{i}.{key}"]
                 for key in ("step", "exp_avg", "exp_avg_sq")
                 if f"optimizer.{i}.{key}" in tensors
             }
-            if state:
-                self.optimizer.state[parameter] = state
         self.step, self.bad = facts["step"], facts["bad"]
         self.best_epoch = facts["best_epoch"]
         self.outcome.planned, self.outcome.shortened = facts["planned"], facts["shortened"]
+        self.outcome.turns = list(facts["turns"])
         self.outcome.curve = [(int(s), float(t), v) for s, t, v in facts["curve"]]
         torch.set_rng_state(tensors["random"])
+
+
+def _copied(state: Checkpoint) -> Checkpoint:
+    return Checkpoint({name: value.clone() for name, value in state.tensors.items()}, state.facts)
 
 
 def _part(done: float, warm: float) -> float:
