@@ -27,6 +27,7 @@ from metier.errors import Pruned
 from metier.training.augment import Views
 from metier.training.batches import pieces, shuffled
 from metier.training.checkpoint import Checkpoint, restore, save
+from metier.training.clipping import light_clips
 from metier.training.dealing import Deal
 from metier.training.dropout import quick_dropout
 from metier.training.feed import Feed
@@ -132,7 +133,7 @@ def fit(
         watch.feed.prepare(boundary)
     net.train_above(lowest)
     read: list[Feed | Views] = [feed, *([] if watch is None else [watch.feed]), *objective.feeds]
-    with compacted(net, read), quick_dropout(net):
+    with compacted(net, read), quick_dropout(net), light_clips(net):
         session = _Session(
             net, feed, targets, objective, schedule, run, watch, lowest, boundary, deal
         )
