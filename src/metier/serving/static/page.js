@@ -37,8 +37,8 @@
     }
     const barred = response.status === 401;
     $("door").hidden = !barred;
-    $("room").hidden = barred;
     if (barred) {
+      $("room").hidden = true;
       $("title").textContent = "A specialist behind a door";
       $("denied").textContent = sessionStorage.getItem("token") ? "That is not the token." : "";
       $("token").focus();
@@ -50,6 +50,7 @@
     offerDoubt();
     showCurl();
     showFacts();
+    $("room").hidden = false;
     look();
     setInterval(() => document.hidden || look(), LOOK_MS);
   }
