@@ -287,13 +287,13 @@ def _load(args: argparse.Namespace) -> None:
     print(load(args.bundle, **_given(args)).digest)
 
 
-def _serve(args: argparse.Namespace) -> None:
+def _serve(args: argparse.Namespace) -> int:
     if missing := next((name for name in SERVING if find_spec(name) is None), None):
         raise MissingExtraError(missing, "serve", "metier serve")
     from metier.serving.launch import serve
     from metier.serving.options import read_options
 
-    serve(read_options(args.bundle, _given(args), os.environ))
+    return serve(read_options(args.bundle, _given(args), os.environ))
 
 
 def _sources(args: argparse.Namespace) -> None:

@@ -70,6 +70,12 @@ def test_numbers_that_are_not_finite_are_refused() -> None:
         read(written(np.array([np.inf], np.float32)))
 
 
+@pytest.mark.filterwarnings("error")
+def test_a_score_too_large_to_be_kept_is_beyond_all_others() -> None:
+    higher, equal = Ranked.of(np.array([1.0, 2.0])).beyond(np.array([1e300, 0.0]))
+    assert higher.tolist() == [0, 2] and equal.tolist() == [0, 0]
+
+
 def test_p_values_with_luck_are_uniform_whatever_the_ties() -> None:
     random = np.random.default_rng(1)
     among = Ranked.of(random.integers(0, 3, 400).astype(float))

@@ -7,6 +7,7 @@ import contextlib
 import http.client
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -25,11 +26,16 @@ from metier.serving.app import create_app
 from metier.serving.launch import listen
 from metier.serving.limits import Limits
 from metier.serving.service import Service, open_service
+from tests.runtime.test_doubt import doubt_for, with_doubt
 from tests.serving import bundles
 
 METIER = "import sys; from metier.cli import main; sys.exit(main())"
 BARE = f"import sys; sys.modules.update(dict.fromkeys(['polars', 'torch', 'rich'])); {METIER}"
 """The command where these libraries cannot be imported."""
+
+
+Doubtful = Callable[[str], Path]
+"""Gives a bundle by name that knows its doubt."""
 
 
 @dataclass(frozen=True)
@@ -160,6 +166,20 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
         return path if path.exists() else getattr(bundles, f"write_{name}")(path)
 
     return find
+
+
+@pytest.fixture(scope="session")
+def own(written: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory) -> Doubtful:
+    """Copies of the bundles by name, with doubt beside what they know."""
+
+    def make(name: str) -> Path:
+        folder = tmp_path_factory.mktemp("doubt") / name
+        shutil.copytree(written(name), folder)
+        manifest = load(folder).manifest
+        with_doubt(folder, doubt_for(manifest.decision), manifest.facts)
+        return folder
+
+    return make
 
 
 @pytest.fixture(scope="session")

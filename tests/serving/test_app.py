@@ -81,6 +81,7 @@ def test_paths_of_images_are_refused(image: Live, secret: str) -> None:
         (b'{"rows": [{}]}', "none of the columns: 'text'"),
         (b'{"rows": [{"text": 7}]}', "'text' must be a text or null"),
         (b'{"rows": [{"text": {"path": "x"}}]}', "'text' must be a text or null"),
+        (b'{"rows": [{"text": "a"}], "covrage": 0.9}', "unknown field 'covrage': beside `rows`"),
         (b'{"rows": [' + b",".join([b'{"text": "a"}'] * 257) + b"]}", "may have 256"),
     ],
 )
@@ -88,6 +89,19 @@ def test_what_is_no_row_is_refused_in_one_line(text: Live, body: bytes, told: st
     found = text.ask("/predict", body, headers={"Content-Type": "application/json"})
     assert found.status == 422 and told in found.json["error"]
     assert "\n" not in found.json["error"]
+
+
+@pytest.mark.parametrize("size", [b"1e400", b"-1e400", b"1" + b"0" * 400])
+def test_numbers_beyond_all_numbers_are_refused(table: Live, size: bytes) -> None:
+    body = b'{"rows": [{"size": ' + size + b"}]}"
+    found = table.ask("/predict", body, headers={"Content-Type": "application/json"})
+    assert found.status == 422
+    assert found.json["error"] == "row 0: 'size' is larger than numbers can be"
+
+
+def test_health_is_told_without_a_body_too(text: Live) -> None:
+    found = text.ask("/health", method="HEAD")
+    assert (found.status, found.content) == (200, b"")
 
 
 def test_half_characters_and_other_odd_texts_are_read(text: Live) -> None:

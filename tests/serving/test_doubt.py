@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,29 +10,12 @@ import pytest
 from schemathesis import GenerationMode
 
 from metier.runtime.session import load
-from tests.runtime.test_doubt import TEXTS, doubt_for, with_doubt
-from tests.serving.conftest import Live, eventually, form, live
+from tests.runtime.test_doubt import TEXTS
+from tests.serving.conftest import Doubtful, Live, eventually, form, live
 from tests.serving.test_app import png
 from tests.serving.test_contract import check_contract
 
 ROWS = [{"text": text} for text in TEXTS]
-
-
-Doubtful = Callable[[str], Path]
-
-
-@pytest.fixture(scope="module")
-def own(written: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory) -> Doubtful:
-    """Copies of the bundles by name, with doubt beside what they know."""
-
-    def make(name: str) -> Path:
-        folder = tmp_path_factory.mktemp("doubt") / name
-        shutil.copytree(written(name), folder)
-        manifest = load(folder).manifest
-        with_doubt(folder, doubt_for(manifest.decision), manifest.facts)
-        return folder
-
-    return make
 
 
 @pytest.fixture(scope="module")
@@ -97,6 +79,11 @@ def test_the_contract_says_what_can_be_promised(doubtful: tuple[Live, Path]) -> 
     fields = contract["content"]["application/json"]["schema"]["properties"]
     assert fields["coverage"]["maximum"] == pytest.approx(300 / 301)
     assert fields["max_error"]["minimum"] == 0.02
+
+
+def test_what_is_usual_is_told_to_clients(doubtful: tuple[Live, Path], text: Live) -> None:
+    assert doubtful[0].ask("/metadata").json["coverage"] == 0.9
+    assert text.ask("/metadata").json["coverage"] is None
 
 
 def test_images_are_asked_about_in_a_form(own: Doubtful) -> None:

@@ -86,6 +86,22 @@ def test_only_the_last_rows_count() -> None:
     assert monitor.report().level == "steady"
 
 
+def test_a_category_may_have_the_name_of_a_bin() -> None:
+    named = {"a": "others", "b": "missing", "c": "unknown"}
+
+    def renamed(n: int, seed: int) -> Any:
+        inputs, answers = rows(n, seed)
+        kinds = [named[kind] for kind in inputs.categories["kind"]]
+        return Signals(inputs.numbers, {"kind": kinds}), answers
+
+    monitor = Monitor(learn(*renamed(400, 0), {"kind": frozenset(named.values())}))
+    inputs, answers = renamed(200, 1)
+    monitor.observe(inputs.and_also(answers))
+    drift = monitor.report()
+    assert drift.level == "steady" and drift.unlike < 0.1
+    assert {shift.signal for shift in drift.shifts} >= {"kind", "size", "prediction"}
+
+
 def test_rows_unlike_any_of_training_are_counted() -> None:
     monitor = Monitor(reference())
     inputs, answers = rows(200, 1)

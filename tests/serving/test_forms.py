@@ -30,6 +30,12 @@ def test_a_form_needs_a_boundary(kind: str) -> None:
         read_form(b"--line--\r\n", kind)
 
 
+def test_broken_forms_do_not_fill_the_log(capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(Refused):
+        read_form(b"no form", "multipart/form-data; boundary=line")
+    assert capfd.readouterr().err == ""
+
+
 def test_a_form_that_is_cut_off_is_refused() -> None:
     body, kind = form(("files", b"a picture"))
     for size in range(len(body) - 4):

@@ -12,7 +12,7 @@ import pytest
 from metier.serving.page import render_page
 from tests.browser import CHROMIUM, Page, browse
 from tests.serving import bundles
-from tests.serving.conftest import Live, live
+from tests.serving.conftest import Doubtful, Live, live
 
 PHONE, DESK = 360, 1280
 SENTENCE = "my card is lost, please help"
@@ -83,6 +83,7 @@ def test_a_sentence_is_answered(tab: Page, text: Live, width: int) -> None:
     fill(tab, "textarea", SENTENCE)
     tab.run("document.getElementById('ask').click()")
     assert tab.until("document.querySelector('.said')?.textContent") == "card"
+    assert tab.run("document.getElementById('doubt').hidden"), "it knows nothing of its doubt"
     assert tab.run("[...document.querySelectorAll('.bars .num')].length") == 2
     first = tab.run("document.querySelector('.bars li .num').textContent")
     (row,) = text.ask("/predict", {"rows": [{"text": SENTENCE}]}).json["predictions"]
@@ -120,6 +121,60 @@ def test_an_image_is_chosen_and_answered(tab: Page, image: Live, tmp_path: Path)
     assert tab.until("document.querySelector('.drop img')?.naturalWidth") == 300
     assert tab.until("document.getElementById('says').textContent") == "Nobody knows"
     keep(tab, "image-phone")
+
+
+@NEEDED
+def test_labels_that_may_be_right_are_shown_when_asked_for(tab: Page, own: Doubtful) -> None:
+    with live(own("text")) as server:
+        open_page(tab, server, PHONE)
+        assert tab.run("document.getElementById('doubt').textContent") == (
+            "Show all labels that may be right, at 90\u00a0%"
+        )
+        fill(tab, "textarea", SENTENCE)
+        tab.run("document.getElementById('ask').click()")
+        tab.until("document.querySelector('.said')?.textContent")
+        assert tab.run("document.querySelector('.maybe')") is None
+        assert "coverage" not in tab.run("document.getElementById('curl').textContent")
+        tab.run("document.getElementById('wanted').click()")
+        told = tab.until("document.querySelector('.maybe')?.textContent")
+        body = {"rows": [{"text": SENTENCE}], "coverage": 0.9}
+        (row,) = server.ask("/predict", body).json["predictions"]
+        assert row["set"] and len(row["set"]) < 2
+        assert told == f"May be right, at 90\u00a0%: {', '.join(row['set'])}"
+        assert '"coverage":0.9' in tab.run("document.getElementById('curl').textContent")
+        assert tab.run(TOO_WIDE) == []
+        keep(tab, "set-phone")
+
+
+@NEEDED
+def test_labels_that_a_picture_may_have_are_asked_for_in_a_form(
+    tab: Page, own: Doubtful, tmp_path: Path
+) -> None:
+    picture = tmp_path / "photo.png"
+    PIL.Image.new("RGB", (300, 200), (200, 90, 40)).save(picture)
+    with live(own("image")) as server:
+        open_page(tab, server)
+        tab.run("document.getElementById('wanted').click()")
+        tab.choose("input[type=file]", picture)
+        told = tab.until("document.querySelector('.maybe')?.textContent")
+        assert "at 90\u00a0%" in told
+        assert "-F coverage=0.9" in tab.run("document.getElementById('curl').textContent")
+
+
+@NEEDED
+def test_a_number_comes_with_its_range(tab: Page, own: Doubtful) -> None:
+    with live(own("table")) as server:
+        open_page(tab, server, PHONE)
+        fill(tab, "[data-column=size]", "3.5")
+        fill(tab, "[data-column=colour]", "blue")
+        tab.run("document.getElementById('ask').click()")
+        told = tab.until("document.querySelector('.maybe')?.textContent")
+        body = {"rows": [{"size": 3.5, "colour": "blue"}], "coverage": 0.9}
+        (row,) = server.ask("/predict", body).json["predictions"]
+        assert told == f"between {row['low']:.6g} and {row['high']:.6g}, at 90\u00a0%"
+        tab.run("document.getElementById('wanted').click()")
+        tab.until("document.querySelector('.said') && !document.querySelector('.maybe')")
+        keep(tab, "range-phone")
 
 
 @NEEDED

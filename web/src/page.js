@@ -150,7 +150,7 @@ async function start() {
   document.title = `${about.name}: ${plain(target)}`;
   $("title").textContent = about.name;
   $("about").textContent = about.labels.length
-    ? `Answers ${plain(target)}: ${about.labels.slice(0, 12).join(", ")}${about.labels.length > 12 ? ", …" : ""}.`
+    ? `Answers ${plain(target)}: ${about.labels.slice(0, 12).join(", ")}${about.labels.length > 12 ? ", …" : "."}`
     : `Answers ${plain(target)}, a number.`;
   $("proof").textContent = about.proof ?? "";
   $("note").textContent = about.note ? `Note: ${about.note}.` : "";

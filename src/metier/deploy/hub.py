@@ -265,7 +265,6 @@ def _tokenizer(parts: Parts) -> Any:
 def _processor(parts: Parts) -> Any:
     """An image processor with the same pixels, checked on a picture of noise."""
     from PIL import Image as Pillow
-    from transformers import CLIPImageProcessor
 
     image = parts.preprocess
     assert isinstance(image, Image)
@@ -275,19 +274,22 @@ def _processor(parts: Parts) -> Any:
         names = ("height", "width") if kind == "exact" else (kind,)
         size = dict(zip(names, map(int, numbers), strict=True))
     crop = image.crop or image.size
-    processor: Any = CLIPImageProcessor(
-        do_resize=size is not None,
-        size=size,
-        resample=image.resample,
-        do_center_crop=image.crop is not None,
-        crop_size={"height": crop[0], "width": crop[1]},
-        do_rescale=True,
-        rescale_factor=image.rescale,
-        do_normalize=True,
-        image_mean=list(image.mean),
-        image_std=list(image.std),
-        do_convert_rgb=True,
-    )
+    with quietly():
+        from transformers import CLIPImageProcessor
+
+        processor: Any = CLIPImageProcessor(
+            do_resize=size is not None,
+            size=size,
+            resample=image.resample,
+            do_center_crop=image.crop is not None,
+            crop_size={"height": crop[0], "width": crop[1]},
+            do_rescale=True,
+            rescale_factor=image.rescale,
+            do_normalize=True,
+            image_mean=list(image.mean),
+            image_std=list(image.std),
+            do_convert_rgb=True,
+        )
     noise = np.random.default_rng(0).integers(0, 256, (9, 12, 3), dtype=np.uint8)
     picture = Pillow.fromarray(noise).resize((320, 256))
     theirs = np.asarray(processor(images=picture, return_tensors="np")["pixel_values"][0])

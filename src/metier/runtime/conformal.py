@@ -71,6 +71,11 @@ class Conformal:
         """The highest coverage that so many rows can promise."""
         return self.n / (self.n + 1)
 
+    @property
+    def usual(self) -> float:
+        """The coverage when none is asked for, as far as these rows can promise it."""
+        return min(self.coverage, self.highest)
+
     def check(self, coverage: float) -> None:
         """Raise OptionError for a coverage that these rows cannot promise."""
         if not 0 < coverage < 1:

@@ -173,7 +173,7 @@ class Judge:
             reasons = self._unsure(scores, readable, asked.max_error)
         coverage = asked.coverage
         if coverage is None and asked.abstain and asked.max_error is None and conformal is not None:
-            coverage = min(conformal.coverage, conformal.highest)
+            coverage = conformal.usual
         if coverage is None or conformal is None:
             return Held(reasons)
         luck = luck_of({n: [v[r] for r in readable] for n, v in columns.items()}, self.columns)

@@ -61,7 +61,8 @@ class Ranked:
 
     def beyond(self, scores: NDArray[Any]) -> tuple[Counts, Counts]:
         """Return how many scores are higher than each of some, and how many are equal to it."""
-        given = np.asarray(scores, dtype=np.float32)
+        with np.errstate(over="ignore"):  # beyond all others, which infinity is, too
+            given = np.asarray(scores, dtype=np.float32)
         total = np.concatenate([np.zeros(1, np.int64), np.cumsum(self.counts)])
         first = total[np.searchsorted(self.values, given, side="left")]
         after = total[np.searchsorted(self.values, given, side="right")]

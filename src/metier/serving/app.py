@@ -68,6 +68,8 @@ def _add_reading(app: FastAPI, service: Service) -> None:
         """Give the page on which a person can try the bundle."""
         return HTMLResponse(page.html, headers={"content-security-policy": page.policy})
 
+    # Load balancers and `curl -I` ask so; the answer is that of GET without its body.
+    app.add_api_route("/health", health, methods=["HEAD"], include_in_schema=False)
     text = {"type": "string"}
     barred = schema.responses(*service.refusals())
     for path, answer, kind, refusals in (

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from statistics import NormalDist
 from typing import Any, Literal
@@ -114,8 +113,8 @@ class Monitor:
         )
 
     def _shift(self, name: str, codes: NDArray[np.int16]) -> Shift:
-        bins = self._bins(name)
-        shares = np.array([share for share in bins.values()])
+        own = self._reference.scales.get(name) or self._reference.choices[name]
+        shares = np.array(own.shares)
         behind = self._reference.rows_behind(name)
         counts = np.bincount(codes, minlength=len(shares)).astype(np.float64)
         index, noise = stability(shares * behind, counts, CHANCE / len(self._codes))
@@ -124,7 +123,7 @@ class Monitor:
         level: Level = "waiting"
         if len(codes) >= FEWEST:
             level = _level(index, noise) if self._worse(name, shares, recent) else "steady"
-        return Shift(name, index, level, list(bins)[most], float(shares[most]), float(recent[most]))
+        return Shift(name, index, level, own.names[most], float(shares[most]), float(recent[most]))
 
     def _worse(self, name: str, usual: Doubles, recent: Doubles) -> bool:
         """More certain answers and fewer new words are no harm; every other change may be."""
@@ -132,10 +131,6 @@ class Monitor:
         if scale is None or scale.harm == 0:
             return True
         return bool(((recent - usual) * np.arange(len(usual))).sum() * scale.harm > 0)
-
-    def _bins(self, name: str) -> Mapping[str, float]:
-        own = self._reference.scales.get(name) or self._reference.choices[name]
-        return dict(zip(own.names, own.shares, strict=True))
 
 
 def stability(before: Doubles, after: Doubles, chance: float) -> tuple[float, float]:

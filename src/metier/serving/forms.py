@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import logging
+
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
 from metier.serving.limits import Refused
 
 Fields = list[tuple[str, bytes]]
+
+# What the parser says of a broken form goes to its sender, not to the log of the server.
+logging.getLogger("python_multipart").addHandler(logging.NullHandler())
 
 
 class _Fields:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import os
 import socket
 import sys
 
@@ -43,10 +45,17 @@ def listen(host: str, port: int) -> socket.socket:
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return listener
     except (OSError, OverflowError) as error:
-        told = getattr(error, "strerror", None) or str(error)
         raise OptionError(
-            f"cannot listen on {host} port {port} ({told.lower()}): choose another --port or --host"
+            f"cannot listen on {host} port {port} ({_why(error)}): choose another --port or --host"
         ) from None
+
+
+def _why(error: OSError | OverflowError) -> str:
+    """The words of the system alone: `socket` puts the address behind them once more."""
+    number = int(getattr(error, "errno", None) or 0)
+    if number in errno.errorcode:
+        return os.strerror(number).lower()
+    return (getattr(error, "strerror", None) or str(error)).lower()
 
 
 def announce(asked: Serving, listener: socket.socket) -> None:

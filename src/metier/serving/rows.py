@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NoReturn
@@ -74,7 +75,11 @@ class Reader:
             raise Refused(415, "images are sent as files: a form with a field `files` for each")
         if kind == "application/json":
             data = _json(body)
-            return self._from_rows(_rows_of(data), self._asked(data))
+            rows = _rows_of(data)
+            if unknown := sorted(data.keys() - {ROWS, *BESIDE}):
+                told = f"beside `rows` there may be {', '.join(BESIDE)}"
+                raise Refused(422, f"unknown field {unknown[0]!r}: {told}")
+            return self._from_rows(rows, self._asked(data))
         needed = "multipart/form-data" if self.image is not None else "application/json"
         raise Refused(415, f"the content type must be {needed}")
 
@@ -161,6 +166,8 @@ def _check(cell: Any, column: InputColumn, row: int) -> None:
     allowed = ALLOWED[column.kind]
     if not isinstance(cell, allowed) or (isinstance(cell, bool) and bool not in allowed):
         raise Refused(422, f"row {row}: {column.name!r} must be {WORDS[column.kind]} or null")
+    if isinstance(cell, int | float) and column.kind == "number" and abs(cell) > sys.float_info.max:
+        raise Refused(422, f"row {row}: {column.name!r} is larger than numbers can be")
 
 
 def _cell(cell: Any) -> Any:

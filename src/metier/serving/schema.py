@@ -36,7 +36,12 @@ def request_body(wanted: Sequence[InputColumn], most: int, doubt: Doubt) -> Sche
     if len(plain) == len(wanted):
         rows = {"type": "array", "items": _row(plain), "minItems": 1, "maxItems": most}
         asked = {"rows": rows, **_beside(doubt)}
-        body: Schema = {"type": "object", "required": ["rows"], "properties": asked}
+        body: Schema = {
+            "type": "object",
+            "required": ["rows"],
+            "properties": asked,
+            "additionalProperties": False,
+        }
         return {"required": True, "content": {"application/json": {"schema": body}}}
     file = {"type": "string", "format": "binary"}
     fields: Schema = {FILES: {"type": "array", "items": file, "minItems": 1, "maxItems": most}}

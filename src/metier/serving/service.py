@@ -165,6 +165,7 @@ def describe(service: Service) -> dict[str, Any]:
     manifest = service.bundle.manifest
     proof = manifest.facts.get("proof") or {}
     known = vocabularies(manifest.preprocess)
+    conformal = service.reader.doubt.conformal
     return {
         "task": manifest.decision.kind,
         "target": list(manifest.facts.get("target", ())),
@@ -174,6 +175,7 @@ def describe(service: Service) -> dict[str, Any]:
         "source": _last_part(str(manifest.source.get("name", ""))),
         "strategies": [str(step.get("strategy", "")) for step in manifest.lineage],
         "proof": _proof(proof),
+        "coverage": None if conformal is None else conformal.usual,
         "versions": {"metier": __version__, **{k: str(v) for k, v in manifest.versions.items()}},
         "limits": {
             "rows": service.limits.rows,

@@ -37,8 +37,8 @@
     }
     const barred = response.status === 401;
     $("door").hidden = !barred;
-    $("room").hidden = barred;
     if (barred) {
+      $("room").hidden = true;
       $("title").textContent = "A specialist behind a door";
       $("denied").textContent = sessionStorage.getItem("token") ? "That is not the token." : "";
       $("token").focus();
@@ -47,8 +47,10 @@
     state.about = await response.json();
     introduce();
     buildFields();
+    offerDoubt();
     showCurl();
     showFacts();
+    $("room").hidden = false;
     look();
     setInterval(() => document.hidden || look(), LOOK_MS);
   }
@@ -76,6 +78,20 @@
     const texts = columns.some((column) => column.kind === "text");
     $("hint").textContent = texts ? "or Ctrl + Enter" : "";
   }
+
+  function offerDoubt() {
+    const { coverage, task } = state.about;
+    const offers = {
+      multilabel: "Show all labels that may fit",
+      regression: "Show the range that holds the truth",
+    };
+    $("doubt").hidden = !coverage;
+    $("wanted").checked = Boolean(coverage) && task === "regression";
+    $("promise").textContent = `${offers[task] || "Show all labels that may be right"}, ${at(coverage)}`;
+  }
+
+  const at = (coverage) => `at ${number(Math.floor(1000 * coverage) / 10)}\u00a0%`;
+  const beside = () => ($("wanted").checked ? { coverage: state.about.coverage } : {});
 
   function field(column, id) {
     const whole = make("div", "field");
@@ -144,11 +160,12 @@
   function request() {
     const row = written();
     if (!state.about.columns.some((column) => column.kind === "image")) {
-      return { body: JSON.stringify({ rows: [row] }), headers: { "content-type": "application/json" } };
+      return { body: JSON.stringify({ rows: [row], ...beside() }), headers: { "content-type": "application/json" } };
     }
     const form = new FormData();
     form.append("files", state.image);
     if (Object.keys(row).length) form.append("rows", JSON.stringify([row]));
+    for (const [name, value] of Object.entries(beside())) form.append(name, value);
     return { body: form };
   }
 
@@ -185,9 +202,18 @@
     const said = make("p", "said", typeof answer === "number" ? number(answer) : answer);
     const inside = /dur=([\d.]+)/.exec(timing || "");
     const told = `${took.toFixed(0)} ms${inside ? `, ${Number(inside[1]).toFixed(1)} ms of it in the server` : ""}`;
-    $("answer").replaceChildren(said, make("p", "told basis", told));
+    $("answer").replaceChildren(said, ...maybe(row), make("p", "told basis", told));
     if (row.probabilities) $("answer").append(...bars(row));
     for (const warning of found.warnings) $("answer").append(make("p", "basis", warning));
+  }
+
+  function maybe(row) {
+    const { coverage, labels } = state.about;
+    if (typeof row.low === "number") return [make("p", "maybe", `between ${number(row.low)} and ${number(row.high)}, ${at(coverage)}`)];
+    if (!Array.isArray(row.set)) return [];
+    const every = row.set.length === labels.length;
+    const told = row.set.length ? `May be right, ${at(coverage)}: ${every ? "every label" : row.set.join(", ")}` : `No label is likely enough, ${at(coverage)}`;
+    return [make("p", "maybe", told)];
   }
 
   function bars(row) {
@@ -256,10 +282,11 @@
     if (sessionStorage.getItem("token")) lines.push('-H "Authorization: Bearer $METIER_TOKEN"');
     const quoted = (value) => `'${JSON.stringify(value).replaceAll("'", "'\\''")}'`;
     if (plain.length === state.about.columns.length) {
-      lines.push("-H 'Content-Type: application/json'", `-d ${quoted({ rows: [row] })}`);
+      lines.push("-H 'Content-Type: application/json'", `-d ${quoted({ rows: [row], ...beside() })}`);
     } else {
       lines.push("-F files=@photo.jpg");
       if (plain.length) lines.push(`-F rows=${quoted([row])}`);
+      if ($("wanted").checked) lines.push(`-F coverage=${state.about.coverage}`);
     }
     if (sessionStorage.getItem("token")) document.querySelectorAll("#program a").forEach((link) => link.removeAttribute("href"));
     $("curl").textContent = lines.join(" \\\n  ");
@@ -281,6 +308,10 @@
     }));
   }
 
+  $("wanted").addEventListener("change", () => {
+    showCurl();
+    if (document.querySelector(".said")) ask();
+  });
   $("row").addEventListener("submit", (event) => { event.preventDefault(); ask(); });
   $("row").addEventListener("keydown", (event) => {
     if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) { event.preventDefault(); ask(); }
