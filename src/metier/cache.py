@@ -17,7 +17,7 @@ import math
 import mmap
 import os
 import tempfile
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -222,12 +222,18 @@ def fingerprint(*parts: object) -> str:
 
 def write_aside(path: Path, content: bytes) -> None:
     """Write a file so that a reader sees the old or the new content, never half of it."""
+    with replacing(path) as aside:
+        aside.write_bytes(content)
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Give a path to write to; what was written there takes the place of the file at the end."""
     path.parent.mkdir(parents=True, exist_ok=True)
     aside = path.with_name(f".{path.name}.{os.getpid()}.aside")
     try:
-        with aside.open("wb") as out:
-            out.write(content)
-            out.flush()
+        yield aside
+        with aside.open("rb+") as out:
             os.fsync(out.fileno())
         os.replace(aside, path)
     finally:

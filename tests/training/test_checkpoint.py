@@ -8,6 +8,8 @@ import torch
 
 from metier.training.checkpoint import NAME, Checkpoint, restore, save
 
+RESET = Path("/proc/self/clear_refs")
+
 
 def test_what_is_saved_is_restored(tmp_path: Path) -> None:
     tensors = {"a": torch.randn(3, 4), "b": torch.tensor(7.0), "random": torch.get_rng_state()}
@@ -16,6 +18,22 @@ def test_what_is_saved_is_restored(tmp_path: Path) -> None:
     assert found is not None and found.facts == {"step": 3, "curve": [[1, 0.5, None]]}
     assert found.tensors.keys() == tensors.keys()
     assert all(torch.equal(found.tensors[name], value) for name, value in tensors.items())
+
+
+@pytest.mark.skipif(not RESET.exists(), reason="only Linux tells the most that was used")
+def test_numbers_are_not_copied_to_be_saved(tmp_path: Path) -> None:
+    tensors = {str(i): torch.ones(8 << 20) for i in range(3)}
+    RESET.write_text("5", encoding="ascii")
+    before = used("VmRSS")
+    save(tmp_path, Checkpoint(tensors, {}))
+    assert used("VmHWM") - before < 24 << 20
+    assert (tmp_path / NAME).stat().st_size > 96 << 20
+
+
+def used(what: str) -> int:
+    """A figure of this process's memory, in bytes."""
+    told = Path("/proc/self/status").read_text(encoding="ascii", errors="replace").splitlines()
+    return next(int(line.split()[1]) << 10 for line in told if line.startswith(f"{what}:"))
 
 
 def test_views_that_share_memory_are_saved_apart(tmp_path: Path) -> None:

@@ -9,9 +9,9 @@ from typing import Any
 
 import torch
 from safetensors import safe_open
-from safetensors.torch import save as to_bytes
+from safetensors.torch import save_file
 
-from metier.cache import write_aside
+from metier.cache import replacing
 
 NAME = "checkpoint.safetensors"
 
@@ -26,12 +26,22 @@ class Checkpoint:
 
 def save(folder: Path, checkpoint: Checkpoint) -> None:
     """Write a checkpoint in place of the last one; a kill leaves the one or the other."""
-    tensors = {
-        name: value.detach().cpu().contiguous().clone()
-        for name, value in checkpoint.tensors.items()
-    }
-    content = to_bytes(tensors, metadata={"facts": json.dumps(checkpoint.facts)})
-    write_aside(folder / NAME, content)
+    facts = json.dumps(checkpoint.facts)
+    # Numbers go to the disk from where they lie: a copy of all would be the most that a fit takes.
+    with replacing(folder / NAME) as aside:
+        save_file(_apart(checkpoint.tensors), aside, metadata={"facts": facts})
+
+
+def _apart(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The tensors on the processor, those copied that share memory with others."""
+    found, held = {}, set()
+    for name, value in tensors.items():
+        own = value.detach().cpu().contiguous()
+        memory = own.untyped_storage()
+        shared = memory.data_ptr() in held or memory.nbytes() != own.nbytes
+        held.add(memory.data_ptr())
+        found[name] = own.clone() if shared else own
+    return found
 
 
 def restore(folder: Path) -> Checkpoint | None:
