@@ -85,7 +85,7 @@ def test_a_net_gives_its_features_whatever_is_done_to_its_graph(
 ) -> None:
     from metier.cache import Cache
     from metier.deploy.fusion import fused
-    from metier.deploy.quantization import dynamic, weights
+    from metier.deploy.quantization import dynamic, static, weights
     from metier.strategies.probe import Probe
     from metier.tasks import build
     from metier.types import Problem, Run, Specialist
@@ -102,6 +102,8 @@ def test_a_net_gives_its_features_whatever_is_done_to_its_graph(
     smaller = [weights(plain, [feeds])]
     if name == "bert":
         smaller += [fused(plain, [feeds]), dynamic(plain, [feeds])]
+    else:
+        smaller += [static(plain, [feeds])]  # what is 8 bits before the head is read as floats
     for graph in (plain, *smaller):
         scores, found = session_of(with_features(graph)).run(["scores", FEATURES], feeds)
         assert found.shape == (24, wanted) and found.dtype == np.float32

@@ -18,6 +18,10 @@ AFTER = ("Add", "Mul", "Cast", "Identity", "QuantizeLinear", "DequantizeLinear",
 """What may stand between the last product and the scores."""
 BEFORE = ("DynamicQuantizeLinear", "QuantizeLinear", "DequantizeLinear", "Cast", "Identity")
 """What may stand between the features and the last product."""
+ROUNDING = ("DynamicQuantizeLinear", "QuantizeLinear")
+"""Of these, what reads floats and gives 8 bits."""
+FLOATS = ("Gemm", "MatMul", "MatMulNBits", "DynamicQuantizeMatMul")
+"""Products that read floats."""
 FARTHEST = 8
 
 
@@ -40,7 +44,7 @@ def with_features(graph: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def _last_read(graph: onnx.GraphProto) -> str | None:
-    """The value that the last product of a graph reads, if that can be told."""
+    """The floats that the last product of a graph reads, if that can be told."""
     wiring = Wiring(graph)
     if any(OF_THE_NET in node.output for node in graph.node):
         return OF_THE_NET
@@ -50,12 +54,16 @@ def _last_read(graph: onnx.GraphProto) -> str | None:
     if product is None or wiring.sources(product.input[1]) & inputs:
         return None
     name = product.input[0]
+    floats = name if product.op_type in FLOATS else None
     for _ in range(FARTHEST):
         node = wiring.maker(name, *BEFORE)
         if node is None:
             break
+        same = node.op_type == "Identity" and floats == name
         name = node.input[0]
-    return name if wiring.sources(name) & inputs else None
+        if same or node.op_type in ROUNDING:
+            floats = name
+    return floats if floats is not None and wiring.sources(floats) & inputs else None
 
 
 def _product(wiring: Wiring) -> NodeProto | None:
