@@ -112,7 +112,7 @@ def test_steps_that_harden_nothing_are_noticed_and_doubled(
     """Steps of hardly any length leave the random start: the net withstands noise and no attack."""
     start, problem, table = begun(tiny_sources["vit"], tiny_table, n=120, kind="binary")
     inner = Finetune(train="all", epochs=8.0, rate=2e-3, patience=0, dropout=0.0)
-    vain = Adversarial(inner, radius=24 / 255, step=1e-6, grow=0.0)
+    vain = Adversarial(inner, radius=24 / 255, steps=1, step=1e-6, grow=0.0)
     made = vain(start, problem, Run(Cache(), seed=1))
     turns = made.lineage[-1].notes["turns"]
     assert turns[0]["steps"] == 1 and turns[0]["withstood"] > 2 * turns[0]["left"]
