@@ -21,8 +21,7 @@ if TYPE_CHECKING:
 
     from metier.cache import Cache
     from metier.runtime.preprocess import Preprocess
-    from metier.training.net import Net
-    from metier.training.objectives import Batch, Objective
+    from metier.training.objectives import Guard, Objective
 
 Kind = Literal["text", "number", "category", "date", "image"]
 Modality = Literal["text", "image", "tabular"]
@@ -253,21 +252,6 @@ class Problem:
 
     task: Task
     train: Table
-
-
-class Guard(Protocol):
-    """Notices a fit that leads nowhere at the end of an epoch, and changes what it learns from.
-
-    The loop then goes back to the end of the last epoch at which nothing was amiss.
-    """
-
-    def begin(self, turns: int) -> None:
-        """Be as after so many changes; a fit begins with 0, a resumed one where it was."""
-        ...
-
-    def astray(self, net: Net, batch: Batch) -> Mapping[str, Any] | None:
-        """What is amiss on a batch of training rows, as plain JSON; None for nothing."""
-        ...
 
 
 def nothing_to_report(step: int, value: float) -> None:

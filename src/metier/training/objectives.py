@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,6 +45,21 @@ class Objective(Protocol):
 
     def __call__(self, net: Net, batch: Batch) -> Tensor:
         """The mean loss of a batch, with its gradient."""
+        ...
+
+
+class Guard(Protocol):
+    """Notices a fit that leads nowhere at the end of an epoch, and changes what it learns from.
+
+    The loop then goes back to the end of the last epoch at which nothing was amiss.
+    """
+
+    def begin(self, turns: int) -> None:
+        """Be as after so many changes; a fit begins with 0, a resumed one where it was."""
+        ...
+
+    def astray(self, net: Net, batch: Batch) -> Mapping[str, Any] | None:
+        """What is amiss on a batch of training rows, as plain JSON; None for nothing."""
         ...
 
 
