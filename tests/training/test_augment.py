@@ -16,7 +16,7 @@ from metier.tasks import build
 from metier.training import loop
 from metier.training.augment import View, Views, augmented
 from metier.training.feed import Feed
-from metier.training.loop import Schedule
+from metier.training.schedule import Schedule
 from metier.training.start import feed_for, fresh_net
 from metier.types import Problem, Run, Specialist, Table
 

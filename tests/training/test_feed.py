@@ -18,9 +18,10 @@ from metier.errors import DataError, Pruned
 from metier.sources.text import open_text
 from metier.tasks import build
 from metier.training.feed import Feed, prefix_digest
-from metier.training.loop import Schedule, fit
+from metier.training.loop import fit
 from metier.training.net import Net, branch, score
 from metier.training.objectives import Supervised
+from metier.training.schedule import Schedule
 from metier.training.start import preprocess_of
 from metier.types import Roles, Run, Table
 from tests import tiny

@@ -17,8 +17,8 @@ from metier.strategies.finetune import Finetune
 from metier.tasks import build
 from metier.training import learn as learning
 from metier.training.learn import Loss, learn, settled_schedule
-from metier.training.loop import Schedule
 from metier.training.net import NetModel
+from metier.training.schedule import Schedule
 from metier.training.start import fresh_net
 from metier.types import Problem, Roles, Run, Specialist, Table
 

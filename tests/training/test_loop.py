@@ -21,8 +21,9 @@ from metier.cache import Cache
 from metier.errors import Pruned
 from metier.training import loop
 from metier.training.checkpoint import restore
-from metier.training.loop import Schedule, Watch
+from metier.training.loop import Watch
 from metier.training.objectives import Batch, Objective
+from metier.training.schedule import Schedule
 
 from .conftest import Counting, Ready
 

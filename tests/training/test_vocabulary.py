@@ -12,7 +12,7 @@ import torch
 from metier.cache import Cache
 from metier.training import loop
 from metier.training.feed import Feed
-from metier.training.loop import Schedule
+from metier.training.schedule import Schedule
 from metier.training.start import preprocess_of
 from metier.training.vocabulary import compacted
 from metier.types import Table

@@ -20,9 +20,9 @@ from metier.training.folds import inner_folds
 from metier.training.heads import Head, fit_head
 from metier.training.labelnames import with_names
 from metier.training.learn import Loss, learn
-from metier.training.loop import Schedule
 from metier.training.net import NetModel
 from metier.training.prototypes import fit_prototypes
+from metier.training.schedule import Schedule
 from metier.training.start import feed_for, fresh_net
 from metier.types import Floats, Form, Modality, Problem, Run, Specialist, Step
 

@@ -14,9 +14,9 @@ from metier.sources import open_source
 from metier.space import Choice, Float, Int, tune
 from metier.training.heads import fit_head
 from metier.training.learn import Loss, learn, settled_schedule
-from metier.training.loop import Schedule
 from metier.training.net import NetModel
 from metier.training.objectives import Objective, Supervised
+from metier.training.schedule import Schedule
 from metier.training.start import feed_for, fresh_net
 from metier.training.surgery import droppable, keep_blocks, operated
 from metier.training.teaching import Lesson, Taught, hear, narrow, widening

@@ -15,9 +15,9 @@ from metier.space import Choice, Float, Int, tune
 from metier.training.augment import VIEWS
 from metier.training.heads import fit_head
 from metier.training.learn import Loss, learn, settled_schedule
-from metier.training.loop import Schedule
 from metier.training.mixing import mixing
 from metier.training.net import NetModel
+from metier.training.schedule import Schedule
 from metier.training.start import feed_for, fresh_net
 from metier.types import Form, Modality, Problem, Run, Specialist, Step
 

@@ -11,9 +11,9 @@ from metier.errors import ChainError, Pruned
 from metier.space import Float, Int, tune
 from metier.training.adapted import Adapted
 from metier.training.around import as_one_step, inner_of, rows_for
-from metier.training.loop import Schedule
 from metier.training.masked import learn_words
 from metier.training.net import NetModel
+from metier.training.schedule import Schedule
 from metier.training.start import fresh_net
 from metier.types import (
     Form,

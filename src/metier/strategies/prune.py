@@ -15,8 +15,8 @@ from metier.space import Choice, Float, Int, tune
 from metier.training.anatomy import cut_out, find_parts
 from metier.training.importance import Importance, Weights, weigh
 from metier.training.learn import Loss, learn, settled_schedule
-from metier.training.loop import Schedule
 from metier.training.net import NetModel
+from metier.training.schedule import Schedule
 from metier.training.start import feed_for, fresh_net
 from metier.training.surgery import Kept, Part, droppable, keep_blocks, operated
 from metier.training.teaching import Taught, hear

@@ -9,8 +9,8 @@ from typing import Any, ClassVar
 
 from metier.space import Float, Int, tune
 from metier.training.learn import Loss, learn, settled_schedule
-from metier.training.loop import Schedule
 from metier.training.net import Net, NetModel
+from metier.training.schedule import Schedule
 from metier.training.start import preprocess_of
 from metier.types import Form, Modality, Problem, Run, Specialist, Step
 

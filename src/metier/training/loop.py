@@ -14,7 +14,7 @@ import math
 import time
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,7 @@ from metier.training.dropout import quick_dropout
 from metier.training.feed import Feed
 from metier.training.net import Net, score
 from metier.training.objectives import Batch, Divisible, Objective
+from metier.training.schedule import Schedule, grouped, set_rates
 from metier.training.vocabulary import compacted
 from metier.types import Run
 
@@ -41,48 +42,6 @@ WARM_STEPS = 8
 """Steps after which the loop knows how long one takes."""
 GUARDED = 64
 """Rows that a guard is shown."""
-
-
-@dataclass(frozen=True)
-class Schedule:
-    """How long and how fast to learn.
-
-    Args:
-        epochs: passes over the rows; may be a fraction.
-        rate: peak learning rate of the top block.
-        head_rate: peak learning rate of the head.
-        layer_decay: each block learns at this share of the rate of the one above it.
-        weight_decay: decoupled (Loshchilov and Hutter, 2019), not on biases, norms, embeddings.
-        warmup: share of the steps in which the rate climbs; it then falls to zero as a cosine.
-        rows: rows a step at most.
-        tokens: padded tokens a step at most.
-        clip: largest norm of the gradient.
-        patience: epochs without a better stopping score before it ends; 0 never stops early.
-        average: decay of the moving average of the weights, which is what is kept; 0 keeps the
-            weights themselves.
-        unfreeze: blocks begin to learn one after the other, the top one first, over this share of
-            the steps (Howard and Ruder, 2018); 0 lets all learn from the start.
-    """
-
-    epochs: float = 3.0
-    rate: float = 5e-5
-    head_rate: float = 1e-3
-    layer_decay: float = 1.0
-    weight_decay: float = 0.01
-    warmup: float = 0.1
-    rows: int = 32
-    tokens: int = 4096
-    clip: float = 1.0
-    patience: int = 0
-    average: float = 0.0
-    unfreeze: float = 0.0
-
-    @classmethod
-    def of(cls, strategy: Any, **others: Any) -> Schedule:
-        """The settings that a strategy has as fields of its own, and others given by name."""
-        names = (each.name for each in fields(cls))
-        own = {name: getattr(strategy, name) for name in names if hasattr(strategy, name)}
-        return cls(**(own | others))
 
 
 @dataclass(frozen=True)
@@ -170,7 +129,7 @@ class _Session:
         self.device = net.head.weight.device
         self.targets = torch.as_tensor(targets).to(self.device)
         self.costs = feed.costs if boundary < net.backbone.depth else np.ones(len(feed), np.int64)
-        self.groups = _groups(net, schedule)
+        self.groups = grouped(net, schedule)
         self.optimizer = torch.optim.AdamW(self.groups, fused=True)
         self.learning = [p for group in self.groups for p in group["params"]]
         self.kept = [*self.learning, *_statistics(net, lowest, ("running_mean", "running_var"))]
@@ -238,7 +197,7 @@ class _Session:
 
     def _learn(self, rows: NDArray[np.int64], epoch: int) -> None:
         seen = self.feed.seen_in(epoch)
-        self._set_rates()
+        set_rates(self.optimizer, self.schedule, self.step / self.outcome.planned)
         self.optimizer.zero_grad(set_to_none=True)
         value = 0.0
         for piece, share in self._pieces(rows):
@@ -283,14 +242,6 @@ class _Session:
         every = max(1, self.outcome.planned // 60)
         if self.step % every == 0 or self.step == 1:
             curve.append((self.step, loss, None))
-
-    def _set_rates(self) -> None:
-        done = self.step / self.outcome.planned
-        warm = self.schedule.warmup
-        share = done / warm if done < warm else 0.5 * (1 + math.cos(math.pi * _part(done, warm)))
-        for group in self.optimizer.param_groups:
-            awake = done >= group["wakes"]
-            group["lr"] = group["peak"] * max(share, 1e-3) if awake else 0.0
 
     def _fit_in(self, seconds: float) -> None:
         """Plan fewer steps when the deadline leaves no time for all."""
@@ -454,10 +405,6 @@ def _copied(state: Checkpoint) -> Checkpoint:
     return Checkpoint({name: value.clone() for name, value in state.tensors.items()}, state.facts)
 
 
-def _part(done: float, warm: float) -> float:
-    return (done - warm) / max(1 - warm, 1e-9)
-
-
 def _autocast(device: torch.device) -> Any:
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=device.type == "cuda")
 
@@ -475,36 +422,3 @@ def _statistics(net: Net, lowest: int, names: tuple[str, ...]) -> list[torch.Ten
         for name, buffer in net.backbone.named_buffers()
         if name.endswith(names) and net.backbone.level_of(name) >= lowest
     ]
-
-
-def _groups(net: Net, schedule: Schedule) -> list[dict[str, Any]]:
-    """Parameters by rate and decay: each level at a lower rate than the one above, and the head."""
-    depth = net.backbone.depth
-    embeddings = {
-        id(module.weight)
-        for module in net.backbone.modules()
-        if isinstance(module, torch.nn.Embedding)
-    }
-    by_kind: dict[tuple[float, float, float], list[torch.nn.Parameter]] = {}
-    learning = [
-        (net.backbone.level_of(name), parameter)
-        for name, parameter in net.backbone.named_parameters()
-        if parameter.requires_grad
-    ]
-    lowest = min((level for level, _ in learning), default=depth)
-    for level, parameter in learning:
-        peak = schedule.rate * schedule.layer_decay ** (depth - 1 - level)
-        decays = parameter.dim() > 1 and id(parameter) not in embeddings
-        wakes = schedule.unfreeze * (depth - 1 - level) / max(depth - lowest, 1)
-        key = (peak, schedule.weight_decay if decays else 0.0, wakes)
-        by_kind.setdefault(key, []).append(parameter)
-    groups: list[dict[str, Any]] = [
-        {"params": held, "lr": 0.0, "peak": peak, "weight_decay": decay, "wakes": wakes}
-        for (peak, decay, wakes), held in by_kind.items()
-    ]
-    for own, decay in ((net.head.weight, schedule.weight_decay), (net.head.bias, 0.0)):
-        if own.requires_grad:
-            rate = schedule.head_rate
-            group = {"params": [own], "lr": 0.0, "peak": rate, "weight_decay": decay, "wakes": 0.0}
-            groups.append(group)
-    return groups

@@ -19,9 +19,10 @@ from torch.nn.functional import cross_entropy, normalize
 from metier.evidence.episodes import Classes, Episode, Shape, draw
 from metier.sources.backbone import Backbone
 from metier.training.feed import Feed
-from metier.training.loop import Schedule, fit
+from metier.training.loop import fit
 from metier.training.net import Net, branch
 from metier.training.objectives import Batch
+from metier.training.schedule import Schedule
 from metier.training.start import preprocess_of
 from metier.types import Run, Source, Table
 

@@ -21,9 +21,10 @@ from metier.runtime.preprocess import Preprocess
 from metier.training.feed import Feed
 from metier.training.heads import fit_head
 from metier.training.learn import standardised, stopping_rows
-from metier.training.loop import Schedule, Watch, fit
+from metier.training.loop import Watch, fit
 from metier.training.net import Net, NetModel, branch
 from metier.training.objectives import Batch, Supervised
+from metier.training.schedule import Schedule
 from metier.training.start import preprocess_of
 from metier.training.weighing import by_content
 from metier.types import Problem, Rows, Run, Specialist, Table, Task
