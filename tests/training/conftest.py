@@ -20,6 +20,9 @@ from metier.training.schedule import Schedule
 from metier.training.start import feed_for, fresh_net
 from metier.types import Problem, Run, Specialist, Table
 
+State = dict[str, torch.Tensor]
+QUICK = Schedule(epochs=3, rate=1e-3, rows=16)
+
 
 @dataclass
 class Ready:
@@ -44,8 +47,11 @@ class Ready:
             self.watch,
         )
 
-    def state(self) -> dict[str, torch.Tensor]:
+    def state(self) -> State:
         return {name: value.clone() for name, value in self.net.state_dict().items()}
+
+
+Make = Callable[..., Ready]
 
 
 @dataclass
@@ -69,6 +75,23 @@ class Counting:
         self.steps += 1
         self.then(self.steps)
         return loss
+
+
+def assert_same(one: State, two: State) -> None:
+    assert one.keys() == two.keys()
+    for name, value in one.items():
+        assert torch.equal(value, two[name]), name
+
+
+def changed(one: State, two: State) -> set[str]:
+    return {name for name, value in one.items() if not torch.equal(value, two[name])}
+
+
+def level(net: Any, name: str) -> int:
+    """Below which boundary a weight of the state lies; the head above all."""
+    if not name.startswith("backbone."):
+        return int(net.backbone.depth)
+    return int(net.backbone.level_of(name.removeprefix("backbone.")))
 
 
 @pytest.fixture

@@ -1,15 +1,13 @@
-"""The loop: what learns, how fast, until when, and what is left after a kill."""
+"""The loop: what learns, until when, and what is kept."""
 
 from __future__ import annotations
 
 import gc
-import json
 import math
 import time
 import weakref
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,33 +18,10 @@ from torch.optim.optimizer import register_optimizer_step_pre_hook
 from metier.cache import Cache
 from metier.errors import Pruned
 from metier.training import loop
-from metier.training.checkpoint import restore
 from metier.training.loop import Watch
-from metier.training.objectives import Batch, Objective
 from metier.training.schedule import Schedule
 
-from .conftest import Counting, Ready
-
-Make = Callable[..., Ready]
-State = dict[str, torch.Tensor]
-QUICK = Schedule(epochs=3, rate=1e-3, rows=16)
-
-
-def assert_same(one: State, two: State) -> None:
-    assert one.keys() == two.keys()
-    for name, value in one.items():
-        assert torch.equal(value, two[name]), name
-
-
-def changed(one: State, two: State) -> set[str]:
-    return {name for name, value in one.items() if not torch.equal(value, two[name])}
-
-
-def level(net: Any, name: str) -> int:
-    """Below which boundary a weight of the state lies; the head above all."""
-    if not name.startswith("backbone."):
-        return int(net.backbone.depth)
-    return int(net.backbone.level_of(name.removeprefix("backbone.")))
+from .conftest import QUICK, Counting, Make, Ready, State, assert_same, changed, level
 
 
 @pytest.mark.parametrize("name", ["bert", "vit", "mobilenet"])
@@ -139,14 +114,17 @@ def test_a_step_in_pieces_is_the_step_of_all_rows(kind: str, weighed: bool, read
         assert apart.float().mean() < 0.02, key
 
 
-def test_batch_norms_see_all_rows_of_a_step(ready: Make) -> None:
+def test_batch_norms_see_no_fewer_rows_at_once_than_they_need(
+    ready: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loop, "NORMED", 8)
     made, frozen = ready("mobilenet", 0, 40), ready("vit", 0, 40)
     for each in (made, frozen):
         each.feed.portion = 4
         each.objective = Pieced(each.objective, lambda _: None)
         each.go(QUICK)
     sizes: Any = (made.objective, frozen.objective)
-    assert max(sizes[0].sizes) == QUICK.rows and max(sizes[1].sizes) == 4
+    assert max(sizes[0].sizes) == 8 and max(sizes[1].sizes) == 4
 
 
 def test_an_objective_that_is_no_mean_of_rows_gets_whole_batches(ready: Make) -> None:
@@ -179,187 +157,6 @@ def test_same_seed_same_weights(ready: Make) -> None:
         states.append(made.state())
     assert_same(states[0], states[1])
     assert changed(states[0], states[2])
-
-
-class Killed(BaseException):
-    """A kill, as far as Python can see one."""
-
-
-def kill_at(step: int) -> Callable[[int], None]:
-    def then(done: int) -> None:
-        if done == step:
-            raise Killed
-
-    return then
-
-
-@pytest.mark.parametrize(
-    ("name", "step"), [*(("bert", step) for step in (2, 5, 8, 9, 15)), ("mobilenet", 6)]
-)
-def test_a_killed_fit_resumes_to_the_very_same_weights(
-    name: str, step: int, ready: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Four steps an epoch: kills in the middle, on the last step and on the first one of epochs."""
-    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 0.0)
-    boundary = 0 if name == "bert" else 4
-    schedule = replace(QUICK, epochs=4, average=0.9, patience=4, unfreeze=0.5)
-
-    def begin() -> Ready:
-        made = ready(name, boundary, 60, watched=20)
-        made.net.dropout.p = 0.2
-        return made
-
-    whole = begin()
-    outcome = whole.go(schedule)
-    assert outcome.steps == 16
-
-    killed = begin()
-    killed.objective = Counting(killed.objective, kill_at(step))
-    with pytest.raises(Killed):
-        killed.go(schedule, folder=tmp_path)
-    resumed = begin()
-    counted = Counting(resumed.objective, lambda _: None)
-    resumed.objective = counted
-    again = resumed.go(schedule, folder=tmp_path)
-    assert counted.steps == 16 - (step - 1), "it went on where it was"
-    assert_same(whole.state(), resumed.state())
-    assert (again.curve, again.epochs) == (outcome.curve, outcome.epochs)
-
-
-def test_killed_while_judging(ready: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What was written last is of the epoch that was not judged yet: it is judged after all."""
-    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 0.0)
-    schedule = replace(QUICK, epochs=3, patience=3)
-    whole = ready("bert", 0, 60, watched=20)
-    outcome = whole.go(schedule)
-    killed = ready("bert", 0, 60, watched=20)
-    assert killed.watch is not None
-    judge, judged = killed.watch.judge, []
-
-    def dies(scores: Any) -> float:
-        judged.append(scores)
-        if len(judged) == 2:
-            raise Killed
-        return float(judge(scores))
-
-    killed.watch = Watch(killed.watch.feed, dies)
-    with pytest.raises(Killed):
-        killed.go(schedule, folder=tmp_path)
-    resumed = ready("bert", 0, 60, watched=20)
-    again = resumed.go(schedule, folder=tmp_path)
-    assert_same(whole.state(), resumed.state())
-    assert again.curve == outcome.curve and again.epochs == outcome.epochs
-
-
-def test_a_checkpoint_of_another_fit_is_not_taken_up(
-    ready: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 0.0)
-    first = ready("bert", 2)
-    first.go(QUICK, folder=tmp_path)
-    assert restore(tmp_path) is not None
-    others: list[tuple[Schedule, dict[str, Any], int]] = [
-        (replace(QUICK, rate=2e-3), {}, 60),
-        (QUICK, {"seed": 1}, 60),
-        (QUICK, {}, 56),
-    ]
-    for schedule, run, n in others:
-        clean, beside = ready("bert", 2, n), ready("bert", 2, n)
-        clean.go(schedule, **run)
-        beside.go(schedule, folder=tmp_path, **run)
-        assert_same(clean.state(), beside.state())
-
-
-def test_the_checkpoint_holds_no_pickle(
-    ready: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 0.0)
-    made = ready("bert", 0, watched=20)
-    made.go(replace(QUICK, average=0.9, patience=2), folder=tmp_path)
-    (path,) = tmp_path.iterdir()
-    content = path.read_bytes()
-    header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
-    assert {"kept.0", "average.0", "best.0", "optimizer.0.exp_avg", "random"} <= header.keys()
-    found = restore(tmp_path)
-    assert found is not None and found.facts["step"] == 11
-
-
-@dataclass
-class Fickle:
-    """A guard that finds something amiss at the epochs named, each once."""
-
-    amiss: list[int]
-    turns: int = 0
-    asked: list[State] = field(default_factory=list)
-
-    def begin(self, turns: int) -> None:
-        self.turns = turns
-
-    def astray(self, net: Any, batch: Batch) -> dict[str, Any] | None:
-        self.asked.append({name: value.clone() for name, value in net.state_dict().items()})
-        assert len(batch.targets) == 60
-        found = self.turns < len(self.amiss) and batch.done >= self.amiss[self.turns] / 4
-        return {"seen": self.turns} if found else None
-
-
-@dataclass
-class Scaled:
-    """An objective that its guard turns round."""
-
-    inner: Objective
-    guard: Fickle
-    enters: None = None
-    feeds: tuple[()] = ()
-
-    def __call__(self, net: Any, batch: Batch) -> torch.Tensor:
-        loss = self.inner(net, batch)
-        return -loss if self.guard.turns % 2 else loss
-
-
-def guarded(ready: Make, amiss: list[int]) -> tuple[Ready, Fickle]:
-    made, guard = ready("mobilenet"), Fickle(amiss)
-    made.objective = Scaled(made.objective, guard)
-    made.run = made.run.with_guard(guard)
-    return made, guard
-
-
-def test_a_fit_goes_back_to_where_its_guard_found_nothing_and_goes_on_from_there(
-    ready: Make,
-) -> None:
-    schedule = replace(QUICK, epochs=4, average=0.9)
-    made, guard = guarded(ready, [1, 3])
-    outcome = made.go(schedule)
-    assert outcome.steps == 16 and outcome.epochs == 4.0
-    assert [turn["epoch"] for turn in outcome.turns] == [1.0, 3.0]
-    assert [turn["seen"] for turn in outcome.turns] == [0, 1] and guard.turns == 2
-    assert len(guard.asked) == 6, "an epoch at the start and one in the middle were run again"
-    assert [step for step, _, _ in outcome.curve] == sorted({s for s, _, _ in outcome.curve})
-
-    plain, silent = guarded(ready, [])
-    assert plain.go(schedule).turns == []
-    assert_same(silent.asked[0], guard.asked[0])
-    assert changed(silent.asked[0], guard.asked[1]), "the same epoch under another loss"
-    whole, _ = guarded(ready, [1])
-    whole.go(schedule)
-    assert changed(whole.state(), made.state())
-
-
-@pytest.mark.parametrize("step", [3, 6, 15])
-def test_a_guarded_fit_that_was_killed_resumes_to_the_very_same_weights(
-    step: int, ready: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 0.0)
-    schedule = replace(QUICK, epochs=4, average=0.9)
-    whole, _ = guarded(ready, [1, 3])
-    outcome = whole.go(schedule)
-    killed, _ = guarded(ready, [1, 3])
-    killed.objective = Counting(killed.objective, kill_at(step))
-    with pytest.raises(Killed):
-        killed.go(schedule, folder=tmp_path)
-    resumed, _ = guarded(ready, [1, 3])
-    again = resumed.go(schedule, folder=tmp_path)
-    assert_same(whole.state(), resumed.state())
-    assert (again.turns, again.curve) == (outcome.turns, outcome.curve)
 
 
 def scripted(made: Ready, values: list[float]) -> list[State]:
@@ -509,53 +306,6 @@ def test_what_is_no_number_ends_the_trial(where: str, epochs: float, ready: Make
     made.objective = Broken(made.objective, where)
     with pytest.raises(Pruned, match=r"nan|no number"):
         made.go(replace(QUICK, epochs=epochs))
-
-
-def test_lower_blocks_learn_at_lower_rates(ready: Make) -> None:
-    """After one step Adam has moved each weight by its rate, whatever its gradient was."""
-    made = ready("bert")
-    before = made.state()
-    schedule = Schedule(
-        epochs=0.1, rate=0.1, head_rate=0.7, layer_decay=0.5, weight_decay=0.0, rows=30, clip=0.0
-    )
-    assert made.go(schedule).steps == 1
-    after = made.state()
-    depth = made.net.backbone.depth
-    for lowest, name in enumerate(("word_embeddings", "layer.0.", "layer.1.", "layer.2.", "head")):
-        moved = torch.cat([(after[k] - before[k]).abs().flatten() for k in before if name in k])
-        rate = 0.7 if name == "head" else 0.1 * 0.5 ** (depth - 1 - lowest)
-        assert moved[moved > 0].median() == pytest.approx(1e-3 * rate, rel=0.05), name
-
-
-def test_gradual_unfreezing_leaves_lower_blocks_alone_at_first(ready: Make) -> None:
-    made = ready("bert", 1)
-    before = made.state()
-    seen: dict[int, set[int]] = {}
-
-    def note(step: int) -> None:
-        seen[step] = {level(made.net, key) for key in changed(before, made.state())}
-
-    made.objective = Counting(made.objective, note)
-    made.go(replace(QUICK, epochs=10, unfreeze=1.0, weight_decay=0.1))
-    depth = made.net.backbone.depth
-    assert seen[1] == set()
-    assert seen[8] == {depth} and seen[15] == {depth, depth - 2}
-    assert seen[40] == {1, 2, 3, depth}
-    woken = [min(levels) for levels in seen.values() if levels]
-    assert woken == sorted(woken, reverse=True)
-
-
-def test_weights_decay_but_not_biases_norms_and_embeddings(ready: Make) -> None:
-    made = ready("bert")
-    decaying, plain = made, ready("bert")
-    schedule = replace(QUICK, epochs=5, rate=1e-3)
-    decaying.go(replace(schedule, weight_decay=50.0))
-    plain.go(replace(schedule, weight_decay=0.0))
-    one, two = decaying.state(), plain.state()
-    key = "backbone.model.encoder.layer.1.output.dense.weight"
-    assert one[key].norm() < 0.95 * two[key].norm()
-    spare = "backbone.model.embeddings.word_embeddings.weight"
-    assert torch.equal(one[spare][5:25], ready("bert").state()[spare][5:25])
 
 
 def test_the_gradient_is_clipped(ready: Make) -> None:

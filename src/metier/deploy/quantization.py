@@ -31,6 +31,7 @@ from metier.deploy.calibration import best_ranges
 from metier.deploy.correction import corrected, rounded_rows
 from metier.deploy.outliers import tamed
 from metier.deploy.rewriting import copy_of, replace
+from metier.deploy.slimming import slimmed
 from metier.errors import ChainError
 from metier.runtime.preprocess import Arrays
 
@@ -135,6 +136,8 @@ def static(
         )
         quantizer.quantize_model()
     found: onnx.ModelProto = quantizer.model.model
+    if everything:
+        return slimmed(found)
     return narrow_tables(found) if embedding else found
 
 

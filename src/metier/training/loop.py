@@ -42,6 +42,8 @@ WARM_STEPS = 8
 """Steps after which the loop knows how long one takes."""
 GUARDED = 64
 """Rows that a guard is shown."""
+NORMED = 16
+"""Rows that a batch norm sees together at least, where a step has as many."""
 
 
 @dataclass(frozen=True)
@@ -133,9 +135,10 @@ class _Session:
         self.optimizer = torch.optim.AdamW(self.groups, fused=True)
         self.learning = [p for group in self.groups for p in group["params"]]
         self.kept = [*self.learning, *_statistics(net, lowest, ("running_mean", "running_var"))]
-        # Batch norms know a batch by all of its rows, and an accelerator has use for all at once.
+        # An accelerator has use for all rows at once.
         normed = len(self.kept) > len(self.learning)
-        self.portion = None if normed or self.device.type != "cpu" else feed.portion
+        least = NORMED if normed else 1
+        self.portion = None if self.device.type != "cpu" else max(feed.portion, least)
         self.counts = _statistics(net, lowest, ("num_batches_tracked",))
         self.averages = [p.detach().clone() for p in self.kept] if schedule.average else []
         self.best: list[torch.Tensor] = []
