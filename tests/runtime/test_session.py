@@ -95,6 +95,17 @@ def test_columns_in_another_order_and_extra_ones(table_bundle: Path):
     assert found.warnings == ()
 
 
+def test_rows_without_text_are_told_of(text_bundle: Path, table_bundle: Path):
+    bundle = load(text_bundle)
+    assert bundle.predict(TEXTS).warnings == ()
+    (told,) = bundle.predict([*TEXTS, "", None, " \n"]).warnings
+    assert told == "3 rows have no text and got the answer of an empty one"
+    assert bundle.predict([""]).warnings == (
+        "1 row has no text and got the answer of an empty one",
+    )
+    assert load(table_bundle).predict([{"size": None, "colour": None}]).warnings == ()
+
+
 def test_missing_columns_and_unseen_categories_give_one_warning(table_bundle: Path):
     bundle = load(table_bundle)
     found = bundle.predict({"colour": ["green", "blue", "pink"]})

@@ -31,7 +31,8 @@ def test_rows_are_answered_in_order_as_the_bundle_answers_them(
     rows = ["lost card", "invoice invoice", "", "money"]
     found = text.ask("/predict", {"rows": [{"text": row, "other": 1} for row in rows]})
     bundle = load(written("text")).predict(rows)
-    assert found.status == 200 and found.json["warnings"] == []
+    assert found.status == 200 and found.json["warnings"] == list(bundle.warnings)
+    assert bundle.warnings == ("1 row has no text and got the answer of an empty one",)
     assert [row["prediction"] for row in found.json["predictions"]] == bundle.answers
     assert bundle.probabilities is not None
     for row, shares in zip(found.json["predictions"], bundle.probabilities, strict=True):

@@ -9,6 +9,7 @@ from typing import Any
 
 from metier.errors import DataError
 from metier.runtime.manifest import InputColumn
+from metier.runtime.preprocess import joined_texts
 
 MISSING = ("NAType", "NaTType")
 """Types of the missing values of pandas, known by name so that pandas is not imported."""
@@ -56,6 +57,24 @@ def to_rows(given: Any, wanted: Sequence[InputColumn]) -> Rows:
     if any(isinstance(row, Mapping) for row in rows):
         return _from_dicts(rows, wanted)
     return _from_values(rows, wanted)
+
+
+def of_no_text(columns: Mapping[str, Sequence[Any]], wanted: Sequence[InputColumn]) -> list[int]:
+    """Return the rows without any text, where texts are all that is read.
+
+    >>> of_no_text({"a": ["x", " ", None]}, [InputColumn("a", "text")])
+    [1, 2]
+    """
+    if not wanted or any(column.kind != "text" for column in wanted):
+        return []
+    texts = joined_texts(columns, [column.name for column in wanted])
+    return [row for row, text in enumerate(texts) if not text.strip()]
+
+
+def told_of_no_text(rows: int) -> str:
+    """Say that so many rows have no text, and what that means for their answers."""
+    held = f"{rows} rows have" if rows > 1 else "1 row has"
+    return f"{held} no text and got the answer of an empty one"
 
 
 def _from_columns(given: Any, names: list[Any], wanted: Sequence[InputColumn]) -> Rows:

@@ -25,7 +25,7 @@ from metier.runtime.manifest import GRAPH, NAME, Manifest, read_manifest, verify
 from metier.runtime.postprocess import Answer, Decision, TaskKind
 from metier.runtime.preprocess import Columns, Preprocess, restore
 from metier.runtime.reference import Reference, reference_of
-from metier.runtime.rows import to_rows
+from metier.runtime.rows import of_no_text, to_rows, told_of_no_text
 from metier.runtime.scoring import Floats, Scored, features_read, open_session, score
 from metier.runtime.signals import Eye, columns_read
 
@@ -137,7 +137,12 @@ class Bundle:
             probabilities=self._probabilities(scored.scores, readable),
             labels=self.labels,
             reasons=dict(sorted({**reasons, **held.reasons}.items())),
-            warnings=_warnings(found.absent, scored.unseen, strangers),
+            warnings=_warnings(
+                found.absent,
+                scored.unseen,
+                strangers,
+                len(of_no_text(found.columns, self.manifest.columns)),
+            ),
             withheld=withheld,
             sets=held.sets,
             low=held.low,
@@ -292,7 +297,9 @@ def _not_finite(scores: Floats) -> list[int]:
     return [int(row) for row in np.flatnonzero(~np.isfinite(scores).all(axis=1))]
 
 
-def _warnings(absent: Sequence[str], unseen: dict[str, int], strangers: int = 0) -> tuple[str, ...]:
+def _warnings(
+    absent: Sequence[str], unseen: dict[str, int], strangers: int, blank: int
+) -> tuple[str, ...]:
     """One line on all that was missing or unknown, or none."""
     told = []
     if absent:
@@ -305,4 +312,6 @@ def _warnings(absent: Sequence[str], unseen: dict[str, int], strangers: int = 0)
         told.append(
             f"{strangers} rows of a missing or unknown group decided by the common threshold"
         )
+    if blank:
+        told.append(told_of_no_text(blank))
     return ("; ".join(told),) if told else ()

@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 from metier.errors import OptionError
 from metier.runtime.doubt import Asked, Doubt
 from metier.runtime.manifest import InputColumn
+from metier.runtime.rows import of_no_text, told_of_no_text
 from metier.serving.forms import read_form
 from metier.serving.limits import Refused
 
@@ -133,9 +134,11 @@ class Reader:
             if not beside_files and not any(column.name in row for column in plain):
                 raise Refused(422, f"row {number} has none of the columns: {_names(plain)}")
         absent = [column for column in plain if not any(column.name in row for row in rows)]
-        told = (f"missing columns read as empty: {_names(absent)}",) if absent else ()
         columns = {column.name: [_cell(row.get(column.name)) for row in rows] for column in plain}
-        return Request(columns, len(rows), told, asked)
+        told = [f"missing columns read as empty: {_names(absent)}"] if absent else []
+        if blank := of_no_text(columns, self.wanted):
+            told.append(told_of_no_text(len(blank)))
+        return Request(columns, len(rows), tuple(told), asked)
 
 
 def _json(body: bytes) -> Any:
