@@ -133,6 +133,13 @@ def test_an_objective_that_is_no_mean_of_rows_gets_whole_batches(ready: Make) ->
     made.objective = Counting(made.objective, lambda _: None)
     assert made.go(QUICK).steps == made.objective.steps
 
+    class Undecided(Pieced):
+        def worth(self, targets: torch.Tensor) -> None:
+            return None
+
+    made.objective = Undecided(made.objective, lambda _: None)
+    assert made.go(QUICK).steps == made.objective.steps
+
 
 def test_nothing_of_a_fit_is_left_but_the_weights(ready: Make) -> None:
     made = ready("bert", 0, 40)

@@ -135,6 +135,33 @@ def test_alpha_is_the_share_of_the_teacher(given: Any) -> None:
     assert half == pytest.approx((none + full) / 2, rel=1e-5) and full > 0
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_batch_in_pieces_teaches_what_the_whole_does(kind: str, given: Any) -> None:
+    specialist, table = given(kind)
+    net = net_of(specialist).net.eval()
+    lesson = hear(net_of(specialist), [table], Run(Cache()))
+    turned = replace(lesson, scores=lesson.scores[::-1].copy())
+    loss = Taught(Supervised(specialist.task), turned, alpha=0.6, hidden=0.5)
+    parts = [np.arange(10), np.arange(10, 17)]
+    batches = [batch_of(specialist, table, rows) for rows in (np.arange(17), *parts)]
+    counts = [loss.worth(batch.targets) for batch in batches]
+    assert counts == [17, 10, 7]
+    with torch.no_grad():
+        whole, first, second = (float(loss(net, batch)) for batch in batches)
+    assert (10 * first + 7 * second) / 17 == pytest.approx(whole, rel=1e-4)
+
+
+def test_it_comes_in_pieces_only_where_it_is_a_mean_of_rows(given: Any) -> None:
+    specialist, table = given("multiclass")
+    lesson = hear(net_of(specialist), [table], Run(Cache()))
+    batch = batch_of(specialist, table, np.arange(12))
+    weights = torch.linspace(0.2, 3.0, len(specialist.task.labels))
+    weighed = Taught(Supervised(specialist.task, weights), lesson)
+    feed = Feed(net_of(specialist).net.backbone, net_of(specialist).preprocess, table, Cache())
+    beside = Taught(Supervised(specialist.task), lesson, more=feed)
+    assert weighed.worth(batch.targets) is None and beside.worth(batch.targets) is None
+
+
 def test_rows_without_labels_follow_from_the_seed_and_are_others_at_each_step(given: Any) -> None:
     """A checkpoint holds torch's random numbers; and where there are so few labelled rows that all
     steps see the same ones, they must not see the same unlabelled ones too."""

@@ -17,7 +17,7 @@ from torch.nn import functional
 from metier.evidence.pixels import Pixels
 from metier.training.attacks import as_at_predict
 from metier.training.net import Net
-from metier.training.objectives import Batch, Objective
+from metier.training.objectives import Batch, Divisible, Objective
 
 if TYPE_CHECKING:
     from metier.training.feed import Feed
@@ -75,6 +75,11 @@ class Hardened:
         if self.agreement:
             loss = loss + self.agreement * _apart(net, batch, attacked)
         return loss
+
+    def worth(self, targets: Tensor) -> float | None:
+        """What the rows count in the loss that is wrapped: an attack sees each row by itself."""
+        own = self.inner.worth(targets) if isinstance(self.inner, Divisible) else None
+        return None if self.agreement and own != len(targets) else own
 
 
 def _apart(net: Net, batch: Batch, attacked: Batch) -> Tensor:

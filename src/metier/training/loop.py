@@ -229,9 +229,11 @@ class _Session:
         found = pieces(rows, self.costs[rows], self.portion)
         if len(found) == 1:
             return [(rows, 1.0)]
-        worth = [self.objective.worth(self.targets[torch.from_numpy(each)]) for each in found]
-        whole = sum(worth)
-        return [(each, own / whole) for each, own in zip(found, worth, strict=True)]
+        counts = [self.objective.worth(self.targets[torch.from_numpy(each)]) for each in found]
+        worth = [each for each in counts if each is not None]
+        if len(worth) < len(found):
+            return [(rows, 1.0)]
+        return [(each, own / sum(worth)) for each, own in zip(found, worth, strict=True)]
 
     def _batch(self, seen: Feed | Views, rows: NDArray[np.int64]) -> Batch:
         at = self.boundary

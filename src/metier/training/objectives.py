@@ -68,8 +68,9 @@ class Divisible(Protocol):
     """An objective whose loss of a batch is the mean of those of its rows, so that a step may take
     them in pieces."""
 
-    def worth(self, targets: Tensor) -> float:
-        """How much rows of these targets count in the mean: their number, or what they weigh."""
+    def worth(self, targets: Tensor) -> float | None:
+        """How much rows of these targets count in the mean: their number, or what they weigh; None
+        where the loss is no such mean after all."""
         ...
 
 
