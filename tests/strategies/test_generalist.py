@@ -94,7 +94,11 @@ def test_several_labels(tiny_sources: dict[str, Any], tiny_table: Tables, learn:
         table = tiny_table(source, 40, "multilabel")
         specialist = learn(Generalist(), table, "multilabel", source)
         assert specialist.lineage[0].notes == {"by": by}
-        assert specialist.scores(table).shape == (40, 2)
+        scores = specialist.scores(table)
+        assert scores.shape == (40, 2)
+        # As many labels are given as there are.
+        given = specialist.task.encode(table).mean()
+        assert (scores > 0).mean() == pytest.approx(given, abs=1 / 40)
 
 
 def test_a_number_has_no_generalist(

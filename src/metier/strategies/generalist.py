@@ -27,7 +27,9 @@ class Generalist:
 
     With "names" (text models, labels that are words) no label is used at all: a row gets the class
     whose name lies nearest to it. With "means" (Snell et al., 2017, without training) it gets the
-    class whose average row lies nearest. "auto" takes names where they are words.
+    class whose average row lies nearest. "auto" takes names where they are words. Of several labels
+    a row gets those that lie nearer than a limit, the same for all, at which the training rows get
+    as many as they have: how many that is, is all that is learned of them with "names".
     """
 
     by: Literal["auto", "names", "means"] = "auto"
@@ -47,13 +49,19 @@ class Generalist:
             by = "names" if names and start.source.modality == "text" else "means"
         if by == "names" and start.source.modality != "text":
             raise ChainError(f"{start.source.name!r} reads no names of labels: use by=means")
+        several = task.kind == "multilabel"
+        rows, targets = np.zeros((0, 0), np.float32), task.encode(problem.train)
+        if several or by == "means":
+            rows = feed_for(model, problem.train, run).features()
         if by == "names":
-            centres = _name_features(model, names or list(task.labels), run)
+            centres = _directions(_name_features(model, names or list(task.labels), run))
         else:
-            feed = feed_for(model, problem.train, run)
-            centres = _class_means(feed.features(), task.encode(problem.train), task.outputs)
-        weight, bias = _nearest(centres, task.kind == "multilabel")
-        model.net.set_head(weight, bias)
+            centres = _directions(_class_means(_directions(rows), targets, task.outputs))
+        # A class that nobody has seen lies opposite to every row.
+        bias = np.where(centres.any(axis=1), 0.0, -SHARPNESS)
+        if several:
+            bias -= SHARPNESS * _limit(rows @ centres.T, float(targets.mean()))
+        model.net.set_head(SHARPNESS * centres, bias)
         step = Step("generalist", asdict(self), time.monotonic() - began, {"by": by})
         return start.then(model, step)
 
@@ -66,19 +74,19 @@ def _name_features(model: NetModel, names: list[str], run: Run) -> Floats:
     return Feed(model.net.backbone, model.preprocess, table, run.cache, run.device).features()
 
 
-def _class_means(features: Floats, targets: NDArray[Any], outputs: int) -> Floats:
+def _class_means(directions: Floats, targets: NDArray[Any], outputs: int) -> Floats:
     """The mean direction of each class (outputs, width); zeros for a class without rows."""
-    features = features / np.maximum(np.linalg.norm(features, axis=1, keepdims=True), 1e-9)
     marks = targets if targets.ndim == 2 else np.eye(outputs)[targets]
-    sums = marks.T @ features
+    sums = marks.T @ directions
     return np.asarray(sums / np.maximum(marks.sum(axis=0)[:, None], 1), dtype=np.float32)
 
 
-def _nearest(centres: Floats, multilabel: bool) -> tuple[Floats, Floats]:
-    """A linear head that ranks classes by cosine similarity of the feature to each centre."""
-    unit = centres / np.maximum(np.linalg.norm(centres, axis=1, keepdims=True), 1e-9)
-    # A class that nobody has seen lies opposite to every row.
-    bias = np.where(centres.any(axis=1), 0.0, -SHARPNESS).astype(np.float32)
-    if multilabel:
-        bias -= SHARPNESS * 0.35
-    return (SHARPNESS * unit).astype(np.float32), bias
+def _directions(features: Floats) -> Floats:
+    """Each row at length 1, or zero."""
+    lengths = np.linalg.norm(features, axis=1, keepdims=True)
+    return np.asarray(features / np.maximum(lengths, 1e-9), dtype=np.float32)
+
+
+def _limit(nearness: Floats, share: float) -> float:
+    """The value above which a share of all of them lies."""
+    return float(np.quantile(nearness, 1.0 - share))
