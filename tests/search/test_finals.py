@@ -165,6 +165,13 @@ def test_a_moment_short_of_time_is_no_reason_to_throw_a_quick_recipe_away(tmp_pa
     climb = climbed(race, majority=0.5, good={"right": 0.9, "seconds": 0.02})
     late = Wish(None, "all", (), Clock(60.0, time.monotonic() - 55.0), 6.0)
     assert first(race, climb, late).candidate.rung == "good"
-    over = Wish(None, "all", (), Clock(60.0, time.monotonic() - 59.0), 6.0)
-    with pytest.raises(DataError, match="time"):
-        first(race, climb, over)
+    over = Wish(None, "all", (), Clock(60.0, time.monotonic() - 70.0), 6.0)
+    assert first(race, climb, over).candidate.rung == "good"
+
+
+def test_long_fits_have_no_time_when_it_is_over(tmp_path: Path) -> None:
+    race = fakes.race(tmp_path, 400)
+    climb = climbed(race, majority=0.5, good={"right": 0.9, "seconds": 0.2})
+    over = Wish(None, "all", (), Clock(2.0, time.monotonic() - 3.0), 0.1)
+    final = first(race, climb, over)
+    assert final.candidate.rung == "majority" and "time" in final.notes[0]

@@ -33,6 +33,9 @@ AGAIN = 1.3
 GRACE = 0.25
 """The share of what is kept for the end that short last fits may use when time ran short: more is
 kept than was measured, and throwing a recipe away for a fit of a moment would be worse."""
+MOMENT = 0.05
+"""The share of the budget that short last fits may always use, however late it is: a machine that
+other programs keep busy can use up all of the time before anything but guessing is left to fit."""
 Where = Literal["test", "held-out", "out-of-fold"]
 
 
@@ -169,9 +172,11 @@ def _in_turn(race: Race, climb: Climb, wish: Wish) -> Iterator[Candidate]:
 
 def _time_left(wish: Wish, needed: float) -> float:
     """The seconds that last fits may take, `needed` by what the folds took: what is not kept for
-    the end, or, where that is too little, as much of it as they need, up to its spare part."""
+    the end, or, where that is too little, as much of it as they need, up to its spare part; a
+    moment in any case."""
     free = wish.clock.left - wish.reserve
-    return max(free, min(AGAIN * needed, free + GRACE * wish.reserve))
+    moment = MOMENT * (wish.clock.budget or 0.0)
+    return max(free, min(AGAIN * needed, max(free + GRACE * wish.reserve, moment)))
 
 
 class _Ending:
