@@ -355,6 +355,22 @@ def test_a_person_types_and_sees_the_answer(
 
 
 @in_a_browser
+def test_several_target_columns_are_labels_that_fit(
+    tab: Page, tiny_sources: dict[str, Any], tiny_table: Tables, tmp_path: Path
+) -> None:
+    source = tiny_sources["bert"]
+    texts = tiny_table(source).frame.select("text").with_row_index()
+    frame = texts.select("text", hot=pl.col("index") % 2, cold=pl.col("index") % 3 // 2)
+    table = Table(frame, Roles({"text": "text"}, ("hot", "cold")))
+    run = make_bundle(tmp_path / "tickets", Probe(), table, "multilabel", source)
+    with served(export(run, "web")) as url:
+        open_page(tab, url)
+        assert tab.run("document.title") == "tickets: which labels fit"
+        about = tab.run("document.getElementById('about').textContent")
+        assert about == "Tells which labels fit: hot, cold."
+
+
+@in_a_browser
 def test_a_person_chooses_a_picture(
     tab: Page, tiny_sources: dict[str, Any], tiny_table: Tables, tmp_path: Path
 ) -> None:

@@ -146,12 +146,14 @@ async function start() {
   };
   const specialist = await load(progress);
   const { about } = specialist;
-  const target = about.target.join(", ") || "answer";
+  // Several target columns are the labels themselves.
+  const several = about.target.length > 1;
+  const target = several ? "which labels fit" : about.target[0] ?? "answer";
   document.title = `${about.name}: ${plain(target)}`;
   $("title").textContent = about.name;
-  $("about").textContent = about.labels.length
-    ? `Answers ${plain(target)}: ${about.labels.slice(0, 12).join(", ")}${about.labels.length > 12 ? ", …" : "."}`
-    : `Answers ${plain(target)}, a number.`;
+  const labels = `${about.labels.slice(0, 12).join(", ")}${about.labels.length > 12 ? ", …" : "."}`;
+  const verb = several ? "Tells" : "Answers";
+  $("about").textContent = `${verb} ${plain(target)}${about.labels.length ? `: ${labels}` : ", a number."}`;
   $("proof").textContent = about.proof ?? "";
   $("note").textContent = about.note ? `Note: ${about.note}.` : "";
   $("digest").textContent = about.digest.slice(0, 12);
