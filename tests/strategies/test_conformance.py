@@ -109,6 +109,12 @@ def cases() -> list[tuple[str, str, str]]:
     ]
 
 
+@pytest.fixture(autouse=True)
+def pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Few tokens go through a network at once, as where texts are long."""
+    monkeypatch.setattr("metier.training.feed.PORTION", 40)
+
+
 @pytest.fixture(scope="module")
 def given(tiny_sources: dict[str, Any], tiny_table: Tables) -> Callable[..., tuple[Source, Table]]:
     """A source and labelled rows: `given(name, modality, kind, n)`."""

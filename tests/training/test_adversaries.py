@@ -208,9 +208,9 @@ def test_attacked_rows_count_as_in_the_loss_that_is_wrapped(
     attack, targets = pixel_steps(each), each.batch.targets
     loss: Any = each.loss
     weighed = replace(loss, weights=torch.linspace(0.2, 3.0, each.model.net.head.out_features))
-    assert Hardened(loss, attack, agreement=1.0).worth(targets) == len(targets)
-    assert Hardened(weighed, attack).worth(targets) == weighed.worth(targets) != len(targets)
-    assert Hardened(weighed, attack, agreement=1.0).worth(targets) is None
+    assert Hardened(loss, attack, agreement=1.0).counted(targets) == len(targets)
+    assert Hardened(weighed, attack).counted(targets) == weighed.counted(targets) != len(targets)
+    assert Hardened(weighed, attack, agreement=1.0).counted(targets) is None
 
     class Whole:
         """A loss that is no mean of rows."""
@@ -221,7 +221,7 @@ def test_attacked_rows_count_as_in_the_loss_that_is_wrapped(
         def __call__(self, net: Any, batch: Any) -> torch.Tensor:
             raise NotImplementedError
 
-    assert Hardened(Whole(), attack).worth(targets) is None
+    assert Hardened(Whole(), attack).counted(targets) is None
 
 
 def test_it_enters_where_it_and_what_it_wraps_must(

@@ -78,9 +78,9 @@ class Pieced(Counting):
 
     sizes: list[int] = field(default_factory=list)
 
-    def worth(self, targets: torch.Tensor) -> float:
+    def counted(self, targets: torch.Tensor) -> float:
         inner: Any = self.inner
-        return float(inner.worth(targets))
+        return float(inner.counted(targets))
 
     def __call__(self, net: Any, batch: Any) -> torch.Tensor:
         self.sizes.append(len(batch.targets))
@@ -134,7 +134,7 @@ def test_an_objective_that_is_no_mean_of_rows_gets_whole_batches(ready: Make) ->
     assert made.go(QUICK).steps == made.objective.steps
 
     class Undecided(Pieced):
-        def worth(self, targets: torch.Tensor) -> None:
+        def counted(self, targets: torch.Tensor) -> None:
             return None
 
     made.objective = Undecided(made.objective, lambda _: None)

@@ -144,7 +144,7 @@ def test_a_batch_in_pieces_teaches_what_the_whole_does(kind: str, given: Any) ->
     loss = Taught(Supervised(specialist.task), turned, alpha=0.6, hidden=0.5)
     parts = [np.arange(10), np.arange(10, 17)]
     batches = [batch_of(specialist, table, rows) for rows in (np.arange(17), *parts)]
-    counts = [loss.worth(batch.targets) for batch in batches]
+    counts = [loss.counted(batch.targets) for batch in batches]
     assert counts == [17, 10, 7]
     with torch.no_grad():
         whole, first, second = (float(loss(net, batch)) for batch in batches)
@@ -159,7 +159,7 @@ def test_it_comes_in_pieces_only_where_it_is_a_mean_of_rows(given: Any) -> None:
     weighed = Taught(Supervised(specialist.task, weights), lesson)
     feed = Feed(net_of(specialist).net.backbone, net_of(specialist).preprocess, table, Cache())
     beside = Taught(Supervised(specialist.task), lesson, more=feed)
-    assert weighed.worth(batch.targets) is None and beside.worth(batch.targets) is None
+    assert weighed.counted(batch.targets) is None and beside.counted(batch.targets) is None
 
 
 def test_rows_without_labels_follow_from_the_seed_and_are_others_at_each_step(given: Any) -> None:

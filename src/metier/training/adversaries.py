@@ -76,9 +76,9 @@ class Hardened:
             loss = loss + self.agreement * _apart(net, batch, attacked)
         return loss
 
-    def worth(self, targets: Tensor) -> float | None:
+    def counted(self, targets: Tensor) -> float | None:
         """What the rows count in the loss that is wrapped: an attack sees each row by itself."""
-        own = self.inner.worth(targets) if isinstance(self.inner, Divisible) else None
+        own = self.inner.counted(targets) if isinstance(self.inner, Divisible) else None
         return None if self.agreement and own != len(targets) else own
 
 

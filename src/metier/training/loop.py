@@ -229,7 +229,7 @@ class _Session:
         found = pieces(rows, self.costs[rows], self.portion)
         if len(found) == 1:
             return [(rows, 1.0)]
-        counts = [self.objective.worth(self.targets[torch.from_numpy(each)]) for each in found]
+        counts = [self.objective.counted(self.targets[torch.from_numpy(each)]) for each in found]
         worth = [each for each in counts if each is not None]
         if len(worth) < len(found):
             return [(rows, 1.0)]

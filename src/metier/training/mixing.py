@@ -57,9 +57,9 @@ class Mixed:
         other = replace(batch, targets=batch.targets[order], digests=batch.digests[order.numpy()])
         return share * self._loss(scores, batch) + (1 - share) * self._loss(scores, other)
 
-    def worth(self, targets: Tensor) -> float:
+    def counted(self, targets: Tensor) -> float:
         """What the rows count in the task's loss; those of one piece are mixed with each other."""
-        return self.supervised.worth(targets)
+        return self.supervised.counted(targets)
 
     def _loss(self, scores: Tensor, batch: Batch) -> Tensor:
         return self.supervised.of(scores, batch.targets, batch.digests)

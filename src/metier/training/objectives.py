@@ -68,7 +68,7 @@ class Divisible(Protocol):
     """An objective whose loss of a batch is the mean of those of its rows, so that a step may take
     them in pieces."""
 
-    def worth(self, targets: Tensor) -> float | None:
+    def counted(self, targets: Tensor) -> float | None:
         """How much rows of these targets count in the mean: their number, or what they weigh; None
         where the loss is no such mean after all."""
         ...
@@ -100,7 +100,7 @@ class Supervised:
         scores = net(batch.inputs, batch.hidden, batch.at)
         return self.of(scores, batch.targets, batch.digests)
 
-    def worth(self, targets: Tensor) -> float:
+    def counted(self, targets: Tensor) -> float:
         """The number of the rows, or the sum of the weights of their classes."""
         single = self.task.kind in {"binary", "multiclass"}
         if self.weights is None or self.rows is not None or not single:

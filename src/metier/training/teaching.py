@@ -116,9 +116,9 @@ class Taught:
             )
         return loss if self.more is None else 0.5 * (loss + self._beside(net, batch))
 
-    def worth(self, targets: Tensor) -> float | None:
+    def counted(self, targets: Tensor) -> float | None:
         """The number of the rows, where labels weigh alike and no other rows are read beside."""
-        own = self.supervised.worth(targets)
+        own = self.supervised.counted(targets)
         return own if self.more is None and own == len(targets) else None
 
     def _told(self, features: Tensor, scores: Tensor, digests: NDArray[np.uint64]) -> Tensor:
