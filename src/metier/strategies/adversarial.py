@@ -81,7 +81,8 @@ class Adversarial:
         near: the cosine of two embeddings from which their words count as neighbours.
         pull: how far the embeddings of neighbouring words are drawn together before the network
             learns, as the weight of a word's neighbours against its own place; for "drawn" and
-            "words". It also reaches words that no row holds.
+            "words". They meet near those that the rows hold most often, also words that no row
+            holds.
         shift: how far embeddings may move, as a share of their length.
     """
 
@@ -110,7 +111,8 @@ class Adversarial:
         if variant in ("drawn", "words"):
             known = self._neighbours(start, preprocess, run)
         if known is not None and self.pull:
-            begun = drawn_together(start, known, self.pull)
+            rows = Feed(_backbone(start), preprocess, problem.train, run.cache)
+            begun = drawn_together(start, known, self.pull, rows.counts())
         if variant == "steps":
             run = self._stepping(problem, run, preprocess)
         elif variant != "drawn":
