@@ -139,7 +139,7 @@ def _table(frame: Any, target: str, kind: Any) -> Any:
 
 
 def _strategy(method: str, kind: str) -> Any:
-    """What each method is, with its own defaults; both train the same layers."""
+    """What each method is, with its own defaults; of images both train the same layers."""
     from metier.strategies.adversarial import Adversarial
     from metier.strategies.finetune import Finetune
 

@@ -92,6 +92,16 @@ def test_neighbouring_words_are_drawn_together_in_what_comes_out_alone(
     assert torch.equal(embedding_of(kept.net.backbone).weight, before)
 
 
+def test_after_words_were_drawn_together_all_learns_but_the_words(
+    tiny_sources: dict[str, Any], tiny_table: Tables
+) -> None:
+    start, problem, _ = begun(tiny_sources["bert"], tiny_table)
+    made = Adversarial(near=0.1)(start, problem, Run(Cache()))
+    (step,) = made.lineage
+    assert step.parameters["inner"]["blocks"] == 1.0
+    assert step.notes["cached_at"] == 1
+
+
 def test_it_hardens_against_the_attack_that_it_learned_from(
     tiny_sources: dict[str, Any], tiny_table: Tables
 ) -> None:

@@ -218,3 +218,4 @@ def test_tokens_and_costs_are_those_of_the_rows(tiny_sources: dict[str, Any]) ->
     feed = feed_of(own_net(source), source, table)
     assert feed.costs.tolist() == [4, 2, 3]
     assert feed.tokens().tolist() == [2, 3, 25, 32]
+    assert np.flatnonzero(feed.counts()).tolist() == [2, 3, 25, 32]

@@ -18,6 +18,7 @@ from metier.training.start import fresh_net
 from metier.types import Problem, Specialist, Table
 
 Tables = Callable[..., Table]
+NEVER = np.zeros(0, dtype=np.int64)
 
 
 def begun(source: Any, tiny_table: Tables) -> tuple[Specialist, Neighbours]:
@@ -44,7 +45,7 @@ def test_neighbours_come_closer_the_harder_they_are_pulled(
     before = embedding_of(loaded.load()).weight.detach().clone()
     found = []
     for pull in (0.5, 2.0, 8.0):
-        drawn: Any = drawn_together(start, known, pull).source
+        drawn: Any = drawn_together(start, known, pull, NEVER).source
         after = embedding_of(drawn.load()).weight
         found.append(apart(after, known))
         moved = (after != before).any(dim=1)
@@ -56,12 +57,35 @@ def test_neighbours_come_closer_the_harder_they_are_pulled(
     assert torch.equal(embedding_of(loaded.load()).weight, before), "the source stays as it was"
 
 
+def test_words_meet_near_those_that_are_read_most_often(
+    tiny_sources: dict[str, Any], tiny_table: Tables
+) -> None:
+    """Two words that have only each other, and a chain of three: none swings past the others."""
+    start, known = begun(tiny_sources["bert"], tiny_table)
+    few = torch.full_like(known.ids, NONE)
+    few[5, 0], few[7, 0], few[8, 0] = 6, 8, 9
+    loaded: Any = start.source
+    before = embedding_of(loaded.load()).weight.detach()[5:10]
+    counts = np.zeros(9, dtype=np.int64)
+    counts[5:] = 8, 0, 2, 5
+    drawn: Any = drawn_together(start, Neighbours(few, known.continues), 100.0, counts).source
+    after = embedding_of(drawn.load()).weight.detach()[5:10]
+    weight = torch.eye(5)
+    for word, other in ((0, 1), (2, 3), (3, 4)):
+        weight[word, other] = weight[other, word] = 1.0
+    weight *= torch.tensor([9.0, 1.0, 3.0, 6.0, 1.0])
+    held = 101.0 * torch.eye(5) - 100.0 * weight / weight.sum(1, keepdim=True)
+    torch.testing.assert_close(after, torch.linalg.solve(held, before), atol=1e-4, rtol=1e-3)
+    assert (after[0] - after[1]).norm() < 0.01 * (before[0] - before[1]).norm()
+    assert (after[0] - before[0]).norm() < 0.2 * (after[1] - before[1]).norm()
+
+
 def test_everything_but_the_words_is_shared(
     tiny_sources: dict[str, Any], tiny_table: Tables
 ) -> None:
     start, known = begun(tiny_sources["bert"], tiny_table)
     source: Any = start.source
-    drawn: Any = drawn_together(start, known, 2.0).source
+    drawn: Any = drawn_together(start, known, 2.0, NEVER).source
     own = dict(source.load().named_parameters())
     apart_ = [n for n, p in drawn.load().named_parameters() if p.data_ptr() != own[n].data_ptr()]
     assert len(apart_) == 1 and "word_embeddings" in apart_[0]
@@ -75,9 +99,9 @@ def test_a_net_is_drawn_together_as_its_source_is(
     start, known = begun(tiny_sources["bert"], tiny_table)
     table = tiny_table(start.source, 16, "binary")
     model = fresh_net(start, Problem(start.task, table), 0)
-    drawn: Any = drawn_together(start, known, 2.0).source
+    drawn: Any = drawn_together(start, known, 2.0, NEVER).source
     wanted = embedding_of(drawn.load()).weight
-    learned = drawn_together(replace(start, model=model), known, 2.0).model
+    learned = drawn_together(replace(start, model=model), known, 2.0, NEVER).model
     found: Any = learned
     assert found.untouched == 0 and found.net is not model.net
     torch.testing.assert_close(embedding_of(found.net.backbone).weight, wanted)
@@ -89,6 +113,6 @@ def test_a_net_is_drawn_together_as_its_source_is(
         product.rows.weight.copy_(whole)
         product.widen.weight.copy_(torch.eye(whole.shape[1]))
     encoder.set_input_embeddings(product)
-    halves: Any = drawn_together(replace(start, model=model), known, 2.0).model
+    halves: Any = drawn_together(replace(start, model=model), known, 2.0, NEVER).model
     everything = torch.arange(len(whole))
     torch.testing.assert_close(embedding_of(halves.net.backbone)(everything), wanted)

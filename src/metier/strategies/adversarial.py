@@ -44,6 +44,9 @@ PICTURES: Mapping[str, Any] = {
 """Fine-tuning that learns from attacked pictures: long, since the loss begins far above that of
 guessing; the lowest layers as fast as the others, since small changes of pixels get through them;
 and from changed views, since what withstands attacks overfits sooner (Rice et al., 2020)."""
+WORDS: Mapping[str, Any] = {"train": "top", "blocks": 1.0}
+"""Fine-tuning after words were drawn together: all blocks, since none was made for words that stand
+where they now do, but not the words themselves, which would part again."""
 WORD = "word"
 """The column of a table that holds nothing but words which may take the place of others."""
 
@@ -59,7 +62,8 @@ class Adversarial:
 
     Args:
         inner: the strategy that learns; fine-tuning when None, of all layers for images, whose
-            lowest layers are what small changes of pixels get through.
+            lowest layers are what small changes of pixels get through, and of all blocks after
+            words were drawn together, since the lowest ones see words where they did not before.
         variant: images: "steps" climbs anew for each batch, "free" learns and climbs with the same
             gradients. Texts: "drawn" draws the embeddings of neighbouring words together and
             attacks nothing; "words" then replaces words by neighbours, too, which took three times
@@ -81,7 +85,8 @@ class Adversarial:
         near: the cosine of two embeddings from which their words count as neighbours.
         pull: how far the embeddings of neighbouring words are drawn together before the network
             learns, as the weight of a word's neighbours against its own place; for "drawn" and
-            "words". It also reaches words that no row holds.
+            "words". They meet near those that the rows hold most often, also words that no row
+            holds.
         shift: how far embeddings may move, as a share of their length.
     """
 
@@ -110,7 +115,8 @@ class Adversarial:
         if variant in ("drawn", "words"):
             known = self._neighbours(start, preprocess, run)
         if known is not None and self.pull:
-            begun = drawn_together(start, known, self.pull)
+            rows = Feed(_backbone(start), preprocess, problem.train, run.cache)
+            begun = drawn_together(start, known, self.pull, rows.counts())
         if variant == "steps":
             run = self._stepping(problem, run, preprocess)
         elif variant != "drawn":
@@ -130,7 +136,8 @@ class Adversarial:
         """What learns; without rows to stop by where it learns from attacked ones."""
         inner = self.inner
         if inner is None:
-            inner = find("strategies", "finetune")(**(PICTURES if modality == "image" else {}))
+            usual = PICTURES if modality == "image" else WORDS if variant == "drawn" else {}
+            inner = find("strategies", "finetune")(**usual)
         if inner.gives != "net" or "source" not in inner.accepts:
             name = type(inner).__name__.lower()
             raise ChainError(f"adversarial wraps what trains a network on the task, not {name}")

@@ -120,6 +120,11 @@ class Feed:
         """All distinct token ids of these texts."""
         return np.unique(np.concatenate([window for e in self._iterate() for window in e]))
 
+    def counts(self) -> NDArray[np.int64]:
+        """How often each token id is in these texts, up to the highest one that is."""
+        every = np.concatenate([window for e in self._iterate() for window in e])
+        return np.bincount(every).astype(np.int64)
+
     def prepare(self, at: int) -> int:
         """Compute what lies below boundary `at` once. Returns the boundary to enter at: `at`, or 0
         when the quota of the cache does not allow it."""
