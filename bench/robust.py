@@ -139,13 +139,13 @@ def _table(frame: Any, target: str, kind: Any) -> Any:
 
 
 def _strategy(method: str, kind: str) -> Any:
-    """What each method is, with its own defaults; of images both train the same layers."""
-    from metier.strategies.adversarial import Adversarial
+    """What each method is, with its own defaults; both train the same layers."""
+    from metier.strategies.adversarial import WORDS, Adversarial
     from metier.strategies.finetune import Finetune
 
     if method == "adversarial":
         return Adversarial()
-    return Finetune(train="all", rate=5e-4) if kind == "image" else Finetune()
+    return Finetune(train="all", rate=5e-4) if kind == "image" else Finetune(**WORDS)
 
 
 def _attack_images(
