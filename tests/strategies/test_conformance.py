@@ -109,7 +109,7 @@ def cases() -> list[tuple[str, str, str]]:
     ]
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture
 def pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     """Few tokens go through a network at once, as where texts are long."""
     monkeypatch.setattr("metier.training.feed.PORTION", 40)
@@ -177,6 +177,7 @@ def fingerprint(start: Specialist) -> str:
     return whole.hexdigest()
 
 
+@pytest.mark.usefixtures("pieces")
 @pytest.mark.parametrize(("name", "modality", "kind"), cases())
 def test_same_seed_same_scores_and_the_start_is_left_as_it_was(
     name: str, modality: str, kind: Any, given: Callable[..., tuple[Source, Table]]
