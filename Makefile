@@ -5,6 +5,9 @@ BIN := .venv/bin
 # The version this repository is developed with. The library itself takes what is installed.
 TORCH := torch==2.13.0
 
+# Test files that run side by side.
+WORKERS ?= 2
+
 DEMO_STAMP := .venv/.demo
 STAMP := .venv/.all
 PAGE := src/metier/deploy/webpage/engine.bin
@@ -46,10 +49,11 @@ $(PAGE): web/package-lock.json web/build.mjs web/build.py $(wildcard web/src/*.*
 
 web: $(PAGE) ## build the page of `metier export --format web` into the package
 
-# Where npm cannot be reached, the tests of the page are skipped and say so.
+# Where npm cannot be reached, the tests of the page are skipped and say so. Each worker takes whole
+# files and computes on one thread: two of them fill two cores.
 test: check ## everything that must pass
 	-@$(MAKE) --no-print-directory web
-	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest
+	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 
 bench: $(STAMP) ## measure every claim again and make the table of the README
 	$(BIN)/python -m bench
