@@ -100,7 +100,7 @@ def test_parts_of_a_request_that_end_in_another_order_come_back_in_theirs() -> N
 
     def answer(columns: dict[str, list[Any]], asked: Asked) -> Predictions:
         if 0 in columns["x"]:
-            late.wait(10)
+            assert late.wait(10), "the rest of the request waits for its beginning"
         else:
             late.set()
         return Echo()(columns, asked)

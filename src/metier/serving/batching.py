@@ -173,7 +173,10 @@ class Batcher:
             while True:
                 self._forget()
                 if self._jobs:
-                    return self._take()
+                    parts = self._take()
+                    if self._jobs:  # what is left over is for a thread that may be asleep
+                        self._changed.notify()
+                    return parts
                 if self._closed:
                     return []
                 self._changed.wait()
