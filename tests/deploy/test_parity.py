@@ -58,3 +58,10 @@ def test_unreadable_rows_are_left_out_on_both_sides():
         compare(scores[1:], scores[1:], BINARY)
     with pytest.raises(ParityError, match="shape"):
         compare(scores, scores[:, :1], BINARY)
+
+
+@pytest.mark.parametrize(("steps", "holds"), [(0, True), (8, True), (64, False)])
+def test_numbers_far_from_zero_may_differ_by_some_steps_of_a_float(steps: int, holds: bool) -> None:
+    prices = np.float32(1e5) + np.arange(20, dtype=np.float32)[:, None]
+    others = prices + np.float32(steps) * np.spacing(np.float32(1e5))
+    assert compare(prices, others, Decision("regression")).holds == holds

@@ -13,6 +13,8 @@ from metier.runtime.postprocess import Decision
 
 TOLERANCE = 1e-4
 """Largest difference of a score, as a share of how far the scores lie apart."""
+STEPS = 16
+"""Steps of a float32 that a number may always differ by: processors add up in other orders."""
 FLIPS = 1e-3
 """Share of rows (one row at least) whose answer may differ: within the tolerance, scores that are
 all but equal can change places."""
@@ -94,7 +96,8 @@ def _spread(scores: NDArray[np.float64], decision: Decision) -> float:
     """The scale on which a difference counts: 1 for logits or what they spread over, if more."""
     if decision.kind != "regression":
         return max(1.0, float(np.ptp(scores)))
-    return max(float(np.ptp(scores)), 1e-3 * float(np.abs(scores).max()), 1e-9)
+    finest = STEPS * float(np.finfo(np.float32).eps) / TOLERANCE
+    return max(float(np.ptp(scores)), finest * float(np.abs(scores).max()), 1e-9)
 
 
 def _agreement(

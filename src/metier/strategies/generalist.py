@@ -19,6 +19,8 @@ from metier.types import Floats, Form, Modality, Problem, Roles, Run, Specialist
 
 SHARPNESS = 20.0
 """Cosine similarities are multiplied by this before the softmax (temperature 0.05)."""
+ROUNDING = 1e-4
+"""What lies closer than this share of the whole spread may change places elsewhere."""
 
 
 @dataclass(frozen=True)
@@ -88,5 +90,12 @@ def _directions(features: Floats) -> Floats:
 
 
 def _limit(nearness: Floats, share: float) -> float:
-    """The value above which a share of all of them lies."""
-    return float(np.quantile(nearness, 1.0 - share))
+    """A value above which about a share of all of them lies, and none at it: half-way between two
+    that are apart, so that no answer hangs on how a processor rounds."""
+    ranked = np.sort(nearness, axis=None).astype(np.float64)
+    apart = np.flatnonzero(np.diff(ranked) > ROUNDING * max(np.ptp(ranked), 1e-9))
+    if not len(apart):
+        return float(ranked[-1])
+    wanted = (1.0 - share) * len(ranked)
+    at = apart[np.abs(apart + 1 - wanted).argmin()]
+    return float(ranked[at : at + 2].mean())
