@@ -35,8 +35,6 @@ PLAIN = "source only"
 PICKED = "picked"
 RATE = {"rate": 5e-4}
 """Where the ladder begins with pictures."""
-SHORT = 800
-"""Letters of a review that are read: the first hundred words or two."""
 
 
 def methods(modality: str) -> dict[str, tuple[str, Mapping[str, Any]]]:
@@ -178,8 +176,7 @@ def load(pair: str, args: argparse.Namespace) -> Rows:
 
 
 def _reviews(path: Path) -> pl.DataFrame:
-    frame = pl.read_csv(path, infer_schema_length=None)
-    return frame.with_columns(pl.col(sets.TEXT).str.slice(0, SHORT))
+    return sets.shortened(pl.read_csv(path, infer_schema_length=None))
 
 
 def _pictures(folder: Path) -> pl.DataFrame:

@@ -15,6 +15,8 @@ from bench.records import ROOT
 Modality = Literal["text", "image", "tabular"]
 TEXT, IMAGE = "text", "image"
 """Names of the input column of texts, and of the column of image paths."""
+LETTERS = 400
+"""Letters of a review that are read where many fits are compared: its first 70 words or so."""
 FEW = 2000
 """Training rows below which rows are few: the Trainer then gets 10 epochs instead of 3."""
 
@@ -102,6 +104,11 @@ def load(name: str, data: Path, seed: int = 0, limit: int | None = None) -> Rows
     if limit is not None:
         train, test = _limited(about, train, limit), _limited(about, test, limit)
     return Rows(about, train, test)
+
+
+def shortened(frame: pl.DataFrame) -> pl.DataFrame:
+    """Return rows whose texts end after so many letters."""
+    return frame.with_columns(pl.col(TEXT).str.slice(0, LETTERS))
 
 
 def write(rows: Rows, folder: Path) -> tuple[Path, Path]:

@@ -112,8 +112,8 @@ def _files(
     for name in about.folders:
         place = sets.find_data(args.data) / name
         for part, most, into in (("train", args.train, data), ("test", args.test, tests)):
-            frame = pl.read_csv(place / f"{part}.csv", infer_schema_length=None)
-            frame = frame.select("text", *about.targets)
+            frame = sets.shortened(pl.read_csv(place / f"{part}.csv", infer_schema_length=None))
+            frame = frame.select(sets.TEXT, *about.targets)
             path = folder / name / f"{part}.csv"
             into.append(_written(frame, min(most, args.limit or most), seed, path))
     return data, tests

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from metier.strategies.boost import Boost
 from metier.strategies.consistency import Consistency
 from metier.strategies.finetune import Finetune
 from metier.tasks import build
+from metier.training.selftaught import Gain
 from metier.types import Problem, Roles, Run, Specialist, Table
 
 Tables = Callable[..., Table]
@@ -31,12 +32,48 @@ def test_it_learns_from_rows_without_labels(
     start, problem = Specialist(found, task), Problem(task, table)
     short = Finetune(train="top", epochs=2, patience=0)
     plain = short(start, problem, Run(Cache()))
-    made = Consistency(short, weight=3.0, unlabeled=pool)(start, problem, Run(Cache(), seed=1))
-    again = Consistency(short, weight=3.0, unlabeled=pool)(start, problem, Run(Cache(), seed=1))
+    both = Consistency(short, weight=3.0, judged=False, unlabeled=pool)
+    made = both(start, problem, Run(Cache(), seed=1))
+    again = both(start, problem, Run(Cache(), seed=1))
     assert (made.scores(pool) == again.scores(pool)).all()
     assert np.abs(made.scores(pool) - plain.scores(pool)).max() > 1e-5
     (step,) = made.lineage
-    assert step.strategy == "consistency" and step.notes["consistency"] == {"rows": 40}
+    assert step.strategy == "consistency" and step.notes["consistency"] == {
+        "rows": 40,
+        "kept": True,
+    }
+
+
+def test_rows_held_out_say_whether_it_helps(
+    tiny_sources: dict[str, Any], tiny_table: Tables, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = tiny_sources["bert"]
+    table, more = tiny_table(found, 80), tiny_table(found, 60, seed=4)
+    pool = Table(more.frame.select("text"), Roles({"text": "text"}), more.base)
+    start, problem = Specialist(found, task := build("multiclass", table)), Problem(task, table)
+    short = Finetune(train="top", epochs=2, patience=0)
+    plain = short(start, problem, Run(Cache())).scores(pool)
+    for gain, kept in ((0.1, True), (0.0, False), (-0.1, False)):
+        told = Gain(gain, gain - 1, gain + 1, 16)
+        monkeypatch.setattr("metier.strategies.consistency.gain_of", lambda *_, told=told: told)
+        made = Consistency(short, weight=3.0, unlabeled=pool)(start, problem, Run(Cache()))
+        notes = made.lineage[-1].notes["consistency"]
+        assert notes["kept"] is kept and notes["gain"] == gain and notes["n"] == 16
+        assert bool(np.abs(made.scores(pool) - plain).max() > 1e-5) is kept
+
+
+def test_where_nothing_can_be_judged_nothing_is_added(
+    tiny_sources: dict[str, Any], tiny_table: Tables
+) -> None:
+    found = tiny_sources["bert"]
+    table, more = tiny_table(found, 24), tiny_table(found, 60, seed=4)
+    pool = Table(more.frame.select("text"), Roles({"text": "text"}), more.base)
+    start, problem = Specialist(found, task := build("multiclass", table)), Problem(task, table)
+    short = Finetune(train="top", epochs=2, patience=0)
+    made = Consistency(short, unlabeled=pool)(start, problem, Run(Cache()))
+    assert "too few" in made.lineage[-1].notes["consistency"]["reason"]
+    alone = short(start, problem, Run(Cache()))
+    np.testing.assert_allclose(made.scores(pool), alone.scores(pool), atol=1e-6)
 
 
 def test_few_labels_run_as_many_epochs_as_the_others_need() -> None:
@@ -45,8 +82,16 @@ def test_few_labels_run_as_many_epochs_as_the_others_need() -> None:
     assert isinstance(longer, Finetune) and longer.epochs == 100.0  # 200 steps of two an epoch
     fewer = strategy._longer(Finetune(epochs=9, rows=32), labelled=6400, unlabelled=320)
     assert isinstance(fewer, Finetune) and fewer.epochs == 9
-    found = settled(Consistency(Finetune()), {}, [{"epochs": 12.0}])
-    assert found == {"passes": 0.0, "inner.epochs": 12.0, "inner.patience": 0}
+
+
+def test_a_frozen_recipe_knows_whether_it_helps() -> None:
+    for folds, more in (([True, False, True], {}), ([False, True, False], {"weight": 0.0})):
+        notes: list[Mapping[str, Any]] = [
+            {"epochs": 12.0, "consistency": {"kept": kept}} for kept in folds
+        ]
+        found = settled(Consistency(Finetune()), {}, notes)
+        wanted = {"passes": 0.0, "judged": False, "inner.epochs": 12.0, "inner.patience": 0}
+        assert found == {**wanted, **more}
 
 
 def test_what_cannot_be_is_refused(tiny_sources: dict[str, Any], tiny_table: Tables) -> None:

@@ -9,17 +9,14 @@ from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from metier.errors import ChainError, Pruned
 from metier.evidence.answers import Array
-from metier.evidence.calibration import fit_temperature
 from metier.space import Float, Int, tune
 from metier.training.around import as_one_step, gives_of, inner_of, rows_for
-from metier.training.folds import inner_folds
 from metier.training.joined import joined
-from metier.training.likeness import flattened, likeness
-from metier.training.selftaught import Said, again, gain_of, losses, sure_of
+from metier.training.judged import Judges, judges, part_of
+from metier.training.selftaught import Said, again, gain_of, sure_of
 from metier.types import (
     Form,
     Modality,
@@ -28,14 +25,9 @@ from metier.types import (
     Specialist,
     Strategy,
     Table,
-    nothing_to_report,
 )
 
 NAME = "pseudolabel"
-HELD = 0.2
-"""The share of the training rows that judges the rounds."""
-FEWEST_HELD = 10
-"""With fewer rows than this to judge by, nothing is added: chance would decide."""
 
 
 @dataclass(frozen=True)
@@ -145,21 +137,18 @@ class _Climb:
 
     def judged(self) -> tuple[Specialist, dict[str, Any]]:
         """Rounds without the rows held out, then as many as were best on all training rows."""
-        train = self.problem.train
-        folds = inner_folds(train, self.targets, 1, self.run.seed, HELD)
-        fit, held = folds[0] if folds else (np.arange(len(train)), np.arange(0))
-        if len(held) < FEWEST_HELD or not self._spread(fit):
-            return self.plain(f"{len(held)} rows are too few to judge what is added")
-        some, judging = replace(self.problem, train=train.take(fit)), train.take(held)
+        held = judges(self.start, self.problem, self.unlabeled, self.run)
+        if isinstance(held, str):
+            return self.plain(held)
         rounds: list[tuple[Specialist, Said | None, Array]] = []
         said: Said | None = None
         for number in range(self.strategy.rounds + 1):
-            made = self._in_time(some, said, 2 * (self.strategy.rounds + 1) - number)
+            made = self._in_time(held.problem, said, 2 * (self.strategy.rounds + 1) - number)
             if made is None:
                 break
-            rounds.append((made, said, self._judge(made, judging, held)))
+            rounds.append((made, said, self._judge(held, made)))
             said = self._label(made)
-        weights = self._weights(held)
+        weights = held.weights
         best = self._best(rounds, weights)
         made, said, _ = rounds[best]
         gains = [
@@ -173,24 +162,12 @@ class _Climb:
         """The round whose loss on the rows held out is lowest; of equals the earliest."""
         return int(np.argmin([np.average(each[2], weights=weights) for each in rounds]))
 
-    def _spread(self, rows: NDArray[np.int64]) -> bool:
-        """Whether there is more than one class left to learn."""
-        return self.task.kind == "multilabel" or len(np.unique(self.targets[rows])) > 1
-
-    def _weights(self, held: NDArray[np.int64]) -> Array:
-        """How like the unlabelled rows those held out are; all alike where nothing has shifted."""
-        shift = likeness(self.start, self.problem, self.unlabeled, self.run)
-        if shift is None or not shift.shifted:
-            return np.ones(len(held))
-        return flattened(shift.weights)[held]
-
-    def _judge(self, made: Specialist, judging: Table, held: NDArray[np.int64]) -> Array:
+    def _judge(self, held: Judges, made: Specialist) -> Array:
         """The losses of the rows held out, calibrated on them; the first round's temperature is
         what labels are chosen by."""
-        scores, truth = made.scores(judging, self.run.cache), self.targets[held]
-        own = fit_temperature(scores, truth, self.task.kind)
-        self.temperature = self.temperature or own
-        return losses(scores, truth, own, self.task)
+        found, heat = held.losses(made, self.run)
+        self.temperature = self.temperature or heat
+        return found
 
     def _label(self, made: Specialist) -> Said:
         counts = (
@@ -238,14 +215,7 @@ class _Climb:
 
     def _part(self, left: int) -> Run:
         self.fits += 1
-        folder = None if self.run.folder is None else self.run.folder / f"fit-{self.fits}"
-        run = replace(self.run, folder=folder, report=nothing_to_report)
-        if run.deadline is None:
-            return run
-        now = time.monotonic()
-        if now > run.deadline:
-            raise Pruned("out of time")
-        return replace(run, deadline=now + (run.deadline - now) / left)
+        return part_of(self.run, left, f"fit-{self.fits}")
 
     def _ended(self, made: Specialist) -> Specialist:
         """What came out, told with the parameters and the notes of the first fit: those are what a

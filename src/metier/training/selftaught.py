@@ -73,7 +73,10 @@ def _surest(
 
 
 def losses(scores: NDArray[Any], targets: NDArray[Any], temperature: float, task: Task) -> Array:
-    """Return the log loss of each row (n,); of several labels the mean over them."""
+    """Return the log loss of each row (n,); of several labels the mean over them, of numbers the
+    squared error."""
+    if task.kind == "regression":
+        return np.asarray((np.asarray(scores, np.float64)[:, 0] - targets) ** 2)
     heated = np.asarray(scores, np.float64) / temperature
     if task.kind == "multilabel":
         return np.asarray((np.logaddexp(0.0, heated) - heated * targets).mean(axis=1))
