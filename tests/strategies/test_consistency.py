@@ -53,8 +53,8 @@ def test_rows_held_out_say_whether_it_helps(
     start, problem = Specialist(found, task := build("multiclass", table)), Problem(task, table)
     short = Finetune(train="top", epochs=2, patience=0)
     plain = short(start, problem, Run(Cache())).scores(pool)
-    for gain, kept in ((0.1, True), (0.0, False), (-0.1, False)):
-        told = Gain(gain, gain - 1, gain + 1, 16)
+    for gain, kept in ((0.6, True), (0.4, False), (-0.6, False)):
+        told = Gain(gain, gain - 0.98, gain + 0.98, 16)  # half of one is a standard error
         monkeypatch.setattr("metier.strategies.consistency.gain_of", lambda *_, told=told: told)
         made = Consistency(short, weight=3.0, unlabeled=pool)(start, problem, Run(Cache()))
         notes = made.lineage[-1].notes["consistency"]

@@ -29,8 +29,8 @@ class Consistency:
     What it is sure of in a row is what it learns to say of the row with tokens, pixels or features
     left out (Sohn et al., 2020, with the soft thresholds of Chen et al., 2023). It runs all epochs
     of the inner strategy, and more when the unlabelled rows would not be gone through. Rows held
-    out of the training rows say whether it feeds on its own errors; then it is the inner strategy
-    alone that comes out.
+    out of the training rows say whether it feeds on its own errors: unless it leads by more than a
+    standard error there, it is the inner strategy alone that comes out.
 
     Args:
         inner: what learns; finetune when None.
@@ -80,7 +80,8 @@ class Consistency:
     def _look(
         self, start: Specialist, problem: Problem, unlabeled: Table, run: Run
     ) -> tuple[bool, dict[str, Any]]:
-        """Fit without some rows in both ways; whether those rows are then answered better."""
+        """Fit without some rows in both ways; whether those rows are then answered better by
+        more than a standard error."""
         held = judges(start, problem, unlabeled, run)
         if isinstance(held, str):
             return False, {"reason": held}
@@ -91,7 +92,7 @@ class Consistency:
             return False, {"reason": "there was no time for more than one fit"}
         before, after = (held.losses(made, run)[0] for made in (plain, both))
         gain = gain_of(before, after, held.weights, run.seed)
-        return gain.value > 0, gain.told()
+        return gain.clear, gain.told()
 
     def _fit(
         self,

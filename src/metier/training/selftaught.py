@@ -93,6 +93,11 @@ class Gain:
     high: float
     n: int
 
+    @property
+    def clear(self) -> bool:
+        """Whether it is more than a standard error: what costs more has to lead by that much."""
+        return self.value > (self.high - self.low) / (2 * 1.96)
+
     def told(self) -> dict[str, float]:
         """The same for a lineage."""
         return {"gain": self.value, "low": self.low, "high": self.high, "n": self.n}
