@@ -56,7 +56,11 @@ def test_every_option_reaches_its_name() -> None:
         (["specialize"], "DATA"),
         (["specialize", "a.csv", "--budgt", "5m"], "unknown option --budgt .*'--budget'"),
         (["specialize", "a.csv", "--budgt=5m"], "unknown option --budgt .*'--budget'"),
-        (["specialize", "a.csv", "b.csv"], "'b.csv' is one word too many"),
+        (["specialize", "a.csv", "b.csv"], "'b.csv' is one word too many; quote"),
+        (
+            ["check", "a.csv", "--target", "x", "y"],
+            "'y' is one word too many; give --target once more",
+        ),
         (["specialize", "a.csv", "--prefer", "bst"], "bst"),
         (["specialize", "a.csv", "--trials", "0"], "'0' is no whole number from 1"),
         (["specialize", "a.csv", "--trials", "x"], "'x' is no whole number from 1"),

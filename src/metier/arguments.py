@@ -32,10 +32,24 @@ def parse(words: Sequence[str]) -> argparse.Namespace:
         if unknown[0].startswith("-"):
             name = unknown[0].partition("=")[0]
             raise OptionError(f"unknown option {name}{suggest(name, known)}")
-        raise OptionError(f"{unknown[0]!r} is one word too many; quote names that hold spaces")
+        raise OptionError(_too_many(unknown[0], words, commands[args.command]))
     if "config" in args:
         args = _with_config(parser, args)
     return args
+
+
+def _too_many(word: str, words: Sequence[str], parser: argparse.ArgumentParser) -> str:
+    """Say what to do about a word that nothing takes: repeat the option before it, or quote."""
+    repeated = {
+        name
+        for action in parser._actions
+        if isinstance(action, argparse._AppendAction)
+        for name in action.option_strings
+    }
+    before = [each for each in words[: words.index(word)] if each.startswith("--")]
+    if before and before[-1] in repeated:
+        return f"{word!r} is one word too many; give {before[-1]} once more for another one"
+    return f"{word!r} is one word too many; quote names that hold spaces"
 
 
 def _with_config(parser: argparse.ArgumentParser, args: argparse.Namespace) -> argparse.Namespace:

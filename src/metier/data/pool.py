@@ -63,8 +63,8 @@ def pool_table(raw: Raw, roles: Roles, known: Sequence[Table] = ()) -> tuple[Tab
     for name in roles.inputs:
         if name not in raw.frame.columns:
             raise DataError(
-                f"{raw.name}: no column {name!r}, which the labelled rows have"
-                f"{suggest(name, raw.frame.columns)}"
+                f"the rows without labels ({raw.name}) have no column {name!r}, which the labelled "
+                f"rows have{suggest(name, raw.frame.columns)}"
             )
     kept = [*roles.inputs, *([ROW] if ROW in raw.frame.columns else [])]
     table, _ = build_table(replace(raw, frame=raw.frame.select(kept)), Roles(roles.inputs))
@@ -72,7 +72,7 @@ def pool_table(raw: Raw, roles: Roles, known: Sequence[Table] = ()) -> tuple[Tab
     rows = np.flatnonzero(~np.isin(table.digests, seen))
     if len(rows) < FEWEST:
         raise DataError(
-            f"{raw.name}: {len(rows)} of {len(table)} rows are not among the "
+            f"the rows without labels ({raw.name}): {len(rows)} of {len(table)} are not among the "
             "labelled ones; give more"
         )
     return table.take(rows), len(table) - len(rows)
