@@ -23,12 +23,11 @@ from metier.training.around import (
     without_stopping,
 )
 from metier.training.beside import Accompanied, Beside
-from metier.training.heads import fit_head
 from metier.training.likeness import features_of, flattened, likeness
 from metier.training.net import NetModel
 from metier.training.norms import batch_norms, renormalised
 from metier.training.objectives import Objective
-from metier.training.start import feed_for, fresh_net
+from metier.training.start import feed_for, fresh_net, give_head
 from metier.training.weighing import weighed
 from metier.types import Form, Modality, Problem, Run, Specialist, Step, Strategy, Table
 
@@ -170,20 +169,10 @@ class Align:
         """Fit the head of a probe on features that have the covariance of the domain."""
         began = time.monotonic()
         probe: Any = self.inner
-        task = problem.task
         model = fresh_net(start, problem)
         own, others = (torch.from_numpy(f) for f in features_of(start, problem, unlabeled, run))
-        head = fit_head(
-            recoloured(own, others).numpy(),
-            task.encode(problem.train),
-            task.kind,
-            task.outputs,
-            balanced=probe.balanced,
-            seed=run.seed,
-            weights=problem.train.weights,
-            deadline=run.deadline,
-        )
-        model.net.set_head(head.weight, head.bias)
+        features = recoloured(own, others).numpy()
+        head = give_head(model, problem, run, balanced=probe.balanced, features=features)
         inner = Step("probe", {"balanced": probe.balanced}, notes={"strength": head.strength})
         made = start.then(model, inner)
         notes = {NAME: {"method": "coral"}}

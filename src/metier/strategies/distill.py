@@ -12,12 +12,11 @@ import numpy as np
 from metier.errors import ChainError
 from metier.sources import open_source
 from metier.space import Choice, Float, Int, tune
-from metier.training.heads import fit_head
 from metier.training.learn import Loss, learn, settled_schedule
 from metier.training.net import NetModel
 from metier.training.objectives import Objective, Supervised
 from metier.training.schedule import Schedule
-from metier.training.start import feed_for, fresh_net
+from metier.training.start import feed_for, fresh_net, give_head
 from metier.training.surgery import droppable, keep_blocks, operated
 from metier.training.teaching import Lesson, Taught, hear, narrow, widening
 from metier.types import Form, Modality, Problem, Run, Source, Specialist, Step, Table
@@ -110,7 +109,7 @@ class Distill:
             )
         student = operated(whole, keep_blocks(backbone, kept, probe))
         if not copied:
-            _fit_head(student, problem, run)
+            give_head(student, problem, run)
         boundary = 1 if copied and student.net.backbone.blocks else 0
         return fresh_net(Specialist(source, start.task, student), problem, boundary)
 
@@ -158,19 +157,3 @@ def _evenly(count: int, free: Sequence[int], share: float) -> list[int]:
     places = np.linspace(0, len(free) - 1, len(free) - dropped).round().astype(int)
     staying = {free[place] for place in places}
     return [k for k in range(count) if k in staying or k not in free]
-
-
-def _fit_head(model: NetModel, problem: Problem, run: Run) -> None:
-    task = problem.task
-    features = feed_for(model, problem.train, run).features()
-    targets = task.encode(problem.train)
-    head = fit_head(
-        features,
-        targets,
-        task.kind,
-        task.outputs,
-        seed=run.seed,
-        weights=problem.train.weights,
-        deadline=run.deadline,
-    )
-    model.net.set_head(head.weight, head.bias)

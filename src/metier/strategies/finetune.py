@@ -10,12 +10,11 @@ from typing import Any, ClassVar, Literal
 from metier.runtime.postprocess import TaskKind
 from metier.space import Choice, Float, Int, tune
 from metier.training.augment import VIEWS
-from metier.training.heads import fit_head
 from metier.training.learn import Loss, learn, settled_schedule
 from metier.training.mixing import mixing
 from metier.training.net import NetModel
 from metier.training.schedule import Schedule
-from metier.training.start import feed_for, fresh_net
+from metier.training.start import fresh_net, give_head
 from metier.types import Form, Modality, Problem, Run, Specialist, Step
 
 
@@ -75,7 +74,7 @@ class Finetune:
         model = fresh_net(start, problem, boundary)
         fresh = start.model is None and not self.head_first
         if start.model is None and not fresh:
-            _fit_head(model, problem, run, self.balanced)
+            give_head(model, problem, run, balanced=self.balanced)
         model.net.dropout.p = self.dropout
         loss = Loss(self.smoothing, self.balanced)
         _, notes = learn(
@@ -111,20 +110,3 @@ class Finetune:
 def layers_for(kind: TaskKind) -> Literal["top", "all"]:
     """Which layers learn when nobody says: the one place that decides it."""
     return "all" if kind == "regression" else "top"
-
-
-def _fit_head(model: NetModel, problem: Problem, run: Run, balanced: bool) -> None:
-    task = problem.task
-    features = feed_for(model, problem.train, run).features()
-    targets = task.encode(problem.train)
-    head = fit_head(
-        features,
-        targets,
-        task.kind,
-        task.outputs,
-        balanced=balanced,
-        seed=run.seed,
-        weights=problem.train.weights,
-        deadline=run.deadline,
-    )
-    model.net.set_head(head.weight, head.bias)

@@ -13,12 +13,11 @@ from torch import nn
 from metier.errors import ChainError, MissingExtraError
 from metier.space import Choice, Float, Int, tune
 from metier.training.augment import VIEWS
-from metier.training.heads import fit_head
 from metier.training.learn import Loss, learn, settled_schedule
 from metier.training.mixing import mixing
 from metier.training.net import NetModel
 from metier.training.schedule import Schedule
-from metier.training.start import feed_for, fresh_net
+from metier.training.start import fresh_net, give_head
 from metier.types import Form, Modality, Problem, Run, Specialist, Step
 
 
@@ -63,19 +62,7 @@ class Lora:
         boundary = depth - 1 - max(1, round(self.blocks * (depth - 2)))
         model = fresh_net(start, problem, boundary)
         if start.model is None:
-            task = problem.task
-            features = feed_for(model, problem.train, run).features()
-            targets = task.encode(problem.train)
-            head = fit_head(
-                features,
-                targets,
-                task.kind,
-                task.outputs,
-                seed=run.seed,
-                weights=problem.train.weights,
-                deadline=run.deadline,
-            )
-            model.net.set_head(head.weight, head.bias)
+            give_head(model, problem, run)
         adapted = self._adapt(model, boundary, run.seed)
         model.net.dropout.p = self.dropout
         schedule = Schedule.of(self, head_rate=self.rate * 2, weight_decay=0.0)

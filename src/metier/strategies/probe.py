@@ -7,8 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import ClassVar
 
 from metier.space import Choice, tune
-from metier.training.heads import fit_head
-from metier.training.start import feed_for, fresh_net
+from metier.training.start import fresh_net, give_head
 from metier.types import Form, Modality, Problem, Run, Specialist, Step
 
 
@@ -30,20 +29,7 @@ class Probe:
 
     def __call__(self, start: Specialist, problem: Problem, run: Run) -> Specialist:
         began = time.monotonic()
-        task = problem.task
         model = fresh_net(start, problem)
-        features = feed_for(model, problem.train, run).features()
-        targets = task.encode(problem.train)
-        head = fit_head(
-            features,
-            targets,
-            task.kind,
-            task.outputs,
-            balanced=self.balanced,
-            seed=run.seed,
-            weights=problem.train.weights,
-            deadline=run.deadline,
-        )
-        model.net.set_head(head.weight, head.bias)
+        head = give_head(model, problem, run, balanced=self.balanced)
         notes = {"strength": head.strength}
         return start.then(model, Step("probe", asdict(self), time.monotonic() - began, notes))

@@ -7,8 +7,9 @@ from typing import Any
 from metier.errors import ChainError, DataError
 from metier.runtime.preprocess import Preprocess
 from metier.training.feed import Feed
+from metier.training.heads import Head, fit_head
 from metier.training.net import Net, NetModel, branch
-from metier.types import Problem, Run, Source, Specialist, Table
+from metier.types import Floats, Problem, Run, Source, Specialist, Table
 
 
 def fresh_net(start: Specialist, problem: Problem, learns_from: int | None = None) -> NetModel:
@@ -48,3 +49,29 @@ def feed_for(model: NetModel, table: Table, run: Run) -> Feed:
     """Return the rows of a table as batches for a net, on the run's device."""
     model.net.to(run.device)
     return Feed(model.net.backbone, model.preprocess, table, run.cache, run.device, run.deadline)
+
+
+def give_head(
+    model: NetModel,
+    problem: Problem,
+    run: Run,
+    *,
+    balanced: bool = False,
+    features: Floats | None = None,
+) -> Head:
+    """Fit a linear head on frozen features (n, width), those of the net when None, and set it."""
+    if features is None:
+        features = feed_for(model, problem.train, run).features()
+    task = problem.task
+    head = fit_head(
+        features,
+        task.encode(problem.train),
+        task.kind,
+        task.outputs,
+        balanced=balanced,
+        seed=run.seed,
+        weights=problem.train.weights,
+        deadline=run.deadline,
+    )
+    model.net.set_head(head.weight, head.bias)
+    return head
