@@ -219,10 +219,11 @@ class _Search:
 def choose_ways(compared: Sequence[Comparison]) -> tuple[Way, ...]:
     """Return for each task the better way; a tie goes to the shared network, which costs less.
 
-    A lead of a task's own network within one standard error is a tie. A network that one task
-    alone would share saves nothing, so that this task then has to gain by it.
+    What cannot be told apart is a tie: a network of its own is bought with evidence, since chance
+    alone puts it ahead by a standard error on one task of six. A network that one task alone would
+    share saves nothing, so that this task then has to gain by it.
     """
-    ways: list[Way] = ["single" if -c.difference > c.error else "shared" for c in compared]
+    ways: list[Way] = ["single" if c.verdict == "worse" else "shared" for c in compared]
     if ways.count("shared") == 1:
         only = ways.index("shared")
         if compared[only].difference <= 0:
