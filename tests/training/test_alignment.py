@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 
@@ -38,6 +39,18 @@ def test_following_the_gradient_brings_them_together(loss: object) -> None:
         loss(own, theirs + shift, NONE).backward()
         optimizer.step()
     assert float(loss(own, theirs + shift.detach(), NONE)) < 0.3 * before
+
+
+def test_chance_alone_does_not_set_batches_apart() -> None:
+    """Batches have fewer rows than features: what tells them apart then must not be their size."""
+    random = torch.Generator().manual_seed(0)
+    batches = [torch.randn(32, 384, generator=random) for _ in range(60)]
+    found = [float(coral(a, b, NONE)) for a, b in zip(batches[::2], batches[1::2], strict=True)]
+    assert abs(np.mean(found)) < 0.05
+    moved = [
+        float(coral(a, 1.5 * b, NONE)) for a, b in zip(batches[::2], batches[1::2], strict=True)
+    ]
+    assert np.mean(moved) > 0.1
 
 
 def test_coral_has_no_unit() -> None:

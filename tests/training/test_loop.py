@@ -203,6 +203,25 @@ def test_without_patience_all_epochs_are_run_and_the_best_kept(ready: Make) -> N
     assert_same(made.state(), seen[0])
 
 
+def test_epochs_with_fewer_or_more_batches_end_where_they_end(
+    ready: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Long texts are cut by a budget of tokens, in another way each epoch."""
+    lengths = [4, 3, 6, 2]
+
+    def cut(costs: Any, size: int, budget: int, seed: tuple[int, ...]) -> list[Any]:
+        return list(np.array_split(np.arange(len(costs)), lengths[seed[-1]]))
+
+    monkeypatch.setattr(loop, "shuffled", cut)
+    made = ready("bert", 3, watched=10)
+    scripted(made, [1.0, 2.0, 3.0, 4.0])
+    reported: list[int] = []
+    outcome = made.go(
+        replace(QUICK, epochs=4, patience=2, tokens=1), report=lambda step, _: reported.append(step)
+    )
+    assert reported == [4, 7, 13, 15] and outcome.steps == 15 and outcome.epochs == 4.0
+
+
 def test_the_study_may_cut_a_fit(ready: Make) -> None:
     made = ready("bert", 3, watched=10)
 

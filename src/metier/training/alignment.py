@@ -57,18 +57,27 @@ def _watched(net: Net) -> Iterator[list[Tensor]]:
 
 
 def coral(own: Tensor, theirs: Tensor, _: Tensor) -> Tensor:
-    """The distance of means and covariances (Sun and Saenko, 2016), without a unit: 0 when both are
-    the same."""
-    (mean, cov), (mean_, cov_) = (_moments(each) for each in (own, theirs))
-    spread = (cov.diagonal().sum() + cov_.diagonal().sum()).detach() / 2 + 1e-12
-    size = ((cov**2).sum() + (cov_**2).sum()).detach() / 2 + 1e-12
-    return ((mean - mean_) ** 2).sum() / spread + ((cov - cov_) ** 2).sum() / size
+    """The distance of means and covariances (Sun and Saenko, 2016), without a unit: 0 in the mean
+    when both are of one distribution.
+
+    No row is compared with itself. A batch has fewer rows than features, so that two covariances of
+    the same distribution are far apart; a net that is to lower that has to give up its features.
+    """
+    centre = torch.cat([own, theirs]).mean(0)
+    own, theirs = own - centre, theirs - centre
+    within, across = (own @ own.T, theirs @ theirs.T), own @ theirs.T
+    spread = (within[0].diagonal().mean() + within[1].diagonal().mean()).detach() / 2 + 1e-12
+    size = (_others(within[0] ** 2) + _others(within[1] ** 2)).detach() / 2
+    size = size.clamp(min=float(spread) ** 2 / own.shape[1])
+    means = _others(within[0]) + _others(within[1]) - 2 * across.mean()
+    moments = _others(within[0] ** 2) + _others(within[1] ** 2) - 2 * (across**2).mean()
+    return means / spread + moments / size
 
 
-def _moments(features: Tensor) -> tuple[Tensor, Tensor]:
-    mean = features.mean(0)
-    centred = features - mean
-    return mean, centred.T @ centred / max(len(features) - 1, 1)
+def _others(products: Tensor) -> Tensor:
+    """The mean of (n, n) products of rows over pairs of different rows."""
+    n = len(products)
+    return (products.sum() - products.diagonal().sum()) / max(n * (n - 1), 1)
 
 
 def mmd(own: Tensor, theirs: Tensor, _: Tensor) -> Tensor:
@@ -157,7 +166,10 @@ def recoloured(own: Tensor, theirs: Tensor, ridge: float = 1.0) -> Tensor:
 
 def _root(features: Tensor, ridge: float, power: float) -> tuple[Tensor, Tensor]:
     """A power of the covariance, and the mean."""
-    mean, cov = _moments(features.double())
+    rows = features.double()
+    mean = rows.mean(0)
+    centred = rows - mean
+    cov = centred.T @ centred / max(len(rows) - 1, 1)
     level = ridge * float(cov.diagonal().mean()) + 1e-12
     values, vectors = torch.linalg.eigh(cov + level * torch.eye(len(cov), dtype=cov.dtype))
     found = (vectors * values.clamp(min=1e-12) ** power) @ vectors.T

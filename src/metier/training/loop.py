@@ -15,6 +15,7 @@ import time
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ from metier.training.checkpoint import Checkpoint, restore, save
 from metier.training.clipping import light_clips
 from metier.training.dealing import Deal
 from metier.training.dropout import quick_dropout
+from metier.training.epochs import Epochs
 from metier.training.feed import Feed
 from metier.training.net import Net, score
 from metier.training.objectives import Batch, Divisible, Objective
@@ -125,7 +127,7 @@ class _Session:
         boundary: int,
         deal: Deal | None,
     ) -> None:
-        self.net, self.feed, self.objective, self.deal = net, feed, objective, deal
+        self.net, self.feed, self.objective = net, feed, objective
         self.schedule, self.run, self.watch = schedule, run, watch
         self.lowest, self.boundary = lowest, boundary
         self.device = net.head.weight.device
@@ -149,9 +151,8 @@ class _Session:
         self.saved = 0.0
         self.good: Checkpoint | None = None
         self.outcome = Outcome(boundary=boundary)
-        per_epoch = len(self._batches(0))
-        self.per_epoch = per_epoch
-        self.outcome.planned = max(1, round(schedule.epochs * per_epoch))
+        self.epochs = _epochs(self.costs, schedule, run.seed, boundary == net.backbone.depth, deal)
+        self.outcome.planned = self.epochs.steps(schedule.epochs)
         self.mark = "" if run.folder is None else self._mark()
 
     def run_to_end(self) -> Outcome:
@@ -163,8 +164,8 @@ class _Session:
         self.saved = time.monotonic()
         clock: deque[float] = deque(maxlen=8 * WARM_STEPS)
         while self.step < self.outcome.planned:
-            epoch = self.step // self.per_epoch
-            for rows in self._batches(epoch)[self.step % self.per_epoch :]:
+            epoch, batches = self.epochs.left_in(self.step)
+            for rows in batches:
                 began = time.monotonic()
                 self._learn(rows, epoch)
                 clock.append(time.monotonic() - began)
@@ -175,7 +176,7 @@ class _Session:
                 if self.step >= self.outcome.planned:
                     break
                 # The end of an epoch is written down after it was judged.
-                if self.step % self.per_epoch:
+                if not self.epochs.ends_at(self.step):
                     self._write_down_if_due()
             if self._goes_back():
                 continue
@@ -190,13 +191,6 @@ class _Session:
         self.outcome.steps = self.step
         self.outcome.seconds = time.monotonic() - started
         return self.outcome
-
-    def _batches(self, epoch: int) -> list[NDArray[np.int64]]:
-        if self.deal is not None:
-            return self.deal(self.costs, epoch)
-        whole = self.boundary == self.net.backbone.depth
-        budget = 1 << 30 if whole else self.schedule.tokens
-        return shuffled(self.costs, self.schedule.rows, budget, (self.run.seed, epoch))
 
     def _learn(self, rows: NDArray[np.int64], epoch: int) -> None:
         seen = self.feed.seen_in(epoch)
@@ -256,7 +250,7 @@ class _Session:
         evaluations = 0.15 if self.watch is not None else 0.05
         possible = self.step + int(left * (1 - evaluations) / max(seconds, 1e-6))
         if possible < self.outcome.planned:
-            if possible < min(self.per_epoch, self.outcome.planned) // 2:
+            if possible < min(self.epochs.length(0), self.outcome.planned) // 2:
                 raise Pruned("out of time: not half an epoch fits in what is left")
             self.outcome.planned = possible
             self.outcome.shortened = True
@@ -291,14 +285,14 @@ class _Session:
             seen = guard.astray(self.net, self._batch(self.feed, np.sort(rows)))
         if seen is None:
             return False
-        turns = [*self.outcome.turns, {**seen, "epoch": self.step / self.per_epoch}]
+        turns = [*self.outcome.turns, {**seen, "epoch": self.epochs.done(self.step)}]
         self._return_to(good)
         self.outcome.turns = turns
         self._be_guarded()
         return True
 
     def _ended(self) -> bool:
-        return self.step % self.per_epoch == 0 or self.step >= self.outcome.planned
+        return self.epochs.ends_at(self.step) or self.step >= self.outcome.planned
 
     def _stops(self) -> bool:
         """Judge at the end of an epoch; True when patience is over."""
@@ -312,7 +306,7 @@ class _Session:
         last = self.outcome.curve[-1] if self.outcome.curve else (self.step, math.nan, None)
         self.outcome.curve.append((self.step, last[1], value))
         if value > self.best_score:
-            self.best_score, self.best_epoch, self.bad = value, self.step / self.per_epoch, 0
+            self.best_score, self.best_epoch, self.bad = value, self.epochs.done(self.step), 0
             self.best = [p.detach().clone() for p in self.kept]
         else:
             self.bad += 1
@@ -327,7 +321,7 @@ class _Session:
         else:
             if self.averages:
                 _assign(self.kept, self.averages)
-            self.outcome.epochs = self.step / self.per_epoch
+            self.outcome.epochs = self.epochs.done(self.step)
         if not all(bool(torch.isfinite(p).all()) for p in self.kept):
             raise Pruned("the weights are no numbers any more")
 
@@ -404,6 +398,18 @@ class _Session:
         self.outcome.turns = list(facts["turns"])
         self.outcome.curve = [(int(s), float(t), v) for s, t, v in facts["curve"]]
         torch.set_rng_state(tensors["random"])
+
+
+def _epochs(
+    costs: NDArray[np.int64], schedule: Schedule, seed: int, whole: bool, deal: Deal | None
+) -> Epochs:
+    """How each epoch cuts the rows; `whole` says that all of a row is cached, so that no row costs
+    more than another."""
+    if deal is not None:
+        return Epochs(partial(deal, costs), alike=False)
+    budget = 1 << 30 if whole else schedule.tokens
+    alike = int(costs.max()) * schedule.rows <= budget
+    return Epochs(lambda epoch: shuffled(costs, schedule.rows, budget, (seed, epoch)), alike)
 
 
 def _copied(state: Checkpoint) -> Checkpoint:
