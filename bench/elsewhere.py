@@ -81,9 +81,10 @@ def unpack(packed: str, n: int) -> NDArray[np.bool_]:
 
 def gap(one: Sequence[Mapping[str, Any]], other: Sequence[Mapping[str, Any]]) -> Gap:
     """Return how many points more of the test rows one method gets right; several records of each
-    are seeds, over which a row is averaged."""
+    are of the same seeds, in order."""
     first, second = (
-        np.mean([unpack(r["right"], r["n"]) for r in records], axis=0) for records in (one, other)
+        np.stack([unpack(r["right"], r["n"]) for r in records]).astype(np.float64)
+        for records in (one, other)
     )
     return paired.judge(100.0 * (first - second))
 

@@ -1,7 +1,9 @@
 """Two methods on the same test rows: the gap, its interval, and whether chance explains it.
 
-The loss of a row is averaged over seeds first, so that seeds do not count as rows. The gap is in
-points: of accuracy, or of R² (explained variance) in a regression, which makes sets comparable.
+Seeds and rows are both drawn by chance, so the interval of a gap is over both: a seed that is
+common to all rows, or draws the labelled ones, is no less a chance than which rows are tested. The
+gap is in points: of accuracy, or of R² (explained variance) in a regression, which makes sets
+comparable.
 """
 
 from __future__ import annotations
@@ -43,12 +45,81 @@ def compare(
     if not pairs:
         return None
     scale = spread({**a, "seed": seeds[0]}, folder)
-    return judge(np.mean([y - x for x, y in pairs], axis=0) * 100 / scale)
+    return judge(np.stack([y - x for x, y in pairs]) * 100 / scale)
 
 
-def judge(differences: NDArray[np.float64]) -> Gap:
-    """Return the mean difference of rows with a bootstrap interval and the p-value of a sign-flip
-    test, which for one seed and right or wrong answers is McNemar's test."""
+def judge(led: NDArray[np.float64]) -> Gap:
+    """Return the mean of how far a method led, (seeds, rows), with its interval and p-value.
+
+    One seed: a bootstrap of rows and a sign-flip test, which for right or wrong answers is
+    McNemar's. Several: Student's interval and test over seeds and rows.
+    """
+    return _of_rows(led[0]) if len(led) == 1 else Mean.of(led).gap()
+
+
+@dataclass(frozen=True)
+class Mean:
+    """The mean of what was measured on seeds and rows that cross.
+
+    Args:
+        value: the mean.
+        seeds: its variance as the spread of seeds tells it.
+        freedom: the degrees of freedom of that.
+        rows: its variance by what is common to a row on all seeds.
+        n: rows.
+    """
+
+    value: float
+    seeds: float
+    freedom: float
+    rows: float
+    n: int
+
+    @classmethod
+    def of(cls, led: NDArray[np.float64]) -> Mean:
+        """The mean over (seeds, rows), at least two of each."""
+        k, n = led.shape
+        by_seed, by_row = led.mean(axis=1), led.mean(axis=0)
+        rest = led - by_seed[:, None] - by_row + led.mean()
+        both = float((rest**2).sum()) / ((k - 1) * (n - 1)) / (k * n)
+        rows = max(float(by_row.var(ddof=1)) / n - both, 0.0)
+        return cls(float(led.mean()), float(by_seed.var(ddof=1)) / k, k - 1.0, rows, n)
+
+    @classmethod
+    def over(cls, sets: Sequence[Mean]) -> Mean:
+        """The mean over sets that have nothing in common (Satterthwaite, 1946)."""
+        m = len(sets)
+        parts = [each.seeds / m**2 for each in sets]
+        shares = sum(v**2 / each.freedom for v, each in zip(parts, sets, strict=True))
+        freedom = max(sum(parts) ** 2 / shares if shares else np.inf, 1.0)
+        value = float(np.mean([each.value for each in sets]))
+        rows = sum(each.rows for each in sets) / m**2
+        return cls(value, sum(parts), freedom, rows, sum(each.n for each in sets))
+
+    def gap(self) -> Gap:
+        """The same as an interval and the p-value at which it would end at 0."""
+        from scipy.optimize import brentq
+
+        half = self._half(0.05)
+        far, least = abs(self.value), 1e-9
+        if far <= self._half(1.0):
+            p = 1.0
+        elif far >= self._half(least):
+            p = least
+        else:
+            p = float(brentq(lambda level: self._half(level) - far, least, 1.0))
+        return Gap(self.value, self.value - half, self.value + half, p, self.n)
+
+    def _half(self, level: float) -> float:
+        """Half of the interval that misses with this chance: few seeds by Student, many rows by
+        Gauss, as the margins of independent errors add up."""
+        from scipy.stats import norm, t
+
+        by_seed, by_row = t.isf(level / 2, self.freedom), norm.isf(level / 2)
+        return float(np.sqrt(by_seed**2 * self.seeds + by_row**2 * self.rows))
+
+
+def _of_rows(differences: NDArray[np.float64]) -> Gap:
     random = np.random.default_rng(0)
     n = len(differences)
     mean = float(differences.mean())

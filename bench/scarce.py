@@ -10,11 +10,10 @@ from statistics import median
 import numpy as np
 from numpy.typing import NDArray
 
-from bench import fewshot, labels, records
+from bench import fewshot, labels, paired, records
 from bench.markdown import seconds_text, table
 from bench.records import Record
 
-RESAMPLES = 2000
 OURS = ("contrast", "contrast-unnamed")
 OTHERS = ("setfit", "probe")
 
@@ -22,11 +21,11 @@ OTHERS = ("setfit", "probe")
 @dataclass(frozen=True)
 class Gain:
     """How many points of accuracy one method is ahead, and its 95 % interval over rows and draws;
-    on so many draws that both have."""
+    on so many draws that both have. One draw alone gives no interval."""
 
     points: float
-    low: float
-    high: float
+    low: float | None
+    high: float | None
     draws: int
 
 
@@ -147,6 +146,8 @@ def _scored(found: Sequence[Record], name: str, method: str) -> str:
 def _told(gain: Gain | None) -> str:
     if gain is None:
         return ""
+    if gain.low is None:
+        return f"{gain.points:+.1f} (one draw)"
     return f"{gain.points:+.1f} ({gain.low:+.1f} to {gain.high:+.1f})"
 
 
@@ -157,11 +158,11 @@ def _gain(
     each = [led for name in names if (led := _leads(folder, found, name, own, other)) is not None]
     if not each:
         return None
-    random = np.random.default_rng(0)
-    drawn = np.mean([[_again(led, random) for _ in range(RESAMPLES)] for led in each], axis=0)
-    low, high = np.percentile(drawn, [2.5, 97.5])
-    points = float(np.mean([led.mean() for led in each]))
-    return Gain(points, float(low), float(high), sum(len(led) for led in each))
+    if any(len(led) == 1 for led in each):  # what another draw would say is not known
+        points = float(np.mean([led.mean() for led in each]))
+        return Gain(points, None, None, sum(len(led) for led in each))
+    gap = paired.Mean.over([paired.Mean.of(led) for led in each]).gap()
+    return Gain(gap.points, gap.low, gap.high, sum(len(led) for led in each))
 
 
 def _leads(
@@ -181,9 +182,3 @@ def _leads(
         if losses[0] is not None and losses[1] is not None:
             pairs.append(100 * (losses[1] - losses[0]))
     return np.stack(pairs) if pairs else None
-
-
-def _again(led: NDArray[np.float64], random: np.random.Generator) -> float:
-    """The mean lead of draws and rows that are drawn again, both."""
-    draws, rows = (random.integers(0, n, n) for n in led.shape)
-    return float(led[draws].mean(axis=0)[rows].mean())

@@ -43,9 +43,9 @@ def test_a_method_that_failed_is_listed(tmp_path: Path) -> None:
 
 
 def test_a_sure_difference_is_significant_and_none_is_not() -> None:
-    assert paired.judge(np.repeat([1.0, 0.0], [30, 70])).p < 0.001
-    assert paired.judge(np.zeros(50)).p == 1.0
-    even = paired.judge(np.repeat([1.0, -1.0, 0.0], [20, 20, 60]))
+    assert paired.judge(np.repeat([[1.0, 0.0]], [30, 70], axis=1)).p < 0.001
+    assert paired.judge(np.zeros((1, 50))).p == 1.0
+    even = paired.judge(np.repeat([[1.0, -1.0, 0.0]], [20, 20, 60], axis=1))
     assert even.low < 0 < even.high and even.p > 0.5
 
 
