@@ -12,6 +12,7 @@ import polars as pl
 import pytest
 
 from metier import api
+from metier.api.watching import Silent
 from metier.cli import main
 from metier.data.read import read
 from metier.data.table import build_table
@@ -84,6 +85,21 @@ def test_what_judges_in_one_file_is_learned_in_none(
                  for part in (made.found.learned, made.found.held)]  # fmt: skip
         assert names[0] and names[1] and not names[0] & names[1]
         assert all(len(own) >= 2 for own in made.found.held.values())
+
+
+def test_a_file_of_too_few_classes_is_not_said_to_be_learned(
+    tiny_sources: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = [some_of(tmp_path / "a.csv", range(6), 8), some_of(tmp_path / "b.csv", range(7, 9), 8)]
+    warned: list[str] = []
+    watch = Silent()
+    monkeypatch.setattr(watch, "warn", warned.append)
+    made = api.meta(files, out=tmp_path / "s", target="label", ways=3, shots=3, steps=1,
+                    source=tiny_sources["bert"].name, progress=watch)  # fmt: skip
+    assert set(made.found.learned) == {"a"}
+    assert [told for told in warned if told.startswith("b: ")]
+    rows, _ = build_table(read(files[1]), Roles({"text": "text"}, ("label",)))
+    assert met_before([open_source(str(tmp_path / "s"), "text")], [rows]) == []
 
 
 def test_files_of_other_classes_each_hold_some(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from metier.data.table import build_table
 from metier.data.unite import United, unite
 from metier.deploy.source import write_source
 from metier.errors import DataError, OptionError, Pruned, suggest
-from metier.evidence.episodes import Shape, carry, fitting
+from metier.evidence.episodes import Shape, carry
 from metier.report.content import to_json
 from metier.report.document import render_document
 from metier.report.meta import Started, meta_document, start_card, started_from_json
@@ -112,7 +112,15 @@ def learn_meta(wanted: Wanted, folder: Path, progress: Progress, clock: Clock) -
         return Handed(folder, started_from_json(answer))
     united = unite([table for _, table in tables])
     files = _divide(tables, united, wanted)
-    _refuse_few(files, wanted.how.shape)
+    shape = wanted.how.shape
+    _refuse_few(files, shape)
+    for k, each in enumerate(files):
+        if len(each.learned) < shape.ways:
+            progress.warn(
+                f"{each.file}: fewer than {shape.ways} of its classes could be learned from, which "
+                "is no episode: it is not learned from"
+            )
+            files[k] = replace(each, learned={})
     names = () if wanted.source is None else (wanted.source,)
     source = next(iter(open_sources(united.table, names).values()))
     for finding in met_before((source,), [united.table]):
@@ -120,9 +128,7 @@ def learn_meta(wanted: Wanted, folder: Path, progress: Progress, clock: Clock) -
     with tempfile.TemporaryDirectory(prefix="metier-") as scratch:
         run = Run(Cache(Path(scratch)), wanted.seed, best_device(), _until(clock))
         progress.stage("learning from episodes")
-        shape = wanted.how.shape
-        tasks = [list(f.learned.values()) for f in files]
-        tasks = [own for own in tasks if len(fitting(own, shape.shots)) >= shape.ways]
+        tasks = [list(file.learned.values()) for file in files if file.learned]
         try:
             network, notes = learn_start(source, united.table, tasks, wanted.how, run)
             progress.stage("judging on classes that it never saw")
