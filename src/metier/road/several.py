@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from metier.cache import Cache
+from metier.data.checks import shared_rows
 from metier.data.unite import United, unite
 from metier.errors import DataError, Pruned
 from metier.report.content import to_json
@@ -84,10 +85,11 @@ def learn_several(wanted: Wanted, folder: Path, progress: Progress, clock: Clock
     names = () if wanted.source is None else (wanted.source,)
     source = next(iter(open_sources(tasks[0].table, names).values()))
     rows = [table for each in tasks for table in (each.table, each.test) if table is not None]
+    united = unite([each.table for each in tasks])
     flattered = [finding.verdict for finding in met_before((source,), rows)]
+    flattered += _learned_tests(united, tasks)
     for verdict in flattered:
         progress.warn(verdict)
-    united = unite([each.table for each in tasks])
     held, folds = divide(united, tasks, wanted.seed)
     from metier.training.device import best_device
 
@@ -132,6 +134,18 @@ def _question(wanted: Wanted, tasks: Sequence[Asked]) -> dict[str, Any]:
         "trials": wanted.trials,
         "seed": wanted.seed,
     }
+
+
+def _learned_tests(united: United, tasks: Sequence[Asked]) -> list[str]:
+    """What there is to say of test rows that any task learns from: the shared network learns them
+    by the task that has them, and a network of one's own may not."""
+    found = []
+    for each in tasks:
+        if each.test is not None:
+            both = unite([united.table, each.test])
+            test = both.table.take(both.places[1])
+            found += [f"{each.name}: {f.verdict}" for f in shared_rows(united.table, test)]
+    return found
 
 
 def _arena(
