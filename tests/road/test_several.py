@@ -113,6 +113,22 @@ def test_rows_that_are_learned_and_prove_are_told(
     assert told.startswith("b: ") and "of 50 test rows" in told
 
 
+def test_rows_that_the_source_has_seen_count_once(
+    tiny_sources: dict[str, Any], tmp_path: Path
+) -> None:
+    data = one_file(tmp_path, 90)
+    frame = pl.read_csv(data)
+    frame.head(45).write_csv(tmp_path / "half.csv")
+    early = api.specialize(frame, target="topic", out=tmp_path / "early", strategies=["probe"],
+                           sources=[tiny_sources["bert"].name], trials=1)  # fmt: skip
+    made = api.multitask(
+        tmp_path / "half.csv", target=["topic", "urgent"], test=tmp_path / "half.csv",
+        out=tmp_path / "out", source=str(early.folder), trials=1,
+    )  # fmt: skip
+    (told,) = [note for note in made.found.notes if "has learned from these rows" in note]
+    assert "about 50 %" in told
+
+
 def test_nothing_that_proves_one_task_teaches_another(tmp_path: Path) -> None:
     """Rows of two files that differ in case alone are on one side."""
     frame = tiny.labelled_texts(80, "binary").frame

@@ -84,9 +84,10 @@ def learn_several(wanted: Wanted, folder: Path, progress: Progress, clock: Clock
             progress.warn(f"{each.name}: {note}")
     names = () if wanted.source is None else (wanted.source,)
     source = next(iter(open_sources(tasks[0].table, names).values()))
-    rows = [table for each in tasks for table in (each.table, each.test) if table is not None]
     united = unite([each.table for each in tasks])
-    flattered = [finding.verdict for finding in met_before((source,), rows)]
+    # Targets of one file are the same rows, which count once.
+    rows = unite([united.table, *(each.test for each in tasks if each.test is not None)]).table
+    flattered = [finding.verdict for finding in met_before((source,), [rows])]
     flattered += _learned_tests(united, tasks)
     for verdict in flattered:
         progress.warn(verdict)
