@@ -106,6 +106,18 @@ def test_names_of_labels_teach_only_where_they_are_words(
         assert (np.abs(scores[0] - scores[1]).max() > 1e-6) == matters
 
 
+def test_pictures_with_texts_beside_them_are_learned(
+    tiny_sources: dict[str, Any], tiny_table: Tables, learn: Learn
+) -> None:
+    source = tiny_sources["mobilenet"]
+    table = tiny_table(source, 24)
+    frame = table.frame.with_columns(text=pl.lit("lost card ") + pl.col("target"))
+    roles = replace(table.roles, inputs={**table.roles.inputs, "text": "text"})
+    both = replace(table, frame=frame, roles=roles)
+    made = learn(replace(QUICK, epochs=1), both, "multiclass", source)
+    assert np.isfinite(made.scores(both)).all()
+
+
 def test_a_number_has_no_class(
     tiny_sources: dict[str, Any], tiny_table: Tables, learn: Learn
 ) -> None:
