@@ -292,6 +292,15 @@ def test_clashing_files_are_refused(tiny_sources: dict[str, Any], tmp_path: Path
                       source=tiny_sources["bert"].name)  # fmt: skip
 
 
+@pytest.mark.parametrize("name", ["cache", "Report.html", "multitask.json", "asked.json"])
+def test_a_task_cannot_be_called_what_the_run_writes(name: str, tmp_path: Path) -> None:
+    data = one_file(tmp_path, 60)
+    pl.read_csv(data).rename({"topic": name}).write_csv(data)
+    with pytest.raises(InputError, match=f"a task would be called '{name}'"):
+        api.multitask(data, target=[name, "urgent"], out=tmp_path / "o", trials=1)
+    assert not (tmp_path / "o").exists()
+
+
 def test_tables_share_no_network(tmp_path: Path) -> None:
     pl.DataFrame({"x": list(range(50)), "a": ["u", "v"] * 25, "b": [1.5, 2.5] * 25}).write_csv(
         tmp_path / "t.csv"

@@ -22,7 +22,7 @@ from metier.road.divided import divide
 from metier.road.hybrid import Ending, hand_over, told
 from metier.road.intake import met_before, open_sources
 from metier.road.options import Progress
-from metier.road.tasks import Asked, read_tasks
+from metier.road.tasks import CACHE, PAGE, Asked, read_tasks
 from metier.search.clock import Clock
 from metier.search.hybrid import Arena, Fold, compete, fit_ways
 from metier.types import Problem, Rows, Table
@@ -56,7 +56,7 @@ class Handed:
     @property
     def page(self) -> Path:
         """The report for a person."""
-        return self.folder / "report.html"
+        return self.folder / PAGE
 
     def bundle(self, task: str) -> Path:
         """The folder that predicts one task."""
@@ -115,7 +115,7 @@ def learn_several(wanted: Wanted, folder: Path, progress: Progress, clock: Clock
         keep_answer(folder, question, to_json(found))
         return Handed(folder, found)
     finally:
-        shutil.rmtree(folder / "cache", ignore_errors=True)
+        shutil.rmtree(folder / CACHE, ignore_errors=True)
         if created and not whole:
             shutil.rmtree(folder, ignore_errors=True)
         elif fresh and not whole:
@@ -179,7 +179,7 @@ def _arena(
         )
         folds.append(fold)
     reserve = 0.0 if clock.budget is None else min(TAIL * len(tasks), 0.3 * clock.budget)
-    cache = Cache(folder / "cache")
+    cache = Cache(folder / CACHE)
     return Arena(source, tuple(problems), tuple(folds), cache, clock, reserve, seed)
 
 
