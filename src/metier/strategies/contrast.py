@@ -79,6 +79,7 @@ class Contrast:
     augment: Literal["none", "light", "strong"] = tune("none", Choice(("none", "light", "strong")))
     views: int = VIEWS
     check: bool = True
+    late_head: ClassVar[bool] = True
     accepts: ClassVar[tuple[Form, ...]] = ("source", "net")
     gives: ClassVar[Form] = "net"
     modalities: ClassVar[tuple[Modality, ...]] = ("text", "image")
