@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
 
@@ -26,7 +27,7 @@ def tasks(folder: Path) -> list[str]:
         weights = r["weights"]["hybrid"] / r["weights"]["separate"]
         rows.append(
             [
-                f"{r['set']}: {r['task']}",
+                f"{r['set']}: {r['task']}{records.unusual(r, several.USUAL)}",
                 *(f"{r[name]:.3f}" for name in ("single", "shared")),
                 "{:+.1f} ({:+.1f} to {:+.1f})".format(*told),
                 r["chosen"],
@@ -46,16 +47,29 @@ def starts(folder: Path) -> list[str]:
     found = _whole(meta.CLAIM, folder)
     if not found:
         return []
+    parts = ["### Learned starts"]
+    for ways, shots in dict.fromkeys((r["ways"], r["shots"]) for r in found):
+        own = [r for r in found if (r["ways"], r["shots"]) == (ways, shots)]
+        shape = f"{ways}-way {shots}-shot, nearest class mean"
+        parts += [f"{shape}, on classes that were not learned.", _started(own)]
+    return parts
+
+
+def _started(found: Sequence[Record]) -> str:
+    """The starts of one shape of episodes, a row for what was measured alike."""
+    usual = {name: value for name, value in meta.USUAL.items() if name not in ("ways", "shots")}
+    alike: dict[tuple[str, ...], list[Record]] = {}
+    for r in found:
+        name = f"{r['set']}{records.unusual(r, usual)}"
+        alike.setdefault((name, r["method"]), []).append(r)
     rows = []
-    for name, method, steps in dict.fromkeys((r["set"], r["method"], r["steps"]) for r in found):
-        own = [r for r in found if (r["set"], r["method"], r["steps"]) == (name, method, steps)]
+    for names, own in alike.items():
         gaps = np.array([100 * r["difference"] for r in own])
         worse = sum(r["high"] < 0 for r in own)
         better = sum(r["low"] > 0 for r in own)
         rows.append(
             [
-                name,
-                method,
+                *names,
                 *(f"{100 * np.mean([r[k] for r in own]):.1f}" for k in ("before", "after")),
                 _interval(gaps),
                 f"{better} / {worse}",
@@ -65,8 +79,7 @@ def starts(folder: Path) -> list[str]:
         )
     heads = ["set", "method", "untouched, %", "learned, %", "points gained (95 %)"]
     heads += ["splits better / worse", "splits", "seconds"]
-    shape = f"{found[0]['ways']}-way {found[0]['shots']}-shot, nearest class mean"
-    return ["### Learned starts", f"{shape}, on classes that were not learned.", table(heads, rows)]
+    return table(heads, rows)
 
 
 def _interval(gaps: np.ndarray) -> str:

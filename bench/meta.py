@@ -24,8 +24,15 @@ from bench import machine, options, records, sets
 CLAIM = "meta"
 SETS = ("banking77", "cifar10")
 METHODS = ("prototypical", "reptile", "fomaml")
-IMAGE_MODEL = "mobilenet-v1-0.5-160-imagenet"
 SPLITS = 10
+USUAL = {
+    "steps": 100,
+    "per_class": 40,
+    "ways": 5,
+    "shots": 5,
+    "image_model": "mobilenet-v1-0.5-160-imagenet",
+}
+"""What a cell is measured with when nobody says, and what records that do not say were."""
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -34,9 +41,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     for name in args.sets:
         for split in range(args.splits):
             for method in args.methods:
-                key = {"set": name, "method": method, "split": split, "steps": args.steps}
-                key |= {"per_class": args.per_class, "limit": args.limit}
-                if records.find(records.read(CLAIM, args.results), key) is None:
+                key = {"set": name, "method": method, "split": split, "limit": args.limit}
+                key |= {own: getattr(args, own) for own in USUAL}
+                if sets.SETS[name].modality == "text":
+                    del key["image_model"]
+                if records.find(records.read(CLAIM, args.results), key, USUAL) is None:
                     record = {**key, **_measure(name, method, split, args)}
                     records.append(CLAIM, record, args.threads, args.results)
                     print(json.dumps(record), flush=True)
@@ -76,8 +85,6 @@ def _measure(name: str, method: str, split: int, args: argparse.Namespace) -> re
         "episodes": c.n,
         "learned": sum(map(len, found.learned.values())),
         "held": sum(map(len, found.held.values())),
-        "ways": args.ways,
-        "shots": args.shots,
         "seconds": round(time.perf_counter() - began, 1),
         "load_before": load,
     }
@@ -102,11 +109,11 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     option("--sets", nargs="+", choices=SETS, default=list(SETS))
     option("--methods", nargs="+", choices=METHODS, default=["prototypical"])
     option("--splits", type=int, default=SPLITS)
-    option("--steps", type=int, default=100, help="episodes learned from")
-    option("--ways", type=int, default=5)
-    option("--shots", type=int, default=5)
-    option("--per-class", type=int, default=40, help="rows of a class at most")
-    option("--image-model", default=IMAGE_MODEL, help="the folder of the image network")
+    option("--steps", type=int, default=USUAL["steps"], help="episodes learned from")
+    option("--ways", type=int, default=USUAL["ways"])
+    option("--shots", type=int, default=USUAL["shots"])
+    option("--per-class", type=int, default=USUAL["per_class"], help="rows of a class at most")
+    option("--image-model", default=USUAL["image_model"], help="the folder of the image network")
     return parser.parse_args(argv)
 
 

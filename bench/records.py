@@ -31,10 +31,28 @@ def read(claim: str, folder: Path = RESULTS) -> list[Record]:
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line]
 
 
-def find(records: Sequence[Record], key: Mapping[str, Any]) -> Record | None:
-    """Return the record of a cell, or None when it has not been measured."""
-    matching = (r for r in records if all(r.get(name) == value for name, value in key.items()))
-    return next(matching, None)
+def find(
+    records: Sequence[Record], key: Mapping[str, Any], usual: Mapping[str, Any] | None = None
+) -> Record | None:
+    """Return the record of a cell, or None when it has not been measured.
+
+    `usual` says what records that lack a part of the key were measured with.
+    """
+    known = usual or {}
+    return next(
+        (r for r in records if all({**known, **r}.get(n) == value for n, value in key.items())),
+        None,
+    )
+
+
+def unusual(record: Record, usual: Mapping[str, Any]) -> str:
+    """Return what a cell was measured with that is not usual, for the name of its row."""
+    told = [
+        f"{name.replace('_', ' ')} {record[name]}"
+        for name, value in usual.items()
+        if record.get(name, value) != value
+    ]
+    return f" ({', '.join(told)})" if told else ""
 
 
 def append(claim: str, record: Record, threads: int, folder: Path = RESULTS) -> None:

@@ -23,6 +23,8 @@ import polars as pl
 from bench import machine, options, records, sets
 
 CLAIM = "several"
+USUAL = {"train": 800, "test": 1000, "trials": 1}
+"""What a cell is measured with when nobody says, and what records that do not say were."""
 
 
 @dataclass(frozen=True)
@@ -49,8 +51,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = _arguments(argv)
     for name in args.sets:
         for seed in args.seeds:
-            key = {"set": name, "seed": seed, "train": args.train, "limit": args.limit}
-            if records.find(records.read(CLAIM, args.results), key) is None:
+            key = {"set": name, "seed": seed, "limit": args.limit}
+            key |= {own: getattr(args, own) for own in USUAL}
+            if records.find(records.read(CLAIM, args.results), key, USUAL) is None:
                 load = machine.load()
                 for found in measure(SETS[name], seed, args):
                     record = {**key, **found, "load_before": load}
@@ -132,9 +135,9 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     option = parser.add_argument
     option("--sets", nargs="+", choices=list(SETS), default=list(SETS))
     option("--seeds", nargs="+", type=int, default=[0])
-    option("--train", type=int, default=800, help="rows of a set to learn from at most")
-    option("--test", type=int, default=1000, help="rows of a set to prove with at most")
-    option("--trials", type=int, default=1, help="settings of both ways")
+    option("--train", type=int, default=USUAL["train"], help="rows of a set to learn from at most")
+    option("--test", type=int, default=USUAL["test"], help="rows of a set to prove with at most")
+    option("--trials", type=int, default=USUAL["trials"], help="settings of both ways")
     return parser.parse_args(argv)
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
 
-from bench import paired, records, table
+from bench import manifold, meta, paired, records, several, table
 
 README = "# A\n\n<!-- bench:start -->\nold\n<!-- bench:end -->\n\nrest\n"
 
@@ -82,6 +83,59 @@ def test_a_cell_is_found_by_its_key(tmp_path: Path) -> None:
     assert records.find(held, {"set": "a", "repeat": 1}) is None
     records.remove("speed", {"set": "a"}, tmp_path)
     assert records.read("speed", tmp_path) == []
+
+
+def test_a_record_without_a_part_of_the_key_was_measured_as_usual(tmp_path: Path) -> None:
+    records.append("meta", {"set": "a", "ways": 5}, 1, tmp_path)
+    held, usual = records.read("meta", tmp_path), {"ways": 5, "per_class": 40}
+    assert records.find(held, {"set": "a", "ways": 5, "per_class": 40}, usual) is not None
+    assert records.find(held, {"set": "a", "ways": 5, "per_class": 20}, usual) is None
+    assert records.find(held, {"set": "a", "ways": 2, "per_class": 40}, usual) is None
+    assert records.unusual({**held[0], "per_class": 20}, usual) == " (per class 20)"
+    assert records.unusual(held[0], usual) == ""
+
+
+@pytest.mark.parametrize(
+    ("measure", "claim", "options"),
+    [
+        (meta, "meta", ["--ways 3", "--shots 1", "--image-model other", "--steps 7"]),
+        (several, "several", ["--trials 2", "--test 50", "--train 60"]),
+    ],
+)
+def test_other_settings_are_measured_for_themselves(
+    measure: ModuleType,
+    claim: str,
+    options: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """And what was measured before the settings were written down is not measured again."""
+    monkeypatch.setattr(meta, "_measure", lambda *_: {})
+    monkeypatch.setattr(several, "measure", lambda *_: [{}])
+    own = "cifar10" if claim == "meta" else "tickets"
+    old = {"set": own, "method": "prototypical", "limit": None, "seed": 0}
+    old |= {"steps": 100, "per_class": 40} if claim == "meta" else {"train": 800}
+    words = ["--results", str(tmp_path), "--sets", own]
+    if claim == "meta":
+        words += ["--splits", "1"]
+        old |= {"split": 0, "ways": 5, "shots": 5}
+    records.append(claim, old, 1, tmp_path)
+    for count, given in enumerate(["", *options]):
+        for _ in range(2):
+            measure.main([*words, *given.split()])
+            assert len(records.read(claim, tmp_path)) == 1 + count
+
+
+def test_each_shape_of_episodes_has_a_table_of_its_own(tmp_path: Path) -> None:
+    facts = {"set": "banking77", "method": "prototypical", "steps": 100, "per_class": 40}
+    facts |= {"limit": None, "before": 0.5, "after": 0.6, "difference": 0.1, "low": 0.05}
+    facts |= {"high": 0.15, "seconds": 9.0, "split": 0}
+    for more in ({"ways": 5}, {"ways": 2}, {"ways": 2, "split": 1}, {"ways": 2, "per_class": 9}):
+        records.append("meta", {**facts, "shots": 5, **more}, 1, tmp_path)
+    told = manifold.starts(tmp_path)
+    assert [line.partition(",")[0] for line in told[1::2]] == ["5-way 5-shot", "2-way 5-shot"]
+    rows = [line for line in told[4].splitlines() if "banking77" in line]
+    assert len(rows) == 2 and "per class 9" in rows[1]
 
 
 def test_the_pages_show_the_committed_results() -> None:

@@ -12,12 +12,17 @@ import polars as pl
 import pytest
 
 from metier import api
+from metier.api.watching import Silent
 from metier.cli import main
 from metier.data.read import read
 from metier.data.table import build_table
+from metier.data.unite import unite
 from metier.errors import InputError
+from metier.evidence.episodes import Shape
+from metier.road import meta
 from metier.road.intake import met_before
 from metier.sources import open_source
+from metier.training.meta import How
 from metier.types import Roles
 from tests import tiny
 
@@ -39,13 +44,94 @@ def rows_of(path: Path, classes: int = 6, each: int = 14, noise: int = 3) -> Pat
     return path
 
 
+def some_of(path: Path, labels: range, each: int, copies: int = 0) -> Path:
+    """Rows of numbered classes that are the same in every file, and copies of the first of them
+    under one name of the file's own."""
+    rows = [(f"{'abcdefghij'[k % 10] * 9} {k} {i} lost card {i * k}", f"topic {k}")
+            for k in labels for i in range(each)]  # fmt: skip
+    rows += [(text, "own") for text, _ in rows[:copies]]
+    pl.DataFrame(rows, schema=["text", "label"], orient="row").write_csv(path)
+    return path
+
+
+def test_what_judges_in_one_file_is_learned_in_none(
+    tiny_sources: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = [
+        some_of(tmp_path / "a.csv", range(10), 8),
+        some_of(tmp_path / "b.csv", range(3, 16), 8),
+        some_of(tmp_path / "c.csv", range(3), 8, copies=24),
+    ]
+    seen: list[tuple[Any, Any]] = []
+    divide = meta._divide
+
+    def watched(tables: Any, united: Any, wanted: Any) -> Any:
+        seen.append((divide(tables, united, wanted), united))
+        return seen[-1][0]
+
+    monkeypatch.setattr(meta, "_divide", watched)
+    for seed in range(3):
+        made = api.meta(files, out=tmp_path / f"{seed}", target="label", ways=2, shots=3, steps=1,
+                        source=tiny_sources["bert"].name, seed=seed)  # fmt: skip
+        divided, united = seen[-1]
+        learned, held = (
+            {int(row) for file in divided for own in getattr(file, part).values() for row in own}
+            for part in ("learned", "held")
+        )
+        assert held and not learned & held
+        texts = united.table.frame["text"].to_list()
+        assert not {texts[row] for row in learned} & {texts[row] for row in held}
+        names = [{n for own in part.values() for n in own}
+                 for part in (made.found.learned, made.found.held)]  # fmt: skip
+        assert names[0] and names[1] and not names[0] & names[1]
+        assert all(len(own) >= 2 for own in made.found.held.values())
+
+
+def test_a_file_of_too_few_classes_is_not_said_to_be_learned(
+    tiny_sources: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = [some_of(tmp_path / "a.csv", range(6), 8), some_of(tmp_path / "b.csv", range(7, 9), 8)]
+    warned: list[str] = []
+    watch = Silent()
+    monkeypatch.setattr(watch, "warn", warned.append)
+    made = api.meta(files, out=tmp_path / "s", target="label", ways=3, shots=3, steps=1,
+                    source=tiny_sources["bert"].name, progress=watch)  # fmt: skip
+    assert set(made.found.learned) == {"a"}
+    assert [told for told in warned if told.startswith("b: ")]
+    rows, _ = build_table(read(files[1]), Roles({"text": "text"}, ("label",)))
+    assert met_before([open_source(str(tmp_path / "s"), "text")], [rows]) == []
+
+
+def test_files_of_other_classes_each_hold_some(tmp_path: Path) -> None:
+    frames = [read(some_of(tmp_path / f"{k}.csv", range(6 * k, 6 * k + 6), 8)) for k in range(3)]
+    tables = [
+        (raw.name, build_table(raw, Roles({"text": "text"}, ("label",)))[0]) for raw in frames
+    ]
+    wanted = meta.Wanted((), (), None, How(shape=Shape(2, 3)), 0, "")
+    divided = meta._divide(tables, unite([table for _, table in tables]), wanted)
+    assert [(len(file.learned), len(file.held)) for file in divided] == [(4, 2)] * 3
+
+
+def test_too_few_classes_left_to_learn_from_are_refused(
+    tiny_sources: dict[str, Any], tmp_path: Path
+) -> None:
+    """All rows of the second file are those of the first, and other classes of them judge."""
+    first = some_of(tmp_path / "a.csv", range(4), 8)
+    frame = pl.read_csv(first).with_columns(label=pl.lit("other ") + pl.col("label"))
+    frame.write_csv(tmp_path / "b.csv")
+    with pytest.raises(InputError, match="left to learn from"):
+        api.meta([first, tmp_path / "b.csv"], out=tmp_path / "s", target="label", ways=2, shots=3,
+                 steps=1, source=tiny_sources["bert"].name)  # fmt: skip
+    assert not (tmp_path / "s").exists()
+
+
 def test_a_start_that_was_learned_is_found_again(
     tiny_sources: dict[str, Any], tmp_path: Path
 ) -> None:
     data, out = rows_of(tmp_path / "a.csv"), tmp_path / "start"
     out.mkdir()
 
-    def learn(shots: int = 3) -> api.Start:
+    def learn(shots: int = 3) -> meta.Handed:
         return api.meta(
             data,
             out=out,
@@ -108,7 +194,7 @@ def test_pictures_of_a_batch_norm_net(
         tmp_path / "pictures.csv", out=tmp_path / "start", target="target", ways=2, shots=2,
         source=source.name, steps=4,
     )  # fmt: skip
-    found = open_source(str(made.folder), "image")
+    found: Any = open_source(str(made.folder), "image")
     assert found.preprocess("image") == source.preprocess("image")
 
 

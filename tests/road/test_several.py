@@ -13,6 +13,7 @@ import pytest
 
 import metier
 from metier import api
+from metier.api.watching import Silent
 from metier.cli import main
 from metier.data.unite import unite
 from metier.errors import InputError
@@ -80,6 +81,70 @@ def test_several_files_with_tests_of_their_own(
     assert "Proven once, on the test rows" in made.found.proof_on
 
 
+def test_rows_that_are_learned_and_prove_are_told(
+    tiny_sources: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The test rows of one task are the training rows of the other one, in another case."""
+    first, second = (tiny.labelled_texts(60, "binary", seed).frame for seed in (0, 1))
+    other = tiny.labelled_texts(40, "binary", 2).frame
+    crossed = pl.concat([first.head(20), other.head(30)]).with_columns(
+        review=pl.col("text").str.to_uppercase()
+    )
+    fresh = other.tail(10).with_columns(text=pl.lit("refund refund ") + pl.col("text"))
+    for name, frame in (
+        ("a", first.rename({"target": "a"})),
+        ("b", second.rename({"target": "b", "text": "review"})),
+        ("a-test", fresh.rename({"target": "a"})),
+        ("b-test", crossed.drop("text").rename({"target": "b"})),
+    ):
+        frame.write_csv(tmp_path / f"{name}.csv")
+    warned: list[str] = []
+    watch = Silent()
+    monkeypatch.setattr(watch, "warn", warned.append)
+    made = api.multitask(
+        [tmp_path / "a.csv", tmp_path / "b.csv"], target=["a", "b"],
+        test=[tmp_path / "a-test.csv", tmp_path / "b-test.csv"], out=tmp_path / "out",
+        source=tiny_sources["bert"].name, trials=1, progress=watch,
+    )  # fmt: skip
+    assert made.found.tasks[1].proven.n == 50, "the rows that were given are left as they are"
+    (told,) = [note for note in made.found.notes if "test rows" in note]
+    count = int(told.removeprefix("b: ").split()[0])
+    assert 19 <= count < 50 and told in warned
+    assert told.startswith("b: ") and "of 50 test rows" in told
+
+
+def test_rows_that_the_source_has_seen_count_once(
+    tiny_sources: dict[str, Any], tmp_path: Path
+) -> None:
+    data = one_file(tmp_path, 90)
+    frame = pl.read_csv(data)
+    frame.head(45).write_csv(tmp_path / "half.csv")
+    early = api.specialize(frame, target="topic", out=tmp_path / "early", strategies=["probe"],
+                           sources=[tiny_sources["bert"].name], trials=1)  # fmt: skip
+    made = api.multitask(
+        tmp_path / "half.csv", target=["topic", "urgent"], test=tmp_path / "half.csv",
+        out=tmp_path / "out", source=str(early.folder), trials=1,
+    )  # fmt: skip
+    (told,) = [note for note in made.found.notes if "has learned from these rows" in note]
+    assert "about 50 %" in told
+
+
+def test_nothing_that_proves_one_task_teaches_another(tmp_path: Path) -> None:
+    """Rows of two files that differ in case alone are on one side."""
+    frame = tiny.labelled_texts(80, "binary").frame
+    frame.rename({"target": "a"}).write_csv(tmp_path / "a.csv")
+    frame.rename({"target": "b"}).with_columns(pl.col("text").str.to_uppercase()).write_csv(
+        tmp_path / "b.csv"
+    )
+    tasks = read_tasks([tmp_path / "a.csv", tmp_path / "b.csv"], ["a", "b"], ())
+    united = unite([each.table for each in tasks])
+    held, _ = divide(united, tasks, 0)
+    texts = united.table.frame["text"].fill_null("").str.to_lowercase().to_numpy()
+    learned = np.delete(texts, held)
+    assert len(held) and len(united.table) > 150
+    assert not ({*texts[held].tolist()} & {*learned.tolist()}) - {""}
+
+
 def test_the_same_seed_gives_the_same_bundles(tiny_sources: dict[str, Any], tmp_path: Path) -> None:
     data = one_file(tmp_path, 60)
     texts = pl.read_csv(data)["text"].fill_null("").to_list()
@@ -130,12 +195,12 @@ def test_a_group_holds_across_files(tmp_path: Path) -> None:
     for number, rows in enumerate((held, *judged)):
         part[rows] = number
     for customer in range(20):
-        rows = [
+        own = [
             row
             for place, each in zip(united.places, tasks, strict=True)
             for row in place[(each.table.frame["customer"] == customer).to_numpy()]
         ]
-        assert len(set(part[rows].tolist())) == 1
+        assert len(set(part[own].tolist())) == 1
 
 
 def test_a_run_that_ended_is_found_again_and_one_that_did_not_begins_again(
@@ -225,6 +290,15 @@ def test_clashing_files_are_refused(tiny_sources: dict[str, Any], tmp_path: Path
     with pytest.raises(InputError, match="would be called"):
         api.multitask(twice, target="target", out=tmp_path / "o", trials=1,
                       source=tiny_sources["bert"].name)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["cache", "Report.html", "multitask.json", "asked.json"])
+def test_a_task_cannot_be_called_what_the_run_writes(name: str, tmp_path: Path) -> None:
+    data = one_file(tmp_path, 60)
+    pl.read_csv(data).rename({"topic": name}).write_csv(data)
+    with pytest.raises(InputError, match=f"a task would be called '{name}'"):
+        api.multitask(data, target=[name, "urgent"], out=tmp_path / "o", trials=1)
+    assert not (tmp_path / "o").exists()
 
 
 def test_tables_share_no_network(tmp_path: Path) -> None:

@@ -14,9 +14,12 @@ from metier.cache import Cache
 from metier.errors import ChainError
 from metier.strategies.align import Align
 from metier.strategies.boost import Boost
+from metier.strategies.contrast import Contrast
 from metier.strategies.finetune import Finetune
 from metier.strategies.linear import Linear
+from metier.strategies.pretrain import Pretrain
 from metier.strategies.probe import Probe
+from metier.strategies.reweigh import Reweigh
 from metier.tasks import build
 from metier.training.net import NetModel
 from metier.training.norms import batch_norms
@@ -68,6 +71,20 @@ def test_a_probe_is_fitted_on_recoloured_features(
     np.testing.assert_allclose(same.scores(pool), plain.scores(pool), atol=0.05)
     with pytest.raises(ChainError, match="leaves them"):
         Align(Probe(), method="mmd", unlabeled=pool)(start, problem, Run(Cache()))
+
+
+def test_features_that_have_no_head_yet_are_aligned_as_features(
+    texts: tuple[Specialist, Problem, Table],
+) -> None:
+    start, problem, pool = texts
+    short = Contrast(epochs=3, rows=32, rate=1e-3, names=False, head="linear", check=False)
+    plain = short(start, problem, Run(Cache()))
+    for inner in (short, Reweigh(short), Pretrain(short)):
+        with pytest.raises(ChainError, match="no head until"):
+            Align(inner, method="mcc", unlabeled=pool)(start, problem, Run(Cache()))
+    made = Align(short, weight=3.0, unlabeled=pool)(start, problem, Run(Cache()))
+    assert made.lineage[-1].notes["align"] == {"method": "coral"}
+    assert np.abs(made.scores(pool) - plain.scores(pool)).max() > 1e-5
 
 
 def test_batch_norms_take_the_statistics_of_the_domain(

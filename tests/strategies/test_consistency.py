@@ -10,6 +10,7 @@ import pytest
 
 from metier.cache import Cache
 from metier.errors import ChainError
+from metier.search.wrapping import build as build_strategy
 from metier.search.wrapping import settled
 from metier.strategies.boost import Boost
 from metier.strategies.consistency import Consistency
@@ -92,6 +93,12 @@ def test_a_frozen_recipe_knows_whether_it_helps() -> None:
         found = settled(Consistency(Finetune()), {}, notes)
         wanted = {"passes": 0.0, "judged": False, "inner.epochs": 12.0, "inner.patience": 0}
         assert found == {**wanted, **more}
+
+
+@pytest.mark.parametrize("name", ["consistency(contrast)", "consistency(pretrain(contrast))"])
+def test_what_has_no_head_while_it_learns_is_refused_when_composed(name: str) -> None:
+    with pytest.raises(ChainError, match="no head until"):
+        build_strategy(name, {})
 
 
 def test_what_cannot_be_is_refused(tiny_sources: dict[str, Any], tiny_table: Tables) -> None:

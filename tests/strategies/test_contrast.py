@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -14,6 +15,7 @@ from metier.errors import ChainError
 from metier.strategies.contrast import Contrast
 from metier.strategies.probe import Probe
 from metier.tasks import build
+from metier.training.heads import Head, fit_head
 from metier.training.net import NetModel
 from metier.types import Problem, Run, Specialist, Table
 
@@ -104,6 +106,38 @@ def test_names_of_labels_teach_only_where_they_are_words(
             for names in (True, False)
         ]
         assert (np.abs(scores[0] - scores[1]).max() > 1e-6) == matters
+
+
+def test_pictures_with_texts_beside_them_are_learned(
+    tiny_sources: dict[str, Any], tiny_table: Tables, learn: Learn
+) -> None:
+    source = tiny_sources["mobilenet"]
+    table = tiny_table(source, 24)
+    frame = table.frame.with_columns(text=pl.lit("lost card ") + pl.col("target"))
+    roles = replace(table.roles, inputs={**table.roles.inputs, "text": "text"})
+    both = replace(table, frame=frame, roles=roles)
+    made = learn(replace(QUICK, epochs=1), both, "multiclass", source)
+    assert np.isfinite(made.scores(both)).all()
+
+
+def test_heads_are_fitted_by_the_deadline(
+    tiny_sources: dict[str, Any], tiny_table: Tables, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = tiny_sources["bert"]
+    table = tiny_table(source, 40)
+    task = build("multiclass", table)
+    asked: list[float | None] = []
+
+    def watched(*given: Any, deadline: float | None = None, **more: Any) -> Head:
+        asked.append(deadline)
+        return fit_head(*given, **more)
+
+    monkeypatch.setattr("metier.strategies.contrast.fit_head", watched)
+    until = time.monotonic() + 300
+    run = Run(Cache(), deadline=until)
+    Contrast(epochs=1, head="linear")(Specialist(source, task), Problem(task, table), run)
+    assert len(asked) > 1 and asked[-1] == until
+    assert all(each is not None and each < until for each in asked[:-1])
 
 
 def test_a_number_has_no_class(

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import polars as pl
+import pytest
 
 from metier.cache import Cache
+from metier.errors import Pruned
 from metier.evidence.metrics import measure
 from metier.runtime.postprocess import Decision
+from metier.strategies.adversarial import Adversarial
 from metier.strategies.chain import Chain
 from metier.strategies.finetune import Finetune
 from metier.strategies.multitask import Multitask
 from metier.strategies.probe import Probe
 from metier.tasks import build
+from metier.training import several
 from metier.training.net import NetModel
 from metier.types import Problem, Run, Specialist, Table
 from tests import tiny
@@ -70,6 +75,37 @@ def test_whoever_asks_gets_the_same_fit(
     for one, two, problem in zip(made, fresh, given, strict=True):
         assert (one.scores(problem.train) == two.scores(problem.train)).all()
     assert together(tiny_sources["bert"], given, cache, rate=5e-4)[0].model is not made[0].model
+
+
+def test_what_goes_around_it_is_not_forgotten(tiny_sources: dict[str, Any]) -> None:
+    given, run = problems(40), Run(Cache())
+    start = Specialist(tiny_sources["bert"], given[0].task)
+    strategy = replace(QUICK, others=tuple(given[1:]))
+    plain = strategy(start, given[0], run)
+    hard = Adversarial(strategy, variant="embeddings", shift=1.0)
+    made = hard(start, given[0], run)
+    assert made.model is not plain.model
+    text = given[0].train
+    assert np.abs(made.scores(text) - plain.scores(text)).max() > 1e-6
+    assert strategy(start, given[0], run).model is plain.model, "the plain one is still known"
+
+
+def test_heads_are_fitted_by_the_deadline(
+    tiny_sources: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = problems(40)
+    asked: list[float | None] = []
+
+    def watched(*_: Any, deadline: float | None = None, **__: Any) -> Any:
+        asked.append(deadline)
+        raise Pruned("out of time")
+
+    monkeypatch.setattr(several, "fit_head", watched)
+    until = time.monotonic() + 60
+    start = Specialist(tiny_sources["bert"], given[0].task)
+    with pytest.raises(Pruned):
+        QUICK.together(start, given, Run(Cache(), deadline=until))
+    assert asked == [until]
 
 
 def test_it_follows_what_has_learned_and_is_followed(tiny_sources: dict[str, Any]) -> None:

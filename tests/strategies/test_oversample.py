@@ -79,6 +79,15 @@ def test_a_class_with_one_row_repeats_it(learn: Learn) -> None:
     assert np.isfinite(made.scores(table)).all()
 
 
+@pytest.mark.parametrize("method", ["smote", "borderline", "random"])
+@pytest.mark.parametrize(("yes", "no"), [(2, 3), (2, 8), (3, 9)])
+def test_few_rows_are_enough(method: Any, yes: int, no: int, learn: Learn) -> None:
+    table = rare(categories=False)
+    table = table.take([*range(no), *range(len(table) - yes, len(table))])
+    made = learn(Oversample(Linear(strength=1.0), method=method, share=1.0), table, "binary")
+    assert np.isfinite(made.scores(table)).all()
+
+
 def test_even_classes_are_left_alone(learn: Learn) -> None:
     table = towards(awkward_table(200), "two").take(range(60))
     plain, same = Linear(), Oversample(Linear(), share=0.1)

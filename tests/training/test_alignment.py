@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
 
-from metier.training.alignment import Rival, confusion, coral, mmd, recoloured
+from metier.training.alignment import Rival, aligned, confusion, coral, mmd, recoloured
+from metier.training.objectives import Batch
 
 
 def clouds(move: float, wide: float = 1.0, n: int = 256) -> tuple[torch.Tensor, torch.Tensor]:
@@ -16,6 +20,7 @@ def clouds(move: float, wide: float = 1.0, n: int = 256) -> tuple[torch.Tensor, 
 
 
 NONE = torch.zeros(0)
+NO_ROWS = np.zeros(0, dtype=np.uint64)
 
 
 @pytest.mark.parametrize("loss", [coral, mmd])
@@ -77,6 +82,46 @@ def test_a_rival_is_answered_by_moving_towards_the_others() -> None:
         rival(own, theirs + shift, NONE).backward()
         optimizer.step()
     assert float(shift.detach()[0]) < -1.0
+
+
+class Passes(torch.nn.Module):
+    """A net whose features are its inputs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.backbone = Rows()
+        self.head = torch.nn.Linear(6, 2)
+        self.dropout = torch.nn.Identity()
+
+
+class Rows(torch.nn.Module):
+    def forward(self, inputs: dict[str, torch.Tensor], *_: object) -> torch.Tensor:
+        return inputs["x"] * 1.0
+
+
+@pytest.mark.parametrize("pieces", [[10], [4, 4, 2]])
+def test_all_rows_of_a_batch_are_aligned_and_no_attack_on_them(pieces: list[int]) -> None:
+    """A loss may pass a batch in pieces, and another time before that."""
+    own, theirs = clouds(1.0, n=10)
+    batch = Batch({"x": own}, None, 0, NONE, np.arange(10, dtype=np.uint64))
+    net: Any = Passes()
+    given: list[torch.Tensor] = []
+
+    def inner(net: Any, batch: Batch) -> torch.Tensor:
+        net.backbone({"x": batch.inputs["x"] + 9}, None, 0)
+        for part in batch.inputs["x"].split(pieces):
+            net.backbone({"x": part}, None, 0)
+        return torch.zeros(())
+
+    def apart(own: torch.Tensor, theirs: torch.Tensor, _: torch.Tensor) -> torch.Tensor:
+        given.extend((own, theirs))
+        return torch.ones(())
+
+    beside: Any = SimpleNamespace(draw=lambda *_: Batch({"x": theirs}, None, 0, NONE, NO_ROWS))
+    objective: Any = inner
+    assert float(aligned(apart, 3.0)(objective, beside, net, batch)) == 3.0
+    assert torch.equal(given[0].sort(dim=0).values, own.sort(dim=0).values)
+    assert torch.equal(given[1], theirs)
 
 
 def test_recoloured_features_have_the_others_mean_and_nearly_their_width() -> None:

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import polars as pl
 import pytest
 
 from metier.tasks import build
 from metier.training.labelnames import with_names, words_of
-from metier.types import Roles, Table
+from metier.types import Kind, Roles, Table
 
 
 def table(labels: list[object], **columns: list[object]) -> Table:
@@ -42,3 +44,11 @@ def test_codes_and_numbers_say_nothing() -> None:
     for labels in (["0", "1", "1"], [0, 1, 1], ["a", "b", "b"]):
         rows = table(list(labels))
         assert with_names(rows, build("binary", rows)) is None
+
+
+def test_a_name_has_no_picture() -> None:
+    rows = table(["lost_card", "refund", "refund"], picture=["a.png", "b.png", "c.png"])
+    inputs: dict[str, Kind] = {"text": "text", "picture": "image"}
+    both = replace(rows, roles=replace(rows.roles, inputs=inputs))
+    assert with_names(both, build("binary", both)) is None
+    assert with_names(rows, build("binary", rows)) is not None

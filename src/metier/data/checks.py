@@ -50,7 +50,7 @@ def check(
     equal = equal_clusters(table)
     findings = [
         *_duplicates(table, equal, clusters),
-        *([] if test is None else _across(table, test)),
+        *([] if test is None else shared_rows(table, test)),
         *_contradictions(table, equal),
         *_leaks(table, classes, seed),
         *check_columns(table),
@@ -119,7 +119,7 @@ def _groups(table: Table, groups: Sequence[NDArray[np.int64]]) -> list[list[int]
     return [[int(places[i]) for i in group] for group in groups[:100]]
 
 
-def _across(table: Table, test: Table) -> list[Finding]:
+def shared_rows(table: Table, test: Table) -> list[Finding]:
     """Name training rows that are in the test set too: the proof would be too good."""
     both = _stack(table, test)
     clusters = near_clusters(both) if both.roles.modality != "tabular" else equal_clusters(both)

@@ -32,7 +32,7 @@ from metier.report.multitask import (
 )
 from metier.road.asked import versions
 from metier.road.looks import count_look
-from metier.road.tasks import Asked
+from metier.road.tasks import PAGE, RESULT, Asked
 from metier.runtime import conformal
 from metier.runtime.doubt import Doubt
 from metier.runtime.postprocess import Decision
@@ -42,7 +42,6 @@ from metier.types import Floats, Run, Specialist, Table
 
 SAMPLE = 200
 """Rows on which a bundle is compared with its model."""
-RESULT = "multitask.json"
 
 
 @dataclass(frozen=True)
@@ -117,7 +116,7 @@ def hand_over(
         seconds=arena.clock.used,
     )
     page = render_document(multitask_document(found))
-    write_aside(ending.folder / "report.html", page.encode())
+    write_aside(ending.folder / PAGE, page.encode())
     write_aside(ending.folder / RESULT, json.dumps(told(found), indent=1).encode())
     return found
 

@@ -14,15 +14,16 @@ from typing import Any
 import numpy as np
 
 from metier.cache import Cache, write_aside
+from metier.data.duplicates import near_clusters
 from metier.data.labels import infer_task
 from metier.data.read import read
 from metier.data.remembered import remember
 from metier.data.roles import infer_roles
 from metier.data.table import build_table
-from metier.data.unite import unite
+from metier.data.unite import United, unite
 from metier.deploy.source import write_source
 from metier.errors import DataError, OptionError, Pruned, suggest
-from metier.evidence.episodes import Shape, carry, fitting
+from metier.evidence.episodes import Shape, carry
 from metier.report.content import to_json
 from metier.report.document import render_document
 from metier.report.meta import Started, meta_document, start_card, started_from_json
@@ -110,11 +111,16 @@ def learn_meta(wanted: Wanted, folder: Path, progress: Progress, clock: Clock) -
     if answer is not None:
         return Handed(folder, started_from_json(answer))
     united = unite([table for _, table in tables])
-    files = [
-        _classes(name, table, place, wanted)
-        for (name, table), place in zip(tables, united.places, strict=True)
-    ]
-    _refuse_few(files, wanted.how.shape)
+    files = _divide(tables, united, wanted)
+    shape = wanted.how.shape
+    _refuse_few(files, shape)
+    for k, each in enumerate(files):
+        if len(each.learned) < shape.ways:
+            progress.warn(
+                f"{each.file}: fewer than {shape.ways} of its classes could be learned from, which "
+                "is no episode: it is not learned from"
+            )
+            files[k] = replace(each, learned={})
     names = () if wanted.source is None else (wanted.source,)
     source = next(iter(open_sources(united.table, names).values()))
     for finding in met_before((source,), [united.table]):
@@ -122,9 +128,7 @@ def learn_meta(wanted: Wanted, folder: Path, progress: Progress, clock: Clock) -
     with tempfile.TemporaryDirectory(prefix="metier-") as scratch:
         run = Run(Cache(Path(scratch)), wanted.seed, best_device(), _until(clock))
         progress.stage("learning from episodes")
-        shape = wanted.how.shape
-        tasks = [list(f.learned.values()) for f in files]
-        tasks = [own for own in tasks if len(fitting(own, shape.shots)) >= shape.ways]
+        tasks = [list(file.learned.values()) for file in files if file.learned]
         try:
             network, notes = learn_start(source, united.table, tasks, wanted.how, run)
             progress.stage("judging on classes that it never saw")
@@ -206,32 +210,60 @@ def _read(wanted: Wanted) -> tuple[list[tuple[str, Table]], list[str]]:
     return found, marks
 
 
-def _classes(name: str, table: Table, place: Rows, wanted: Wanted) -> Classes:
-    """Divide the classes of a file that have enough rows, by the seed alone.
+def _divide(tables: Sequence[tuple[str, Table]], united: United, wanted: Wanted) -> list[Classes]:
+    """Divide the classes that have enough rows, by the seed alone: what judges in one file is
+    learned in none.
 
-    With too few for both, all are learned from.
+    A name is the same class in all files, so one order of all names says which are held. Rows like
+    those that judge are not learned either, whatever they are called. A file with too few classes
+    for both holds none of its own.
     """
+    shape = wanted.how.shape
+    rows = [
+        _rows(table, place, shape) for (_, table), place in zip(tables, united.places, strict=True)
+    ]
+    order = np.random.default_rng(wanted.seed).permutation(sorted({n for own in rows for n in own}))
+    kept: set[str] = set()
+    for own in rows:
+        names = [name for name in order.tolist() if name in own]
+        if len(names) >= 2 * shape.ways:
+            kept.update(names[: max(shape.ways, round(HELD * len(names)))])
+    names = [name for name in order.tolist() if name in kept]
+    held = [{name: own[name] for name in names if name in own} for own in rows]
+    held = [own if len(own) >= shape.ways else {} for own in held]
+    near = near_clusters(united.table)
+    judging = [near[place] for own in held for place in own.values()]
+    met = np.isin(near, np.concatenate(judging) if judging else ())
+    learned = [{n: place[~met[place]] for n, place in own.items() if n not in kept} for own in rows]
+    return [
+        Classes(name, {n: place for n, place in own.items() if len(place) > shape.shots}, judged)
+        for (name, _), own, judged in zip(tables, learned, held, strict=True)
+    ]
+
+
+def _rows(table: Table, place: Rows, shape: Shape) -> dict[str, Rows]:
+    """The rows of each class of a file that has enough of them."""
     task = build("multiclass", table)
-    codes, shape = np.asarray(task.encode(table)), wanted.how.shape
+    codes = np.asarray(task.encode(table))
     rows = {label: place[codes == k] for k, label in enumerate(task.labels)}
-    rows = {label: own for label, own in rows.items() if len(own) > shape.shots}
-    order = np.random.default_rng(wanted.seed).permutation(sorted(rows)).tolist()
-    held: list[str] = []
-    if len(order) >= 2 * shape.ways:
-        held = order[: max(shape.ways, round(HELD * len(order)))]
-    learned = {label: own for label, own in rows.items() if label not in held}
-    return Classes(name, learned, {label: rows[label] for label in held})
+    return {label: own for label, own in rows.items() if len(own) > shape.shots}
 
 
 def _refuse_few(files: Sequence[Classes], shape: Shape) -> None:
     most = max(len(file.learned) + len(file.held) for file in files)
-    if any(file.held for file in files):
-        return
-    raise DataError(
-        f"{most} classes have the {shape.shots + 1} rows that {shape.shots} shots and a row to "
-        f"answer take, and {2 * shape.ways} are needed, half to learn from and half to judge by: "
-        "give more rows or classes, or fewer --shots or --ways"
-    )
+    if not any(file.held for file in files):
+        raise DataError(
+            f"{most} classes have the {shape.shots + 1} rows that {shape.shots} shots and a row to "
+            f"answer take, and {2 * shape.ways} are needed, half to learn from and half to judge "
+            "by: give more rows or classes, or fewer --shots or --ways"
+        )
+    left = max(len(file.learned) for file in files)
+    if left < shape.ways:
+        raise DataError(
+            f"{left} classes of a file are left to learn from without those that judge and rows "
+            f"like theirs, and {shape.ways} are needed: give more rows or classes, or fewer "
+            "--shots or --ways"
+        )
 
 
 def _features(

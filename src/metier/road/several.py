@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from metier.cache import Cache
+from metier.data.checks import shared_rows
 from metier.data.unite import United, unite
 from metier.errors import DataError, Pruned
 from metier.report.content import to_json
@@ -21,7 +22,7 @@ from metier.road.divided import divide
 from metier.road.hybrid import Ending, hand_over, told
 from metier.road.intake import met_before, open_sources
 from metier.road.options import Progress
-from metier.road.tasks import Asked, read_tasks
+from metier.road.tasks import CACHE, PAGE, Asked, read_tasks
 from metier.search.clock import Clock
 from metier.search.hybrid import Arena, Fold, compete, fit_ways
 from metier.types import Problem, Rows, Table
@@ -55,7 +56,7 @@ class Handed:
     @property
     def page(self) -> Path:
         """The report for a person."""
-        return self.folder / "report.html"
+        return self.folder / PAGE
 
     def bundle(self, task: str) -> Path:
         """The folder that predicts one task."""
@@ -83,11 +84,13 @@ def learn_several(wanted: Wanted, folder: Path, progress: Progress, clock: Clock
             progress.warn(f"{each.name}: {note}")
     names = () if wanted.source is None else (wanted.source,)
     source = next(iter(open_sources(tasks[0].table, names).values()))
-    rows = [table for each in tasks for table in (each.table, each.test) if table is not None]
-    flattered = [finding.verdict for finding in met_before((source,), rows)]
+    united = unite([each.table for each in tasks])
+    # Targets of one file are the same rows, which count once.
+    rows = unite([united.table, *(each.test for each in tasks if each.test is not None)]).table
+    flattered = [finding.verdict for finding in met_before((source,), [rows])]
+    flattered += _learned_tests(united, tasks)
     for verdict in flattered:
         progress.warn(verdict)
-    united = unite([each.table for each in tasks])
     held, folds = divide(united, tasks, wanted.seed)
     from metier.training.device import best_device
 
@@ -112,7 +115,7 @@ def learn_several(wanted: Wanted, folder: Path, progress: Progress, clock: Clock
         keep_answer(folder, question, to_json(found))
         return Handed(folder, found)
     finally:
-        shutil.rmtree(folder / "cache", ignore_errors=True)
+        shutil.rmtree(folder / CACHE, ignore_errors=True)
         if created and not whole:
             shutil.rmtree(folder, ignore_errors=True)
         elif fresh and not whole:
@@ -132,6 +135,18 @@ def _question(wanted: Wanted, tasks: Sequence[Asked]) -> dict[str, Any]:
         "trials": wanted.trials,
         "seed": wanted.seed,
     }
+
+
+def _learned_tests(united: United, tasks: Sequence[Asked]) -> list[str]:
+    """What there is to say of test rows that any task learns from: the shared network learns them
+    by the task that has them, and a network of one's own may not."""
+    found = []
+    for each in tasks:
+        if each.test is not None:
+            both = unite([united.table, each.test])
+            test = both.table.take(both.places[1])
+            found += [f"{each.name}: {f.verdict}" for f in shared_rows(united.table, test)]
+    return found
 
 
 def _arena(
@@ -164,7 +179,7 @@ def _arena(
         )
         folds.append(fold)
     reserve = 0.0 if clock.budget is None else min(TAIL * len(tasks), 0.3 * clock.budget)
-    cache = Cache(folder / "cache")
+    cache = Cache(folder / CACHE)
     return Arena(source, tuple(problems), tuple(folds), cache, clock, reserve, seed)
 
 

@@ -18,12 +18,15 @@ from metier.data.roles import infer_roles
 from metier.data.table import build_table
 from metier.errors import DataError, OptionError, suggest
 from metier.evidence.metrics import names
+from metier.road.asked import ASKED
 from metier.road.intake import test_table
 from metier.tasks import build
 from metier.types import Finding, Table, Task
 
 FEWEST = 40
 """Labelled rows of a task: some to learn from, some to choose by, some to prove with."""
+CACHE, PAGE, RESULT = "cache", "report.html", "multitask.json"
+"""What lies in the folder of a run beside a folder for each task, and the question."""
 
 
 @dataclass(frozen=True)
@@ -162,9 +165,14 @@ def _typed(
 
 
 def _refuse_names(found: Sequence[Asked]) -> None:
-    counts = Counter(each.name.lower() for each in found)
+    counts = Counter(each.name.casefold() for each in found)
     for each in found:
-        if counts[each.name.lower()] > 1:
+        if each.name.casefold() in (CACHE, PAGE, RESULT, ASKED):
+            raise OptionError(
+                f"a task would be called {each.name!r}, which is a file or folder of the run: "
+                "rename the file or the column, each task gets a folder of its name"
+            )
+        if counts[each.name.casefold()] > 1:
             raise OptionError(
                 f"two tasks would be called {each.name!r}: rename a file or a column, each task "
                 "gets a folder of its name"

@@ -17,6 +17,7 @@ from metier.training.alignment import Apart, Rival, aligned, confusion, coral, m
 from metier.training.around import (
     as_one_step,
     gives_of,
+    has_late_head,
     inner_of,
     learned_within,
     rows_for,
@@ -51,8 +52,9 @@ class Align:
 
     Args:
         inner: what learns; boost for tables and finetune for the rest when None.
-        method: "auto" takes "weight" for tables, "coral" around a probe, "adabn" for networks with
-            batch norms and "mcc" for the others.
+        method: "auto" takes "weight" for tables, "adabn" for networks with batch norms, "coral"
+            around what fits its head to finished features, as a probe and contrast do, and "mcc"
+            for the others.
         weight: of the loss that aligns.
         rows: unlabelled rows of a step.
         unlabeled: the rows of the domain.
@@ -104,7 +106,8 @@ class Align:
         method = self.method
         if method == "auto":
             classes = problem.task.kind in ("binary", "multiclass")
-            fitting: Method = "coral" if _is_probe(inner) or not classes else "mcc"
+            answers = classes and not _is_probe(inner) and not has_late_head(inner)
+            fitting: Method = "mcc" if answers else "coral"
             return "weight" if tabular else "adabn" if normed else fitting
         if method != "weight" and (tabular or inner.gives != "net"):
             raise ChainError(f"align: {method} needs a network; take the method 'weight'")
@@ -114,6 +117,11 @@ class Align:
             raise ChainError("align: this network has no batch norms; take another method")
         if method == "mcc" and problem.task.kind not in ("binary", "multiclass"):
             raise ChainError("align: mcc needs one class of several; take another method")
+        if method == "mcc" and has_late_head(inner):
+            raise ChainError(
+                "align: mcc reads answers, and what it wraps has no head until its features have "
+                "learned; take another method"
+            )
         if _is_probe(inner) and method not in ("coral", "adabn", "weight"):
             raise ChainError(f"align: {method} changes features, and a probe leaves them")
         return method

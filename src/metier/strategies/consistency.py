@@ -8,7 +8,13 @@ from typing import Any, ClassVar
 
 from metier.errors import ChainError, Pruned
 from metier.space import Choice, Float, tune
-from metier.training.around import inner_of, learned_within, rows_for, without_stopping
+from metier.training.around import (
+    has_late_head,
+    inner_of,
+    learned_within,
+    rows_for,
+    without_stopping,
+)
 from metier.training.beside import Accompanied, Beside
 from metier.training.consistent import consistent, dropping
 from metier.training.judged import judges, part_of
@@ -40,6 +46,9 @@ class Consistency:
         rows: unlabelled rows of a step.
         judged: hold rows out that say whether it helps; a frozen recipe knows.
         unlabeled: the rows without labels.
+
+    Raises:
+        ChainError: around what fits its head only when its features have learned.
     """
 
     inner: Strategy | None = None
@@ -53,6 +62,13 @@ class Consistency:
     accepts: ClassVar[tuple[Form, ...]] = ("source", "net")
     gives: ClassVar[Form] = "net"
     modalities: ClassVar[tuple[Modality, ...]] = ("text", "image")
+
+    def __post_init__(self) -> None:
+        if has_late_head(self.inner):
+            raise ChainError(
+                "consistency reads answers, and what it wraps has no head until its features have "
+                "learned"
+            )
 
     def __call__(self, start: Specialist, problem: Problem, run: Run) -> Specialist:
         """Learn from both, or from the labels alone where rows held out say so.

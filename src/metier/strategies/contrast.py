@@ -79,6 +79,7 @@ class Contrast:
     augment: Literal["none", "light", "strong"] = tune("none", Choice(("none", "light", "strong")))
     views: int = VIEWS
     check: bool = True
+    late_head: ClassVar[bool] = True
     accepts: ClassVar[tuple[Form, ...]] = ("source", "net")
     gives: ClassVar[Form] = "net"
     modalities: ClassVar[tuple[Modality, ...]] = ("text", "image")
@@ -97,7 +98,7 @@ class Contrast:
             own, notes = self._checked(start, problem, run)
         model, learned, told = own._net(start, problem, run)
         features = feed_for(model, learned.train, run).features()
-        head = own._head(features, learned, run.seed)
+        head = own._head(features, learned, run)
         model.net.set_head(head.weight, head.bias)
         found = {"contrasted": own.epochs > 0, "named": own.names, "head": own.head}
         notes = {**notes, **told, **found, "strength": head.strength}
@@ -143,7 +144,7 @@ class Contrast:
             found = []
             for head in heads:
                 own = replace(way, head=head)
-                fitted = own._head(seen, learned, run.seed)
+                fitted = own._head(seen, learned, short)
                 scores = unseen @ fitted.weight.T + fitted.bias
                 found.append((own, _right(scores, targets[judging])))
             return max(found, key=lambda item: float(item[1].mean()))
@@ -184,12 +185,20 @@ class Contrast:
         )
         return model, learned, notes
 
-    def _head(self, features: Floats, problem: Problem, seed: int) -> Head:
+    def _head(self, features: Floats, problem: Problem, run: Run) -> Head:
         task, weights = problem.task, problem.train.weights
         targets = task.encode(problem.train)
         if self.head == "prototype":
             return fit_prototypes(features, targets, task.kind, task.outputs, weights)
-        return fit_head(features, targets, task.kind, task.outputs, seed=seed, weights=weights)
+        return fit_head(
+            features,
+            targets,
+            task.kind,
+            task.outputs,
+            seed=run.seed,
+            weights=weights,
+            deadline=run.deadline,
+        )
 
     def _boundary(self, start: Specialist) -> int:
         source: Any = start.source

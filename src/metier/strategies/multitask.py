@@ -15,7 +15,7 @@ from metier.training.learn import settled_schedule
 from metier.training.net import NetModel
 from metier.training.schedule import Schedule
 from metier.training.several import Several, learn_together
-from metier.types import Form, Modality, Problem, Run, Specialist, Step
+from metier.types import Form, Modality, Problem, Run, Specialist, Step, same_objective
 
 NAME = "multitask"
 
@@ -71,18 +71,28 @@ class Multitask:
         names = [_name(problem) for problem in problems]
         # Whoever of them asks, the fit is the same one.
         order = sorted(range(len(problems)), key=lambda k: names[k])
-        key = fingerprint(self, run.seed, _start(start), [names[k] for k in order])
-        kept = run.cache.memory.get(NAME, {})
-        if kept.get(0) != key:
-            made = self._fit(start, [problems[k] for k in order], run)
-            # Only the last one: networks are large, and the tasks of one fit ask in turn.
-            kept = run.cache.memory[NAME] = {0: key, 1: made}
-        found: Sequence[Specialist] = kept[1]
+        found = self._known(start, [problems[k] for k in order], [names[k] for k in order], run)
         return tuple(found[order.index(k)] for k in range(len(problems)))
 
     def settled(self, notes: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         """What the fits on the folds found out: how many epochs, so that none need be held out."""
         return settled_schedule(notes)
+
+    def _known(
+        self, start: Specialist, problems: Sequence[Problem], names: Sequence[str], run: Run
+    ) -> Sequence[Specialist]:
+        """The fit of these problems, the last one where it is the same."""
+        if run.objective is not same_objective or run.guard is not None:
+            # What goes around this strategy has no name by which its fit would be known again.
+            return self._fit(start, problems, run)
+        key = fingerprint(self, run.seed, _start(start), names)
+        kept = run.cache.memory.get(NAME, {})
+        if kept.get(0) != key:
+            made = self._fit(start, problems, run)
+            # Only the last one: networks are large, and the tasks of one fit ask in turn.
+            kept = run.cache.memory[NAME] = {0: key, 1: made}
+        found: Sequence[Specialist] = kept[1]
+        return found
 
     def _fit(
         self, start: Specialist, problems: Sequence[Problem], run: Run

@@ -15,6 +15,9 @@ from metier.training.around import gives_of, learned_within
 from metier.training.madeup import Cells, nearest, read_cells, with_made
 from metier.types import Form, Modality, Problem, Rows, Run, Specialist, Strategy, Table
 
+AROUND = 10
+"""Rows of any class around one, which say whether it is near another class."""
+
 
 @dataclass(frozen=True)
 class Oversample:
@@ -105,6 +108,8 @@ class Oversample:
             "k_neighbors": near,
             "random_state": seed,
         }
+        if self.method == "borderline" and not cells.codes.shape[1]:
+            settings["m_neighbors"] = min(AROUND, len(cells) - 1)
         if width and cells.codes.shape[1]:
             settings["categorical_features"] = list(range(width, width + cells.codes.shape[1]))
         both = np.concatenate([cells.numbers, cells.codes], axis=1)

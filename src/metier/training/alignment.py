@@ -40,9 +40,20 @@ def aligned(apart: Apart, weight: float = 1.0) -> Both:
         more = beside.draw(net, batch.at)
         theirs = net.backbone(more.inputs, more.hidden, more.at)
         scores = net.head(net.dropout(theirs))
-        return loss + weight * apart(seen[-1], theirs, scores)
+        return loss + weight * apart(_last(seen, len(batch.digests)), theirs, scores)
 
     return both
+
+
+def _last(seen: list[Tensor], rows: int) -> Tensor:
+    """The features of the last passes that hold so many rows, in any order.
+
+    A loss of pairs passes a batch in pieces, and an attack passes it before it is learned from.
+    """
+    found: list[Tensor] = []
+    while seen and sum(map(len, found)) < rows:
+        found.append(seen.pop())
+    return torch.cat(found)
 
 
 @contextmanager

@@ -28,6 +28,18 @@ def gives_of(inner: Strategy | None) -> Form:
     return inner_of(inner, "tabular").gives
 
 
+def has_late_head(strategy: Strategy | None) -> bool:
+    """Whether what learns in the end fits its head only afterwards.
+
+    A strategy says so with ``late_head``. Until then its network answers nothing, and whoever reads
+    its scores beside the labelled rows learns nothing from them.
+    """
+    found: Any = strategy
+    while getattr(found, INNER, None) is not None:
+        found = getattr(found, INNER)
+    return bool(getattr(found, "late_head", False))
+
+
 def sensitive_groups(table: Table, name: str) -> dict[str, list[str]]:
     """Return the group of each row by each sensitive column.
 

@@ -32,14 +32,19 @@ def words_of(labels: Sequence[str]) -> list[str]:
 def with_names(table: Table, task: Task) -> Table | None:
     """Return the rows of a text table and after them one row a class, whose text is its name.
 
-    None where nothing can be read off the names: other inputs, labels that are codes, several
-    labels a row.
+    None where nothing can be read off the names: other inputs, pictures beside the texts, labels
+    that are codes, several labels a row.
     """
     roles = table.roles
     texts = [name for name, kind in roles.inputs.items() if kind == "text"]
     words = words_of(task.labels)
     one = task.kind in ("binary", "multiclass") and len(roles.target) == 1
-    if not texts or not words or not one or table.frame[roles.target[0]].dtype != pl.String:
+    if (
+        roles.modality != "text"
+        or not words
+        or not one
+        or table.frame[roles.target[0]].dtype != pl.String
+    ):
         return None
     cells: dict[str, Sequence[str | float]] = {roles.target[0]: task.labels, texts[0]: words}
     if roles.weight is not None:

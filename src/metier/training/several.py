@@ -140,7 +140,7 @@ def learn_together(
         table = united.table.take(rows)
         return Feed(net.backbone, readings[0], table, run.cache, run.device, run.deadline)
 
-    _fit_heads(net, feed(fitting), parts, targets[fitting], problems, run.seed)
+    _fit_heads(net, feed(fitting), parts, targets[fitting], problems, run)
     order = _often(united, fitting, how.temperature, run.seed)
     watch = Watch(feed(held), _judge(parts, targets[held])) if len(held) else None
     worth = Worth(len(parts)).to(run.device)
@@ -279,7 +279,7 @@ def _fit_heads(
     parts: Sequence[Part],
     targets: NDArray[np.float32],
     problems: Sequence[Problem],
-    seed: int,
+    run: Run,
 ) -> None:
     """Fit every head on the frozen features of its own rows."""
     features = feed.features()
@@ -297,8 +297,15 @@ def _fit_heads(
         if part.loss.rows is not None:
             named = feed.digests[known].tolist()
             weights = np.array([part.loss.rows[digest] for digest in named])
-        outputs = problem.task.outputs
-        head = fit_head(features[known], wanted, kind, outputs, seed=seed, weights=weights)
+        head = fit_head(
+            features[known],
+            wanted,
+            kind,
+            problem.task.outputs,
+            seed=run.seed,
+            weights=weights,
+            deadline=run.deadline,
+        )
         weight[part.scores], bias[part.scores] = head.weight, head.bias
     net.set_head(weight, bias)
 
