@@ -12,6 +12,7 @@ import pytest
 from metier.errors import ChainError
 from metier.strategies.boost import Boost
 from metier.strategies.constrain import Constrain
+from metier.strategies.contrast import Contrast
 from metier.strategies.finetune import Finetune
 from metier.strategies.linear import Linear
 from metier.tasks import build
@@ -77,3 +78,8 @@ def test_more_than_two_classes_are_refused(learn: Callable[..., Specialist]) -> 
     three = replace(table, frame=table.frame.with_columns(hired=labels))
     with pytest.raises(ChainError, match="two classes: use reweigh"):
         learn(Constrain(Linear()), three, "multiclass")
+
+
+def test_what_fits_its_head_at_the_end_is_refused(learn: Callable[..., Specialist]) -> None:
+    with pytest.raises(ChainError, match="no head until its features have learned: use reweigh"):
+        learn(Constrain(Contrast()), people(120), "binary")

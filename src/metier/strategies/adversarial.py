@@ -19,7 +19,7 @@ from metier.runtime.preprocess import Preprocess
 from metier.runtime.text import Text
 from metier.space import Choice, Float, Int, tune
 from metier.training.adversaries import Attack, EmbeddingSteps, FreePixels, Hardened, PixelSteps
-from metier.training.around import as_one_step, without_stopping
+from metier.training.around import as_one_step, has_late_head, without_stopping
 from metier.training.collapse import Sparing
 from metier.training.feed import Feed, prefix_digest
 from metier.training.neighbours import LEAST, Neighbours, neighbours, tokenizer_of
@@ -201,7 +201,8 @@ class Adversarial:
         return run.with_objective(self._hardening(problem, sparing)).with_guard(sparing)
 
     def _hardening(self, problem: Problem, attack: Attack) -> Callable[[Objective], Objective]:
-        agreement = self.agreement if _of_classes(problem) else 0.0
+        answers = _of_classes(problem) and not has_late_head(self.inner)
+        agreement = self.agreement if answers else 0.0
         return lambda inner: Hardened(inner, attack, self.weight, agreement)
 
     def _swaps(

@@ -14,7 +14,13 @@ from metier.deploy.arrays import matrix
 from metier.errors import ChainError
 from metier.runtime.groups import joined
 from metier.space import Float, tune
-from metier.training.around import gives_of, inner_of, learned_within, sensitive_groups
+from metier.training.around import (
+    gives_of,
+    has_late_head,
+    inner_of,
+    learned_within,
+    sensitive_groups,
+)
 from metier.training.columns import fit_scaled
 from metier.training.weighing import weighed
 from metier.types import Floats, Form, Modality, Problem, Run, Specialist, Strategy, Table
@@ -59,13 +65,19 @@ class Constrain:
         """Fit under the constraint.
 
         Raises:
-            ChainError: when no column is sensitive, or there are not two classes.
+            ChainError: when no column is sensitive, there are not two classes, or the answers to
+                even out come from a head that is fitted only afterwards.
             MissingExtraError: without Fairlearn, for what learns from weighted rows.
         """
         if problem.task.kind != "binary":
             raise ChainError("constrain is for two classes: use reweigh")
         sensitive_groups(problem.train, "constrain")
         inner = inner_of(self.inner, start.source.modality)
+        if has_late_head(inner):
+            raise ChainError(
+                "constrain evens out answers, and what it wraps has no head until its features have "
+                "learned: use reweigh"
+            )
         if inner.gives == "net":
             return learned_within(
                 "constrain", self, start, problem, self._penalised(problem, run), {}
