@@ -75,8 +75,8 @@ class Constrain:
         inner = inner_of(self.inner, start.source.modality)
         if has_late_head(inner):
             raise ChainError(
-                "constrain evens out answers, and what it wraps has no head until its features have "
-                "learned: use reweigh"
+                "constrain evens out answers, and what it wraps has no head until its features "
+                "have learned: use reweigh"
             )
         if inner.gives == "net":
             return learned_within(
