@@ -104,6 +104,10 @@ def test_groups_stay_together_and_metrics_decide(
     )  # fmt: skip
     assert [each.metric for each in made.found.tasks] == ["f1_macro", "mae"]
     assert "--metric f1_macro --metric mae --group customer" in made.found.command
+    assert "over the groups of customer" in made.found.proof_on
+    for each in made.found.tasks:
+        measured = (each.single, each.shared, each.baseline)
+        assert {one.details["groups"] for one in measured} == {3}
     manifest = metier.load(made.bundle("topic").parent).manifest
     assert "customer" not in [column.name for column in manifest.columns]
     tasks = read_tasks([data], ["topic", "length"], (), (), "customer")
@@ -130,12 +134,12 @@ def test_a_group_holds_across_files(tmp_path: Path) -> None:
     for number, rows in enumerate((held, *judged)):
         part[rows] = number
     for customer in range(20):
-        rows = [
+        own = [
             row
             for place, each in zip(united.places, tasks, strict=True)
             for row in place[(each.table.frame["customer"] == customer).to_numpy()]
         ]
-        assert len(set(part[rows].tolist())) == 1
+        assert len(set(part[own].tolist())) == 1
 
 
 def test_a_run_that_ended_is_found_again_and_one_that_did_not_begins_again(

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from metier.data.dealing import deal, hash_rows
 from metier.data.duplicates import join, near_clusters
-from metier.data.table import target_keys
+from metier.data.table import group_codes, target_keys
 from metier.errors import DataError
 from metier.runtime.postprocess import TaskKind
 from metier.types import Rows, Table
@@ -105,11 +105,7 @@ def _units(table: Table, near: NDArray[np.int64]) -> NDArray[np.int64]:
     first_near = _first_of(near)
     if table.roles.group is None:
         return first_near
-    groups = table.frame[table.roles.group]
-    codes = groups.cast(pl.String).fill_null("").rank("dense").cast(pl.Int64).to_numpy()
-    alone = groups.is_null().to_numpy()
-    codes = np.where(alone, codes.max(initial=0) + 1 + np.arange(len(table)), codes)
-    first_group = _first_of(codes)
+    first_group = _first_of(group_codes(table.frame[table.roles.group]))
     rows = np.arange(len(table))
     pairs = [(int(a), int(b)) for a, b in zip(rows, first_near, strict=True) if a != b]
     pairs += [(int(a), int(b)) for a, b in zip(rows, first_group, strict=True) if a != b]

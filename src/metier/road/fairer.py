@@ -17,6 +17,7 @@ from typing import Any
 
 from metier.cache import write_aside
 from metier.data.sensitive import groups_of
+from metier.data.table import clusters_of
 from metier.evidence.answers import answers_of
 from metier.evidence.compare import paired
 from metier.evidence.disparity import disparities, worst
@@ -214,7 +215,8 @@ def _point(name: str, fairing: Fairing, climb: Climb, candidate: Candidate) -> P
     scores, targets = race.scores(candidate, rows), race.targets[rows]
     table = race.table.take(rows)
     rule = _at(decide(race, candidate, fairing.costs), table)
-    value = interval(race.metric, targets, scores, rule, seed=race.seed)
+    clusters = clusters_of(table)
+    value = interval(race.metric, targets, scores, rule, seed=race.seed, clusters=clusters)
     answers = answers_of(targets, scores, rule)
     groups = groups_of(table)
     found = worst(disparities(answers, groups, seed=race.seed), list(groups), asked.kind)
@@ -236,7 +238,9 @@ def _point(name: str, fairing: Fairing, climb: Climb, candidate: Candidate) -> P
         return point
     before = race.scores(climb.chosen, rows)
     was = _at(decide(race, climb.chosen, fairing.costs), table)
-    lost = measure_loss(paired(race.metric, targets, scores, before, rule, was, seed=race.seed))
+    lost = measure_loss(
+        paired(race.metric, targets, scores, before, rule, was, seed=race.seed, clusters=clusters)
+    )
     return replace(point, lost=lost.value, lost_low=lost.low, lost_high=lost.high)
 
 
