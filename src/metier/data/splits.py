@@ -43,11 +43,14 @@ class Split:
             fold, but for the earliest when splits go by time.
         purpose: int8 (rows of the table,): what the out-of-fold score of a row may be used for.
             Rows of `proof` are PROVE, and rows without such a score are UNUSED.
+        free: rows that may be learned from before the proof: all but those of `proof` and, when
+            splits go by time, their group mates and near-duplicates among earlier rows.
     """
 
     proof: Rows
     folds: tuple[Fold, ...]
     purpose: NDArray[np.int8]
+    free: Rows
 
 
 def split(
@@ -97,7 +100,8 @@ def split(
     parts = deal(strata[rest], units[rest], hash_rows(hashes[rest], 2), [1 / wanted] * wanted)
     made = tuple(Fold(rest[parts != k], rest[parts == k]) for k in range(wanted))
     proof = np.flatnonzero(held)
-    return Split(proof, made, _purposes(strata, units, hashes, rest, proof, test_given))
+    purpose = _purposes(strata, units, hashes, rest, proof, test_given)
+    return Split(proof, made, purpose, rest)
 
 
 def _units(table: Table, near: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -216,7 +220,7 @@ def _split_by_time(
     scored = np.sort(np.concatenate([fold.valid for fold in made]))
     proof = np.flatnonzero(held)
     purpose = _purposes(strata, units, hashes, scored, proof, test_given)
-    return Split(proof, tuple(made), purpose)
+    return Split(proof, tuple(made), purpose, rest)
 
 
 def _instant(times: NDArray[np.int64], share: float) -> int:

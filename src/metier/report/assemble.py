@@ -358,7 +358,8 @@ def _sureness(race: Race, final: Final, doubt: Doubt) -> Sureness:
 
 def _row_counts(race: Race, final: Final) -> dict[str, int]:
     held = len(race.split.proof)
-    found = {"training": len(race.table) - held}
+    all_in_the_end = len(race.table) - held
+    found = {"training": all_in_the_end if final.refitted else len(race.free)}
     if final.proof.where == "test":
         found["testing"] = len(final.proof.rows)
     elif held:

@@ -280,8 +280,8 @@ class Race:
 
     @property
     def free(self) -> Rows:
-        """All rows but those held out for the proof."""
-        return np.setdiff1d(np.arange(len(self.table)), self.held)
+        """Rows that what is proven may learn from: none of the proof, and none that tells of it."""
+        return self.split.free
 
 
 def told(error: BaseException) -> str:
