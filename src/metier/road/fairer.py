@@ -92,6 +92,9 @@ def make_fairer(
     race, chosen = fairing.race, climb.chosen
     known = _known(fairing.folder)
     found = _all_tried(fairing, climb, known, tell)
+    if known is not None and not any(p.name == known.chosen and c.folds for p, c in found):
+        # What was decided cannot be had again: what can be had decides anew.
+        known, found = None, _all_tried(fairing, climb, None, tell)
     higher, tried = race.sign > 0, [point for point, _ in found]
     told = known or conclude(fairing.asked, race.metric, higher, tried)
     write_aside(fairing.folder / DECIDED, json.dumps(to_json(told), indent=1).encode())
@@ -178,7 +181,9 @@ def _try(way: _Way, fairing: Fairing, climb: Climb) -> tuple[Point, Candidate]:
         candidate.folds |= {k: chosen.folds[k] for k in climb.folds}
         return _point(way.name, fairing, climb, candidate), candidate
     seconds = _slot(fairing, climb)
-    if seconds is not None and seconds < SLOWER * longest(chosen):
+    done = all(race.recall(candidate, fold) for fold in climb.folds)
+    if not done and seconds is not None and seconds < SLOWER * longest(chosen):
+        candidate.folds.clear()
         return Point(way.name, "skipped", "there was no time"), candidate
     for fold in climb.folds:
         deadline = None if seconds is None else fairing.clock.deadline(seconds)

@@ -169,12 +169,20 @@ class Race:
     ) -> bool:
         """Fit a candidate on one fold, or find that it was done before. False when it was cut or
         failed, which is recorded in the candidate and does not end the race."""
+        if self.recall(candidate, fold):
+            return True
+        found = self._fit_fold(candidate, fold, deadline, report)
+        if found is None:
+            return False
+        candidate.folds[fold] = found
+        return True
+
+    def recall(self, candidate: Candidate, fold: int) -> bool:
+        """Find what a candidate did on a fold before; False when it was not fitted there."""
         if fold in candidate.folds:
             return True
         found = self.records.read(candidate, fold)
         if found is None or len(found.scores) != len(self.split.folds[fold].valid):
-            found = self._fit_fold(candidate, fold, deadline, report)
-        if found is None:
             return False
         candidate.folds[fold] = found
         return True
