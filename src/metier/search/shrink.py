@@ -294,17 +294,15 @@ def _twin(plan: Plan, earlier: Sequence[Plan], sizes: Mapping[str, float]) -> Pl
     return None
 
 
-def fit_plan(arena: Arena, attempt: Attempt, seconds: float | None = None) -> None:
+def fit_plan(arena: Arena, attempt: Attempt, seconds: float) -> None:
     """Apply a plan in every bout, within so many seconds, and score the held rows.
 
     Raises what a strategy raises.
     """
     for position, bout in enumerate(arena.bouts):
         began = time.monotonic()
-        deadline = None
-        if seconds is not None:
-            spent = sum(attempt.seconds)
-            deadline = arena.clock.deadline((seconds - spent) / (len(arena.bouts) - position))
+        spent = sum(attempt.seconds)
+        deadline = arena.clock.deadline((seconds - spent) / (len(arena.bouts) - position))
         run = Run(cache=arena.cache, seed=arena.seed, device=arena.device, deadline=deadline)
         made = attempt.plan.build(arena.unlabeled)(bout.parent, bout.problem, run)
         scores = np.asarray(made.scores(bout.held, arena.cache))
