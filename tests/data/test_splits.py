@@ -27,6 +27,7 @@ def check_parts(found, count):
         assert not set(fold.train) & set(fold.valid)
         assert sorted([*fold.train, *fold.valid]) == rest.tolist()
     assert (found.purpose[found.proof] == PROVE).all()
+    assert found.free.tolist() == rest.tolist()
     assert (found.purpose[rest] != UNUSED).all()
 
 
@@ -151,6 +152,18 @@ def test_near_duplicates_of_later_rows_do_not_teach():
     found = split(rows, "binary", test_given=False, clusters=clusters)
     assert 99 in found.folds[-1].valid and 3 not in found.folds[-1].train
     assert 3 in found.folds[0].train
+
+
+def test_earlier_rows_that_tell_of_the_proof_are_not_free():
+    roles = Roles({"x": "number"}, ("label",), group="who", time="day")
+    who = [f"p{i - 1400 if i >= 1400 else i}" for i in range(1500)]
+    rows = table(["a", "b"] * 750, roles=roles, who=who, day=list(range(1500)))
+    clusters = np.arange(1500)
+    clusters[1300] = clusters[700]
+    found = split(rows, "binary", test_given=False, clusters=clusters)
+    assert found.proof.tolist() == list(range(1200, 1500))
+    assert found.free.tolist() == [i for i in range(100, 1200) if i != 700]
+    assert len(split(rows, "binary", test_given=True, clusters=clusters).free) == 1500
 
 
 def test_splits_that_cannot_be_are_refused():

@@ -84,3 +84,24 @@ def test_the_line_is_data_and_old_data_have_none() -> None:
     scores = np.stack([np.zeros(4), margins], axis=1)
     shares = rule.probabilities(scores)[:, 1]
     np.testing.assert_allclose(np.log(shares / (1 - shares)), [-2, -0.75, 0.5, 1.5])
+
+
+@pytest.mark.parametrize("levels", [2, 3, 7, 30])
+def test_rows_of_one_score_are_one_point_in_any_order(levels: int) -> None:
+    random = np.random.default_rng(levels)
+    scores, y = drawn(1200, levels, bent=True)
+    scores = np.round(scores * levels / 12) * 12 / levels
+    knots = fit_isotonic(scores, y)
+    assert len({margin for margin, _ in knots}) == len(knots)
+    for _ in range(5):
+        order = random.permutation(len(y))
+        assert fit_isotonic(scores[order], y[order]) == knots
+
+
+def test_a_step_of_equal_scores_tells_their_share() -> None:
+    margins, shares = np.repeat([-2.0, 0.5, 3.0], 300), np.repeat([0.1, 0.4, 0.8], 300)
+    y = (np.tile(np.arange(300), 3) < 300 * shares).astype(int)
+    scores = np.stack([np.zeros(900), margins], axis=1)
+    rule = replace(PLAIN, isotonic=fit_isotonic(scores, y))
+    found = rule.probabilities(scores)[:, 1]
+    np.testing.assert_allclose(found, shares, atol=0.01)

@@ -28,11 +28,12 @@ def report(
     prefer: Prefer = "best",
     on_train: float | None = None,
     unusable: int = 0,
+    groups: int = 0,
     **rights: float,
 ) -> Report:
     """The report of a race between guesses; two names are baselines that start from nothing, and
     the best so many could not be used."""
-    race = fakes.race(folder, n)
+    race = fakes.race(folder, n, groups=groups)
     candidates = []
     for name, right in rights.items():
         state = "baseline" if name in ("majority", "classical") else "tried"
@@ -65,6 +66,15 @@ def test_the_report_says_what_won_and_over_what(tmp_path: Path) -> None:
     assert 0 < len(found.mistakes) <= 12
     assert found.confusion is not None
     assert from_json(to_json(found)) == found
+
+
+def test_intervals_are_over_groups_where_rows_have_them(tmp_path: Path) -> None:
+    found = report(tmp_path, groups=40, majority=0.5, good=0.9)
+    assert found.headline is not None and 5 < found.headline.details["groups"] < 40
+    assert "in 14 groups)" in found.headline.verdict
+    assert {each.details["groups"] for each in found.baselines} == {14}
+    assert found.proof_on.endswith("Intervals are over the groups of who, not over single rows.")
+    assert "groups" not in report(tmp_path / "rows", majority=0.5, good=0.9).proof_on
 
 
 def test_ties_are_marked(tmp_path: Path) -> None:
@@ -122,7 +132,7 @@ def test_mistakes_are_rows_of_the_file_and_not_of_the_proof(tmp_path: Path) -> N
 @pytest.mark.parametrize("n", [400, 1200])
 def test_the_leaderboard_is_measured_on_rows_that_prove_nothing(tmp_path: Path, n: int) -> None:
     found = report(tmp_path, n, majority=0.5, good=0.8)
-    sizes = {entry.n for entry in found.leaderboard}
+    sizes = {entry.n or 0 for entry in found.leaderboard}
     assert len(sizes) == 1
     proof = found.headline
     assert proof is not None and proof.n is not None

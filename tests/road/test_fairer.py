@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,18 @@ import pytest
 
 import metier
 from metier.api import evaluate, export, specialize
+from metier.cache import Cache
 from metier.cli import main
+from metier.data.splits import split
 from metier.errors import InputError
+from metier.road.fairer import Fairing, make_fairer
+from metier.search.choice import Climb, choose
+from metier.search.clock import Clock
+from metier.search.race import Race
+from metier.search.recipe import Recipe
+from metier.search.records import Candidate
+from metier.search.tradeoff import Fairness, Tradeoff
+from metier.tasks import build
 from tests.strategies.people import people
 
 ASKED: dict[str, Any] = {"target": "hired", "sensitive": ["sex"], "trials": 1}
@@ -62,6 +73,44 @@ def test_a_finished_run_tells_the_same_again(limited: Any, rows: Path) -> None:
     again = specialize(rows, out=limited.folder, resume=True, **given)
     assert again.report.tradeoff == limited.report.tradeoff
     assert again.report.fairness == limited.report.fairness
+
+
+def kept_within(folder: Path, budget: float | None) -> tuple[Climb, Tradeoff]:
+    """A sitting that comes to the limit with so many seconds left."""
+    rows = people(600)
+    task = build("binary", rows)
+    divided = split(rows, "binary", test_given=False, folds=3)
+    race = Race(rows, task, divided, {}, folder, Cache(folder / "cache"))
+    linear = Candidate("linear-0", "linear", Recipe("linear", "none"))
+    for fold in range(len(divided.folds)):
+        assert race.run_fold(linear, fold)
+    climb = choose(race, [linear], tuple(range(len(divided.folds))))
+    asked = Fairness(0.2, "parity")
+    fairing = Fairing(race, asked, Clock(budget), lambda: 0.0, 1, (), folder)
+    return make_fairer(fairing, climb, lambda name: None)
+
+
+def test_a_run_that_goes_on_without_time_hands_over_what_was_decided(tmp_path: Path) -> None:
+    pytest.importorskip("fairlearn")
+    climb, told = kept_within(tmp_path, None)
+    assert told.met and told.chosen
+    again, same = kept_within(tmp_path, 1e-4)
+    assert same == told
+    assert again.chosen.name == climb.chosen.name and again.chosen.folds
+
+
+def test_what_cannot_be_had_again_is_not_said_to_be_taken(tmp_path: Path) -> None:
+    pytest.importorskip("fairlearn")
+    climb, told = kept_within(tmp_path, None)
+    shutil.rmtree(tmp_path / "trials" / climb.chosen.name)
+    others, instead = kept_within(tmp_path, 1e-4)
+    assert others.chosen.name != climb.chosen.name and instead.chosen != told.chosen
+    assert {p.state for p in instead.points if p.name == told.chosen} <= {"skipped"}
+    for left in (tmp_path / "trials").glob("linear-0-*"):
+        shutil.rmtree(left)
+    as_it_was, nothing = kept_within(tmp_path, 1e-4)
+    assert as_it_was.chosen.name == "linear-0"
+    assert (nothing.met, nothing.chosen) == (False, "")
 
 
 def test_the_bundle_is_measured_again_on_other_rows(limited: Any, tmp_path: Path) -> None:

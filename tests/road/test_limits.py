@@ -1,12 +1,29 @@
-"""Limits, checked on what is handed over."""
+"""Limits: kept to in the time there is, also by a run that goes on, and checked on what is handed
+over."""
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
-from metier.road.limits import as_delivered
+import numpy as np
+import polars as pl
+import pytest
+
+from metier.cache import Cache
+from metier.data.splits import split
+from metier.errors import Pruned
+from metier.road.limits import DECIDED, Fitting, as_delivered, fit_limits
+from metier.search.choice import Climb, choose
+from metier.search.clock import Clock
 from metier.search.front import Compression, Limits, Side
-from metier.types import Finding
+from metier.search.race import Race
+from metier.search.recipe import Recipe
+from metier.search.records import Candidate
+from metier.tasks import build
+from metier.types import Finding, Roles, Table
 
 COST = (
     Finding("size", "", 20_000_000.0),
@@ -36,3 +53,84 @@ def test_a_refit_that_outgrows_the_limit_is_told() -> None:
 def test_what_keeps_within_its_limits_stays_as_it_was_found() -> None:
     small = (replace(COST[0], value=9_000_000.0), *COST[1:])
     assert as_delivered(TAKEN, TAKEN.limits, small, PROOF) is TAKEN
+
+
+class Sitting:
+    """A run that comes to its limits with so many seconds left; `deadlines` are those of fits."""
+
+    def __init__(self, folder: Path, limits: Limits, budget: float | None = None) -> None:
+        pytest.importorskip("lightgbm")
+        random = np.random.default_rng(0)
+        size, weight = random.normal(size=(2, 300))
+        label = np.where(size + 0.5 * weight + random.normal(size=300) > 0, "yes", "no")
+        frame = pl.DataFrame({"size": size, "weight": weight, "label": label})
+        rows = Table(frame, Roles({"size": "number", "weight": "number"}, ("label",)))
+        divided = split(rows, "binary", test_given=False, folds=2)
+        task = build("binary", rows)
+        self.race = Race(rows, task, divided, {}, folder, Cache(folder / "cache"))
+        boost = Candidate("boost-0", "boost", Recipe("boost", "none", {"trees": 60}))
+        for fold in range(len(divided.folds)):
+            assert self.race.run_fold(boost, fold)
+        self.climb = choose(self.race, [boost], tuple(range(len(divided.folds))))
+        self.clock = Clock(budget)
+        self.fitting = Fitting(self.race, limits, self.clock, lambda: 0.0, 1, (), folder)
+        self.deadlines: list[float | None] = []
+
+    def fit(
+        self, monkeypatch: pytest.MonkeyPatch, late: bool = False
+    ) -> tuple[Climb, Compression | None]:
+        real = self.race.fit
+
+        def watched(*given: Any, **more: Any) -> Any:
+            self.deadlines.append(more.get("deadline"))
+            if late:
+                raise Pruned("out of time")
+            return real(*given, **more)
+
+        monkeypatch.setattr(self.race, "fit", watched)
+        return fit_limits(self.fitting, self.climb, lambda name: None)
+
+
+SMALL = Limits(size=1, loss=100.0)
+
+
+def test_a_run_that_goes_on_has_what_was_taken_without_a_fit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    climb, found = Sitting(tmp_path, SMALL).fit(monkeypatch)
+    assert found is not None and found.chosen == "thin"
+    later = Sitting(tmp_path, SMALL, 0.01)
+    again, same = later.fit(monkeypatch)
+    assert later.deadlines == [] and same == found
+    assert again.chosen.name == climb.chosen.name == "boost-0-small"
+    assert again.chosen.recipe == climb.chosen.recipe
+    for k in climb.folds:
+        one, other = climb.chosen.folds[k], again.chosen.folds[k]
+        np.testing.assert_array_equal(one.scores, other.scores)
+        assert replace(one, scores=other.scores) == other
+    shutil.rmtree(tmp_path / "trials" / "boost-0-small")
+    late = Sitting(tmp_path, SMALL, 0.01)
+    as_it_was, nothing = late.fit(monkeypatch)
+    assert late.deadlines == [] and nothing is None and as_it_was.chosen.name == "boost-0"
+
+
+def test_a_run_that_goes_on_needs_no_fit_where_nothing_was_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limits = Limits(size=10**9)
+    _, found = Sitting(tmp_path, limits).fit(monkeypatch)
+    assert found is not None and found.chosen == "" and found.met
+    later = Sitting(tmp_path, limits, 0.01)
+    climb, same = later.fit(monkeypatch)
+    assert later.deadlines == [] and same == found and climb is later.climb
+
+
+def test_parents_are_fitted_in_the_time_there_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sitting = Sitting(tmp_path, SMALL, 300.0)
+    began = sitting.clock.deadline(0.0)
+    climb, found = sitting.fit(monkeypatch, late=True)
+    assert found is None and climb is sitting.climb and not (tmp_path / DECIDED).exists()
+    (deadline,) = sitting.deadlines
+    assert began is not None and deadline is not None and 60 < deadline - began < 150

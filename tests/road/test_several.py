@@ -169,6 +169,10 @@ def test_groups_stay_together_and_metrics_decide(
     )  # fmt: skip
     assert [each.metric for each in made.found.tasks] == ["f1_macro", "mae"]
     assert "--metric f1_macro --metric mae --group customer" in made.found.command
+    assert "over the groups of customer" in made.found.proof_on
+    for each in made.found.tasks:
+        measured = (each.single, each.shared, each.baseline)
+        assert {one.details["groups"] for one in measured} == {3}
     manifest = metier.load(made.bundle("topic").parent).manifest
     assert "customer" not in [column.name for column in manifest.columns]
     tasks = read_tasks([data], ["topic", "length"], (), (), "customer")

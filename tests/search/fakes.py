@@ -120,7 +120,8 @@ FAULTS: dict[str, Callable[[], None]] = {
 }
 
 
-def table(n: int = 400) -> Table:
+def table(n: int = 400, groups: int = 0) -> Table:
+    """Rows in their order; with groups, those of one group follow each other."""
     random = np.random.default_rng(0)
     frame = pl.DataFrame(
         {
@@ -129,11 +130,14 @@ def table(n: int = 400) -> Table:
             "label": np.where(np.arange(n) % 2, "yes", "no"),
         }
     )
-    return Table(frame, Roles({"x": "number"}, ("label",)))
+    if not groups:
+        return Table(frame, Roles({"x": "number"}, ("label",)))
+    frame = frame.with_columns(who=np.arange(n) * groups // n)
+    return Table(frame, Roles({"x": "number"}, ("label",), group="who"))
 
 
-def race(folder: Path, n: int = 400, *, test_given: bool = False) -> Race:
-    rows = table(n)
+def race(folder: Path, n: int = 400, *, test_given: bool = False, groups: int = 0) -> Race:
+    rows = table(n, groups)
     task = build("binary", rows)
     divided = split(rows, "binary", test_given=test_given)
     return Race(rows, task, divided, {}, folder, Cache(folder / "cache"))

@@ -5,12 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
-from metier.search.choice import choose, freedom
+from metier.search.choice import choose, compare, freedom
 from metier.search.race import Race
 from metier.search.recipe import Recipe
-from metier.search.records import Candidate
+from metier.search.records import Candidate, FoldResult
 from tests.search import fakes
 
 PROBE = Recipe("probe", "s")
@@ -68,3 +69,25 @@ def test_how_much_of_a_network_is_trained() -> None:
     recipes = [PROBE, TOP, LORA, ALL, Recipe("scratch", "s"), Recipe("boost", "none")]
     levels = [freedom(Candidate("a", "a", recipe)) for recipe in recipes]
     assert levels == [0, 1, 2, 3, 4, 0]
+
+
+def by_group(race: Race, name: str, random: np.random.Generator) -> Candidate:
+    """A candidate that knows some groups well and others badly, 70 % right in the mean."""
+    groups = race.table.frame["who"].to_numpy()
+    shares = random.beta(1.4, 0.6, groups.max() + 1)
+    right = random.random(len(groups)) < shares[groups]
+    scores = np.eye(2, dtype=np.float32)[np.where(right, race.targets, 1 - race.targets)]
+    found = Candidate(name, "guess", Recipe("guess", "none"))
+    for k, fold in enumerate(race.split.folds):
+        found.folds[k] = FoldResult(scores[fold.valid], 0.0)
+    return found
+
+
+def test_rows_of_one_group_are_not_taken_for_independent(tmp_path: Path) -> None:
+    race, random = fakes.race(tmp_path, 900, groups=60), np.random.default_rng(3)
+    rows = race.selecting_rows(range(len(race.split.folds)))
+    told = 0
+    for _ in range(40):
+        a, b = (by_group(race, name, random) for name in ("a", "b"))
+        told += compare(race, a, b, rows).verdict != "not distinguishable"
+    assert told <= 5  # 2 of 40 are to be expected; by rows alone it is told of 13

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
 
+from metier.cache import Cache
+from metier.data.splits import split
 from metier.errors import DataError
 from metier.runtime.postprocess import Decision
 from metier.search.choice import Climb, choose
@@ -17,6 +21,7 @@ from metier.search.race import Race
 from metier.search.recipe import Recipe
 from metier.search.records import Candidate
 from metier.search.sampling import score_until, thin
+from metier.tasks import build
 from metier.types import Table
 from tests.search import fakes
 
@@ -28,7 +33,7 @@ def climbed(race: Race, **rights: float | dict[str, object]) -> Climb:
         parameters = given if isinstance(given, dict) else {"right": given}
         state = "baseline" if name == "base" else "tried"
         fault = parameters.pop("later", "")
-        candidate = Candidate(f"{name}-0", name, Recipe("guess", "none", parameters), state)
+        candidate = Candidate(f"{name}-0", name, Recipe("guess", "none", parameters), state)  # type: ignore[arg-type]
         for fold in range(len(race.split.folds)):
             assert race.run_fold(candidate, fold)
         if fault:
@@ -68,6 +73,26 @@ def test_held_out_rows_are_learned_from_last_of_all(tmp_path: Path, refit: str) 
     assert final.refitted == (refit == "all")
     assert len(seen) - 1 == finals(race, None, refit)  # type: ignore[arg-type]
     np.testing.assert_array_equal(final.proof.rows, race.held)
+
+
+@pytest.mark.parametrize("refit", ["all", "none"])
+def test_what_is_proven_has_not_learned_from_the_groups_of_the_proof(
+    tmp_path: Path, refit: str
+) -> None:
+    rows = fakes.table(1500)
+    who = [i - 1400 if i >= 1400 else i for i in range(1500)]
+    roles = replace(rows.roles, group="who", time="id")
+    rows = replace(rows, frame=rows.frame.with_columns(who=pl.Series(who)), roles=roles)
+    task = build("binary", rows)
+    divided = split(rows, "binary", test_given=False, clusters=np.arange(1500))
+    race = Race(rows, task, divided, {}, tmp_path, Cache(tmp_path / "cache"))
+    climb = climbed(race, base=0.6, good=0.8)
+    before = len(fakes.SEEN)
+    final = first(race, climb, wish(refit=refit))
+    assert final.proof.rows.tolist() == list(range(1200, 1500))
+    proven = fakes.SEEN[before:-1] if final.refitted else fakes.SEEN[before:]
+    assert proven == [frozenset(range(100, 1200))] * 2
+    assert not final.refitted or fakes.SEEN[-1] == frozenset(range(1500))
 
 
 def test_a_test_file_proves_what_learned_from_all(tmp_path: Path) -> None:

@@ -84,7 +84,7 @@ def evaluate(bundle: str | Path, data: Any, *, sensitive: Sequence[str] = ()) ->
     rows = read_labelled(loaded, raw)
     served = serve_whom(loaded, rows, raw, sensitive).findings if sensitive else ()
     decision = loaded.manifest.decision.at(rows.columns())
-    found = scorecard(rows.task, rows.truth, rows.scores(loaded), decision)
+    found = scorecard(rows.task, rows.truth, rows.scores(loaded), decision, clusters=rows.clusters)
     measured = {finding.name for finding in found}
     sure = [f for f in measure_sureness(loaded, rows).findings if f.name not in measured]
     return [*look(Path(bundle), raw), *rows.findings, *found, *sure, *served]

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from metier.data.dealing import deal, hash_rows
 from metier.data.duplicates import join, near_clusters
-from metier.data.table import target_keys
+from metier.data.table import group_codes, target_keys
 from metier.errors import DataError
 from metier.runtime.postprocess import TaskKind
 from metier.types import Rows, Table
@@ -43,11 +43,14 @@ class Split:
             fold, but for the earliest when splits go by time.
         purpose: int8 (rows of the table,): what the out-of-fold score of a row may be used for.
             Rows of `proof` are PROVE, and rows without such a score are UNUSED.
+        free: rows that may be learned from before the proof: all but those of `proof` and, when
+            splits go by time, their group mates and near-duplicates among earlier rows.
     """
 
     proof: Rows
     folds: tuple[Fold, ...]
     purpose: NDArray[np.int8]
+    free: Rows
 
 
 def split(
@@ -97,7 +100,8 @@ def split(
     parts = deal(strata[rest], units[rest], hash_rows(hashes[rest], 2), [1 / wanted] * wanted)
     made = tuple(Fold(rest[parts != k], rest[parts == k]) for k in range(wanted))
     proof = np.flatnonzero(held)
-    return Split(proof, made, _purposes(strata, units, hashes, rest, proof, test_given))
+    purpose = _purposes(strata, units, hashes, rest, proof, test_given)
+    return Split(proof, made, purpose, rest)
 
 
 def _units(table: Table, near: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -105,11 +109,7 @@ def _units(table: Table, near: NDArray[np.int64]) -> NDArray[np.int64]:
     first_near = _first_of(near)
     if table.roles.group is None:
         return first_near
-    groups = table.frame[table.roles.group]
-    codes = groups.cast(pl.String).fill_null("").rank("dense").cast(pl.Int64).to_numpy()
-    alone = groups.is_null().to_numpy()
-    codes = np.where(alone, codes.max(initial=0) + 1 + np.arange(len(table)), codes)
-    first_group = _first_of(codes)
+    first_group = _first_of(group_codes(table.frame[table.roles.group]))
     rows = np.arange(len(table))
     pairs = [(int(a), int(b)) for a, b in zip(rows, first_near, strict=True) if a != b]
     pairs += [(int(a), int(b)) for a, b in zip(rows, first_group, strict=True) if a != b]
@@ -220,7 +220,7 @@ def _split_by_time(
     scored = np.sort(np.concatenate([fold.valid for fold in made]))
     proof = np.flatnonzero(held)
     purpose = _purposes(strata, units, hashes, scored, proof, test_given)
-    return Split(proof, tuple(made), purpose)
+    return Split(proof, tuple(made), purpose, rest)
 
 
 def _instant(times: NDArray[np.int64], share: float) -> int:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from metier.data.dates import parse_dates
 from metier.data.images import look
@@ -24,6 +25,28 @@ def row_numbers(table: Table) -> Rows:
     if ROW in table.frame.columns:
         return table.frame[ROW].cast(pl.Int64).to_numpy()
     return np.arange(len(table), dtype=np.int64)
+
+
+def clusters_of(table: Table, rows: Rows | None = None) -> NDArray[np.int64] | None:
+    """Return the group number of some rows of a table (None: all), for intervals over groups.
+
+    A row whose group is missing is a group of its own. None where nothing can be told by groups:
+    no column has that role, these data (a test file) lack it, or all rows are of one group.
+    """
+    name = table.roles.group
+    if name is None or name not in table.frame.columns:
+        return None
+    codes = group_codes(table.frame[name])
+    own = codes if rows is None else codes[rows]
+    return own if len(np.unique(own)) > 1 else None
+
+
+def group_codes(groups: pl.Series) -> NDArray[np.int64]:
+    """Return a number for each row, the same for those of one group; a missing group is its own."""
+    codes = groups.cast(pl.String).fill_null("").rank("dense").cast(pl.Int64).to_numpy()
+    alone = groups.is_null().to_numpy()
+    found = np.where(alone, codes.max(initial=0) + 1 + np.arange(len(groups)), codes)
+    return np.asarray(found, dtype=np.int64)
 
 
 def build_table(raw: Raw, roles: Roles, task: str | None = None) -> tuple[Table, list[Finding]]:

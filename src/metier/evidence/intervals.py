@@ -41,6 +41,8 @@ def intervals(
             values = resampled[metric.name]
             low, high = _bounds(metric, value, values, once, level, clusters)
             details = {"level": level, "method": "bootstrap", "resamples": len(values)}
+            if clusters is not None:
+                details["groups"] = bootstrap.groups(clusters, len(answers))[1]
         else:
             assert metric.among is not None
             among = float(metric.among(once)[0])
@@ -59,7 +61,8 @@ def finding(
         return Finding(metric.name, verdict, n=n, details=details)
     level = 100 * float(details["level"])
     between = f"{level:g} % interval {metric.show(low)} to {metric.show(high)}"
-    verdict = f"{metric.title} {metric.show(value)} ({between}, {count(n)} rows)"
+    groups = f" in {count(details['groups'])} groups" if "groups" in details else ""
+    verdict = f"{metric.title} {metric.show(value)} ({between}, {count(n)} rows{groups})"
     return Finding(metric.name, verdict, value, low, high, n, details=details)
 
 
@@ -169,7 +172,7 @@ def per_class(
         for name, each in _EACH:
             value = float(each(once)[k, 0])
             low, high = bootstrap.percentiles(drawn[name][k], level, size)
-            rows = float(among[name][k, 0]) if name in among else float(n)
+            rows = min(float(among[name][k, 0]) if name in among else float(n), float(size))
             if (name in among and clusters is None) or high - low < 1e-12:
                 low, high = bootstrap.wilson(value * rows, rows, level)
             low, high = min(low, value), max(high, value)

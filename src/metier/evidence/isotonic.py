@@ -56,7 +56,8 @@ def fit_calibration(
 def fit_isotonic(scores: NDArray[Any], y: NDArray[Any]) -> Knots:
     """Return knots (margin, log odds) of a rising line through logits (n, 2) and the truth (n,).
 
-    A step's share of positives is taken as Jeffreys would: half a row of either kind more.
+    Rows of one margin are one point, whatever their order, and a step never ends among them. A
+    step's share of positives is taken as Jeffreys would: half a row of either kind more.
 
     >>> scores = np.stack([np.zeros(40), np.arange(40.0)], axis=1)
     >>> knots = fit_isotonic(scores, (np.arange(40) >= 20).astype(int))
@@ -64,13 +65,13 @@ def fit_isotonic(scores: NDArray[Any], y: NDArray[Any]) -> Knots:
     True
     """
     margins = np.asarray(scores[:, 1], np.float64) - np.asarray(scores[:, 0], np.float64)
-    order = np.argsort(margins, kind="stable")
-    margins, hits = margins[order], np.asarray(y, np.float64)[order]
-    found = isotonic_regression(hits)
-    places = _coarse(found.blocks, len(hits))
-    sizes = np.diff(places)
-    positives = np.add.reduceat(hits, places[:-1])
-    centres = np.add.reduceat(margins, places[:-1]) / sizes
+    distinct, place, counts = np.unique(margins, return_inverse=True, return_counts=True)
+    hits = np.bincount(place, weights=np.asarray(y, np.float64))
+    found = isotonic_regression(hits / counts, weights=counts)
+    starts = _coarse(found.blocks, counts)
+    sizes = np.add.reduceat(counts, starts)
+    positives = np.add.reduceat(hits, starts)
+    centres = np.add.reduceat(distinct * counts, starts) / sizes
     shares = (positives + 0.5) / (sizes + 1)
     again = isotonic_regression(shares, weights=sizes)
     starts = again.blocks[:-1]
@@ -81,16 +82,19 @@ def fit_isotonic(scores: NDArray[Any], y: NDArray[Any]) -> Knots:
     return tuple((float(a), float(b)) for a, b in zip(x, line, strict=True))
 
 
-def _coarse(blocks: NDArray[np.int64], n: int) -> NDArray[np.int64]:
-    """Borders of steps, small ones joined with the next, and never too many."""
-    least = max(IN_A_STEP, n // MOST_KNOTS)
-    kept = [0]
+def _coarse(blocks: NDArray[np.int64], counts: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Where steps of distinct margins begin, small ones joined with the next, never too many.
+
+    `counts` are the rows of each margin; what is left at the end joins the step before it.
+    """
+    rows = np.concatenate([[0], np.cumsum(counts)])
+    least = max(IN_A_STEP, int(rows[-1]) // MOST_KNOTS)
+    starts = [0]
     for border in blocks[1:]:
-        if border - kept[-1] >= least:
-            kept.append(int(border))
-    if len(kept) > 1 and kept[-1] != n:
-        kept[-1] = n
-    return np.array(kept if kept[-1] == n else [0, n])
+        if rows[border] - rows[starts[-1]] >= least:
+            starts.append(int(border))
+    # The last one is the end of all, or the beginning of too small a rest.
+    return np.array(starts[:-1] or [0])
 
 
 def _cross_fitted(

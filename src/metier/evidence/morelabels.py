@@ -74,6 +74,7 @@ def look_ahead(
     decision: Decision,
     *,
     seed: int = 0,
+    clusters: NDArray[Any] | None = None,
 ) -> MoreLabels | None:
     """Extrapolate a learning curve by a power law, error = a rows^-b + c (Hestness et al., 2017).
 
@@ -89,29 +90,35 @@ def look_ahead(
         sizes: rows that each fit learned from, rising; the last is all there are.
         decision: how scores become answers.
         seed: of the resamples.
+        clusters: (n,) groups of rows that belong together; whole ones are resampled.
     """
     found = find(metric, decision.kind)
     if found.best is None or len(sizes) < FEWEST_POINTS:
         return None
-    once, drawn = _errors(found, y, scores, decision, seed)
+    once, drawn = _errors(found, y, scores, decision, seed, clusters)
+    _, size = bootstrap.groups(clusters, len(y))
     rows = np.asarray(sizes, dtype=np.float64)
     ahead = np.array([rows[-1], *(k * rows[-1] for k in TIMES)])
     best = _predicted(rows, once[:, None], ahead)[:, 0]
     many = _predicted(rows, drawn, ahead)
     sign = -1.0 if found.higher_is_better else 1.0
-    measured = [interval(metric, y, each, decision, seed=seed) for each in scores]
+    measured = [
+        interval(metric, y, each, decision, seed=seed, clusters=clusters) for each in scores
+    ]
     points_ = [
         Learned(size, _known(each.value), _known(each.low), _known(each.high))
         for size, each in zip(sizes, measured, strict=True)
     ]
     for at, value, values in zip(ahead[1:], best[1:], many[1:], strict=True):
-        low, high = bootstrap.percentiles(found.best + sign * values, LEVEL, len(y))
+        low, high = bootstrap.percentiles(found.best + sign * values, LEVEL, size)
         points_.append(Learned(int(at), float(found.best + sign * value), low, high, expected=True))
     gains = tuple(
-        _gain(found, k, float(best[0] - best[i]), many[0] - many[i], len(y), decision)
+        _gain(found, k, float(best[0] - best[i]), many[0] - many[i], len(y), size)
         for i, k in enumerate(TIMES, start=1)
     )
-    last = paired(metric, y, scores[-1], scores[-2], decision, decision, seed=seed)
+    last = paired(
+        metric, y, scores[-1], scores[-2], decision, decision, seed=seed, clusters=clusters
+    )
     return MoreLabels(
         metric, recipe, tuple(points_), gains, _last(found, last, sizes[-2], sizes[-1]), len(y)
     )
@@ -122,7 +129,12 @@ def _known(value: float | None) -> float:
 
 
 def _errors(
-    metric: Metric, y: NDArray[Any], scores: Sequence[NDArray[Any]], decision: Decision, seed: int
+    metric: Metric,
+    y: NDArray[Any],
+    scores: Sequence[NDArray[Any]],
+    decision: Decision,
+    seed: int,
+    clusters: NDArray[Any] | None,
 ) -> tuple[Array, Array]:
     """How far each fit is from the best value: once (k,), and on the same resamples (k, some)."""
     answers = [answers_of(y, each, decision) for each in scores]
@@ -131,7 +143,7 @@ def _errors(
     some = affordable(metric, answers[0], RESAMPLES)
     parts = [
         np.stack([np.abs(best - metric.value(Sample(each, weights))) for each in answers])
-        for weights in bootstrap.draws(len(y), some, seed)
+        for weights in bootstrap.draws(len(y), some, seed, clusters)
     ]
     drawn = np.concatenate(parts, axis=1)
     return once, drawn[:, np.isfinite(drawn).all(axis=0)]
@@ -166,10 +178,8 @@ def _line(x: Array, errors: Array) -> tuple[Array, Array]:
     return slope, floor
 
 
-def _gain(
-    metric: Metric, times: int, value: float, values: Array, n: int, decision: Decision
-) -> Finding:
-    low, high = bootstrap.percentiles(values, LEVEL, n)
+def _gain(metric: Metric, times: int, value: float, values: Array, n: int, size: int) -> Finding:
+    low, high = bootstrap.percentiles(values, LEVEL, size)
     low, high = min(low, value), max(high, value)
     told = f"{TIMES[times]} the rows are expected to bring {_told(metric, value)}"
     verdict = f"{told} ({_told(metric, low, bare=True)} to {_told(metric, high, bare=True)})"

@@ -71,6 +71,7 @@ def sureness_of(
     *,
     alarm: float = 0.0,
     seed: int = 0,
+    clusters: NDArray[Any] | None = None,
 ) -> Sureness:
     """Measure how sure a model is.
 
@@ -83,6 +84,7 @@ def sureness_of(
         unlike: (n,) which rows the bundle calls unlike those of training, where it was asked.
         alarm: the share of rows like those that is called so, wrongly; 0 when nothing can be told.
         seed: of resampling.
+        clusters: (n,) groups of rows that belong together, for the interval of calibration error.
     """
     readable = np.isfinite(scores).all(axis=1)
     y, scores, luck = y[readable], scores[readable], luck[readable]
@@ -93,7 +95,8 @@ def sureness_of(
         few = Finding("too_few_rows", sentence(told), n=len(y), level="warning")
         return Sureness(decision.kind, len(y), findings=(few,))
     bins: tuple[Bin, ...] = tuple(reliability(y, scores, decision))
-    found = _calibration(y, scores, decision, seed)
+    groups = None if clusters is None else clusters[readable]
+    found = _calibration(y, scores, decision, seed, groups)
     covered: tuple[Covered, ...] = ()
     asked = 0.9
     if doubt.conformal is not None:
@@ -132,12 +135,17 @@ def _out_of_reach(conformal: Conformal) -> Finding:
 
 
 def _calibration(
-    y: NDArray[Any], scores: NDArray[Any], decision: Decision, seed: int
+    y: NDArray[Any],
+    scores: NDArray[Any],
+    decision: Decision,
+    seed: int,
+    clusters: NDArray[Any] | None,
 ) -> list[Finding]:
     test = consistency(y, scores, decision, seed=seed)
     if test is None:
         return []
-    return [interval("calibration_error", y, scores, decision, seed=seed), test]
+    error = interval("calibration_error", y, scores, decision, seed=seed, clusters=clusters)
+    return [error, test]
 
 
 def _selective(curve: Curve) -> list[Finding]:

@@ -10,6 +10,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from metier.data.table import clusters_of
 from metier.evidence.calibration import reliability
 from metier.evidence.closeness import noted
 from metier.evidence.compare import Comparison, paired
@@ -21,6 +22,7 @@ from metier.evidence.sureness import Sureness, sureness_of
 from metier.evidence.words import sentence
 from metier.report.content import Bin, Confusion, Curve, Entry, Level, Report, Scatter
 from metier.report.mistakes import find_mistakes
+from metier.report.wording import over_groups
 from metier.runtime.conformal import luck_of
 from metier.runtime.doubt import Doubt
 from metier.runtime.manifest import InputColumn
@@ -56,11 +58,8 @@ def assemble(race: Race, climb: Climb, final: Final, about: About) -> Report:
     proof, task = final.proof, race.task
     mine = proof.chosen
     chosen = mine.candidate
-    headline = interval(race.metric, proof.targets, mine.scores, mine.decision, seed=race.seed)
-    rivals = {
-        name: _paired(race.metric, proof.targets, mine, other, race.seed)
-        for name, other in proof.baselines.items()
-    }
+    headline = _on_proof(race, final, mine)
+    rivals = {name: _paired(race, final, other) for name, other in proof.baselines.items()}
     verdicts = judge(
         headline,
         rivals,
@@ -86,7 +85,16 @@ def assemble(race: Race, climb: Climb, final: Final, about: About) -> Report:
         command=about.command,
         leaderboard=_leaderboard(race, climb, chosen),
         leaderboard_on=_leaderboard_on(climb),
-        proof=tuple(scorecard(task, proof.targets, mine.scores, mine.decision, seed=race.seed)),
+        proof=tuple(
+            scorecard(
+                task,
+                proof.targets,
+                mine.scores,
+                mine.decision,
+                seed=race.seed,
+                clusters=proof.clusters,
+            )
+        ),
         proof_on=_proof_on(final),
         baselines=_baselines(race, final),
         comparisons=(*fallback, *verdicts[1:], *gains(rivals)),
@@ -116,8 +124,32 @@ def assemble(race: Race, climb: Climb, final: Final, about: About) -> Report:
     )
 
 
-def _paired(metric: str, targets: NDArray[Any], a: Judged, b: Judged, seed: int) -> Comparison:
-    return paired(metric, targets, a.scores, b.scores, a.decision, b.decision, seed=seed)
+def _paired(race: Race, final: Final, other: Judged) -> Comparison:
+    """The chosen one against another on the rows of the proof."""
+    proof, mine = final.proof, final.proof.chosen
+    return paired(
+        race.metric,
+        proof.targets,
+        mine.scores,
+        other.scores,
+        mine.decision,
+        other.decision,
+        seed=race.seed,
+        clusters=proof.clusters,
+    )
+
+
+def _on_proof(race: Race, final: Final, each: Judged) -> Finding:
+    """The deciding metric of one of them on the rows of the proof."""
+    proof = final.proof
+    return interval(
+        race.metric,
+        proof.targets,
+        each.scores,
+        each.decision,
+        seed=race.seed,
+        clusters=proof.clusters,
+    )
 
 
 def _baselines(race: Race, final: Final) -> tuple[Finding, ...]:
@@ -126,13 +158,7 @@ def _baselines(race: Race, final: Final) -> tuple[Finding, ...]:
     judged = dict(proof.baselines)
     if proof.chosen.candidate.state == "baseline":
         judged[proof.chosen.candidate.rung] = proof.chosen
-    return tuple(
-        replace(
-            interval(race.metric, proof.targets, each.scores, each.decision, seed=race.seed),
-            name=name,
-        )
-        for name, each in judged.items()
-    )
+    return tuple(replace(_on_proof(race, final, each), name=name) for name, each in judged.items())
 
 
 def _transfers(race: Race, candidate: Candidate) -> bool:
@@ -195,12 +221,14 @@ def _proof_on(final: Final) -> str:
             "and neither the choice of recipe nor its calibration used these rows"
         ),
     }[final.proof.where]
+    told = [f"{where}."]
     if final.refitted:
-        return (
-            f"{where}. The recipe was then refitted on all rows given: the interval is of the "
-            "recipe before that refit."
+        told.append(
+            "The recipe was then refitted on all rows given: the interval is of the recipe before "
+            "that refit."
         )
-    return f"{where}."
+    told.append(over_groups(final.proof.table, final.proof.rows))
+    return " ".join(filter(None, told))
 
 
 def _runner_up(race: Race, climb: Climb, chosen: Candidate) -> tuple[str, Comparison] | None:
@@ -254,7 +282,8 @@ def _leaderboard(race: Race, climb: Climb, chosen: Candidate) -> tuple[Entry, ..
 def _on_selecting(race: Race, climb: Climb, candidate: Candidate) -> Finding:
     """The deciding metric of a candidate on the rows that chose."""
     scores, targets = race.scores(candidate, climb.rows), race.targets[climb.rows]
-    return interval(race.metric, targets, scores, race.plain, seed=race.seed)
+    clusters = clusters_of(race.table, climb.rows)
+    return interval(race.metric, targets, scores, race.plain, seed=race.seed, clusters=clusters)
 
 
 def _leaderboard_on(climb: Climb) -> str:
@@ -316,12 +345,21 @@ def _sureness(race: Race, final: Final, doubt: Doubt) -> Sureness:
     kinds = race.table.roles.inputs
     wanted = [InputColumn(name, kind) for name, kind in kinds.items()]
     luck = luck_of(proof.table.take(proof.rows).columns(), wanted)
-    return sureness_of(proof.targets, mine.scores, mine.decision, doubt, luck, seed=race.seed)
+    return sureness_of(
+        proof.targets,
+        mine.scores,
+        mine.decision,
+        doubt,
+        luck,
+        seed=race.seed,
+        clusters=proof.clusters,
+    )
 
 
 def _row_counts(race: Race, final: Final) -> dict[str, int]:
     held = len(race.split.proof)
-    found = {"training": len(race.table) - held}
+    all_in_the_end = len(race.table) - held
+    found = {"training": all_in_the_end if final.refitted else len(race.free)}
     if final.proof.where == "test":
         found["testing"] = len(final.proof.rows)
     elif held:

@@ -7,7 +7,8 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from metier.types import Finding
+from metier.data.table import clusters_of
+from metier.types import Finding, Rows, Table
 
 MISSING = "—"
 """What stands where there is no number."""
@@ -51,6 +52,19 @@ def number(value: float | None, like: tuple[float | None, ...] = ()) -> str:
         return f"{value:.2g}"
     decimals = 3 if largest < 10 else 2 if largest < 100 else 1 if largest < 1000 else 0
     return f"{value:,.{decimals}f}"
+
+
+def over_groups(table: Table, rows: Rows | None = None) -> str:
+    """Return a sentence on what intervals of some rows of a table (None: all) are over, where rows
+    were to stay together by groups; empty where they were not."""
+    name = table.roles.group
+    if name is None:
+        return ""
+    if clusters_of(table, rows) is not None:
+        return f"Intervals are over the groups of {name}, not over single rows."
+    if name in table.frame.columns:
+        return f"All these rows are of one group of {name}: intervals say nothing of others."
+    return f"These rows do not tell their {name}: intervals take them for independent."
 
 
 def interval(low: float | None, high: float | None) -> str:

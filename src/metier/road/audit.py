@@ -141,7 +141,8 @@ def drift_of(bundle: Bundle, rows: Labelled) -> Drift | None:
 
 def _score(bundle: Bundle, rows: Labelled, seed: int) -> tuple[Finding, ...]:
     decision = bundle.manifest.decision.at(rows.columns())
-    return tuple(scorecard(rows.task, rows.truth, rows.scores(bundle), decision, seed=seed))
+    scores, clusters = rows.scores(bundle), rows.clusters
+    return tuple(scorecard(rows.task, rows.truth, scores, decision, seed=seed, clusters=clusters))
 
 
 def _shaken(bundle: Bundle, rows: Labelled, asked: Asked, clock: Clock) -> Robustness:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -100,13 +101,15 @@ def compare_bundles(
     )
     decisions = first, in_order(second, first.labels)
     task, truth = rows[0].task, rows[0].truth
+    # Both on groups where either was made by groups, since both answer the same rows.
+    clusters = next((own.clusters for own in rows if own.clusters is not None), None)
+    measured = partial(scorecard, task, truth, seed=seed, clusters=clusters, per_class=False)
     cards = [
-        tuple(scorecard(task, truth, own, decision, seed=seed, per_class=False))
-        for own, decision in zip(scores, decisions, strict=True)
+        tuple(measured(own, decision)) for own, decision in zip(scores, decisions, strict=True)
     ]
+    both_ways = (scores[1], scores[0], decisions[1], decisions[0])
     found = {
-        name: paired(name, truth, scores[1], scores[0], decisions[1], decisions[0], seed=seed)
-        for name in task.metrics
+        name: paired(name, truth, *both_ways, seed=seed, clusters=clusters) for name in task.metrics
     }
     numbers = rows[0].numbers
     sides = [

@@ -17,7 +17,7 @@ from metier.cache import Cache, write_aside
 from metier.data.dealing import deal, hash_rows
 from metier.data.read import read
 from metier.data.remembered import remember, together
-from metier.data.table import build_table
+from metier.data.table import build_table, clusters_of
 from metier.deploy.bundle import write_bundle
 from metier.deploy.reference import HeldOut
 from metier.errors import DataError, OptionError
@@ -222,7 +222,8 @@ def _proof(
     table, decision = rows.table.take(held), bundle.manifest.decision
     metric = rows.task.metrics[0]
     scores = made.scores(table), parent.scores(table)
-    found = paired(metric, rows.truth[held], *scores, decision, decision)
+    clusters = clusters_of(table)
+    found = paired(metric, rows.truth[held], *scores, decision, decision, clusters=clusters)
     lost = measure_loss(found)
     unit = "points" if lost.unit == "points" else "%"
     told = (

@@ -17,6 +17,7 @@ from typing import Any
 
 from metier.cache import write_aside
 from metier.data.sensitive import groups_of
+from metier.data.table import clusters_of
 from metier.evidence.answers import answers_of
 from metier.evidence.compare import paired
 from metier.evidence.disparity import disparities, worst
@@ -91,6 +92,9 @@ def make_fairer(
     race, chosen = fairing.race, climb.chosen
     known = _known(fairing.folder)
     found = _all_tried(fairing, climb, known, tell)
+    if known is not None and not any(p.name == known.chosen and c.folds for p, c in found):
+        # What was decided cannot be had again: what can be had decides anew.
+        known, found = None, _all_tried(fairing, climb, None, tell)
     higher, tried = race.sign > 0, [point for point, _ in found]
     told = known or conclude(fairing.asked, race.metric, higher, tried)
     write_aside(fairing.folder / DECIDED, json.dumps(to_json(told), indent=1).encode())
@@ -177,7 +181,9 @@ def _try(way: _Way, fairing: Fairing, climb: Climb) -> tuple[Point, Candidate]:
         candidate.folds |= {k: chosen.folds[k] for k in climb.folds}
         return _point(way.name, fairing, climb, candidate), candidate
     seconds = _slot(fairing, climb)
-    if seconds is not None and seconds < SLOWER * longest(chosen):
+    done = all(race.recall(candidate, fold) for fold in climb.folds)
+    if not done and seconds is not None and seconds < SLOWER * longest(chosen):
+        candidate.folds.clear()
         return Point(way.name, "skipped", "there was no time"), candidate
     for fold in climb.folds:
         deadline = None if seconds is None else fairing.clock.deadline(seconds)
@@ -214,7 +220,8 @@ def _point(name: str, fairing: Fairing, climb: Climb, candidate: Candidate) -> P
     scores, targets = race.scores(candidate, rows), race.targets[rows]
     table = race.table.take(rows)
     rule = _at(decide(race, candidate, fairing.costs), table)
-    value = interval(race.metric, targets, scores, rule, seed=race.seed)
+    clusters = clusters_of(table)
+    value = interval(race.metric, targets, scores, rule, seed=race.seed, clusters=clusters)
     answers = answers_of(targets, scores, rule)
     groups = groups_of(table)
     found = worst(disparities(answers, groups, seed=race.seed), list(groups), asked.kind)
@@ -236,7 +243,9 @@ def _point(name: str, fairing: Fairing, climb: Climb, candidate: Candidate) -> P
         return point
     before = race.scores(climb.chosen, rows)
     was = _at(decide(race, climb.chosen, fairing.costs), table)
-    lost = measure_loss(paired(race.metric, targets, scores, before, rule, was, seed=race.seed))
+    lost = measure_loss(
+        paired(race.metric, targets, scores, before, rule, was, seed=race.seed, clusters=clusters)
+    )
     return replace(point, lost=lost.value, lost_low=lost.low, lost_high=lost.high)
 
 

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import numpy as np
 
 from metier.cache import fingerprint, write_aside
 from metier.data.remembered import remember
+from metier.data.table import clusters_of
 from metier.deploy.bundle import write_bundle
 from metier.deploy.reference import HeldOut
 from metier.evidence import selective
@@ -30,7 +32,9 @@ from metier.report.multitask import (
     multitask_document,
     task_card,
 )
+from metier.report.wording import over_groups
 from metier.road.asked import versions
+from metier.road.labelled import grouped_by
 from metier.road.looks import count_look
 from metier.road.tasks import PAGE, RESULT, Asked
 from metier.runtime import conformal
@@ -103,7 +107,7 @@ def hand_over(
         source=arena.source.name,
         tasks=tuple(written),
         parameters=_parameters(sides, chosen.ways),
-        proof_on=_basis(ending.tasks),
+        proof_on=_proof_on(ending),
         settings=chosen.settings,
         strategies=_strategies(written, chosen),
         notes=(
@@ -131,21 +135,27 @@ def _proven(ending: Ending, sides: Sequence[Sides]) -> list[TaskFound]:
     """Both ways on the rows of the proof, compared row by row."""
     arena, chosen, seed = ending.arena, ending.chosen, ending.arena.seed
     truths = [each.task.encode(ending.proofs[k]) for k, each in enumerate(ending.tasks)]
+    groups = [clusters_of(table) for table in ending.proofs]
     compared = {}
-    for each, truth, own in zip(ending.tasks, truths, sides, strict=True):
+    for k, (each, own) in enumerate(zip(ending.tasks, sides, strict=True)):
         a, b = own["shared"], own["single"]
         compared[each.name] = paired(
-            each.task.metrics[0], truth, a.scores, b.scores, a.decision, b.decision, seed=seed
+            each.task.metrics[0],
+            truths[k],
+            a.scores,
+            b.scores,
+            a.decision,
+            b.decision,
+            seed=seed,
+            clusters=groups[k],
         )
     verdict = verdicts(compared)
     constants = [_constant(ending, k) for k in range(len(sides))]
     found = []
     for k, each in enumerate(ending.tasks):
         metric = each.task.metrics[0]
-        score = {
-            way: interval(metric, truths[k], side.scores, side.decision, seed=seed)
-            for way, side in sides[k].items()
-        }
+        measured = partial(interval, metric, truths[k], seed=seed, clusters=groups[k])
+        score = {way: measured(side.scores, side.decision) for way, side in sides[k].items()}
         found.append(
             TaskFound(
                 name=each.name,
@@ -156,7 +166,7 @@ def _proven(ending: Ending, sides: Sequence[Sides]) -> list[TaskFound]:
                 chosen=chosen.ways[k],
                 single=score["single"],
                 shared=score["shared"],
-                baseline=interval(metric, truths[k], constants[k], plain(arena.problems[k])),
+                baseline=measured(constants[k], plain(arena.problems[k])),
                 gain=paired(
                     metric,
                     truths[k],
@@ -165,6 +175,7 @@ def _proven(ending: Ending, sides: Sequence[Sides]) -> list[TaskFound]:
                     sides[k][chosen.ways[k]].decision,
                     plain(arena.problems[k]),
                     seed=seed,
+                    clusters=groups[k],
                 ),
                 validated=chosen.compared[k],
                 proven=compared[each.name],
@@ -223,6 +234,7 @@ def _write(ending: Ending, task: int, found: TaskFound, side: Side, others: tupl
             "proof": to_json(found.score),
             "recipe": recipe,
             "target": list(asked.table.roles.target),
+            **grouped_by(rows),
             "multitask": {"way": found.chosen, "shares_with": list(others)},
         },
         held_out=HeldOut(side.scores, side.decision),
@@ -259,6 +271,11 @@ def _strategies(found: Sequence[TaskFound], chosen: Chosen) -> dict[str, dict[st
         if each.chosen == "single":
             told[each.name] = asdict(chosen.single[k].settled())
     return told
+
+
+def _proof_on(ending: Ending) -> str:
+    groups = dict.fromkeys(over_groups(table) for table in ending.proofs)
+    return " ".join(filter(None, [_basis(ending.tasks), *groups]))
 
 
 def _basis(tasks: Sequence[Asked]) -> str:

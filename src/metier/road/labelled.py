@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metier.data.raw import Raw
-from metier.data.table import build_table, row_numbers
+from metier.data.table import build_table, clusters_of, row_numbers
 from metier.errors import DataError
 from metier.evidence.catalogue import names
 from metier.runtime.session import Bundle
@@ -46,6 +46,11 @@ class Labelled:
         """Where each row stood in the data given (0-based)."""
         return row_numbers(self.table)
 
+    @property
+    def clusters(self) -> NDArray[np.int64] | None:
+        """The groups of rows by which the bundle was made, where the data tell them."""
+        return clusters_of(self.table)
+
     def columns(self) -> dict[str, Any]:
         """The inputs as the bundle takes them; a column that the data lack is missing."""
         empty = {name: [None] * len(self.table) for name in self.absent}
@@ -59,6 +64,11 @@ class Labelled:
 def target_of(bundle: Bundle) -> tuple[str, ...]:
     """Return the columns that a bundle was taught to predict."""
     return tuple(str(name) for name in bundle.manifest.facts.get("target", ()))
+
+
+def grouped_by(table: Table) -> dict[str, Any]:
+    """Return what a bundle keeps of the groups of its rows: the column, for later measurements."""
+    return {} if table.roles.group is None else {"group": table.roles.group}
 
 
 def task_of(bundle: Bundle) -> Task:
@@ -80,7 +90,9 @@ def read_labelled(bundle: Bundle, raw: Raw) -> Labelled:
     absent = tuple(c.name for c in bundle.manifest.columns if c.name not in found)
     kinds: Any = {c.name: c.kind for c in bundle.manifest.columns if c.name not in absent}
     forced = "multilabel" if bundle.task_kind == "multilabel" else None
-    table, findings = build_table(raw, Roles(inputs=kinds, target=targets), forced)
+    group = bundle.manifest.facts.get("group")
+    roles = Roles(inputs=kinds, target=targets, group=group if group in found else None)
+    table, findings = build_table(raw, roles, forced)
     if absent:
         told = f"columns that the bundle reads are missing: {', '.join(absent)}"
         findings.append(Finding("missing_columns", told, level="warning"))

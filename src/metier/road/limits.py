@@ -11,22 +11,24 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 
 from metier.cache import write_aside
+from metier.errors import Pruned
 from metier.report.content import compression_from_json, to_json
 from metier.search.choice import Climb, compare
 from metier.search.clock import Clock
 from metier.search.finals import decide
 from metier.search.front import Compression, Limits, Side, conclude
-from metier.search.plans import plans
+from metier.search.plans import Plan, plans
 from metier.search.race import Race
-from metier.search.recipe import Recipe, notes_of
+from metier.search.recipe import notes_of
 from metier.search.records import Candidate, FoldResult
-from metier.search.shrink import FOR_MEASURING, Arena, Attempt, Bout, fit_plan, shrink
+from metier.search.shrink import FOR_MEASURING, Arena, Attempt, Bout, shrink
 from metier.search.slots import growth, longest
-from metier.types import Finding, Problem
+from metier.types import Finding, Form, Problem
 
 SHARE = 0.35
 """Of a budget, what is kept for meeting the limits."""
@@ -64,29 +66,22 @@ def fit_limits(
 
     None when there was no time to try anything. `tell` hears what is tried.
     """
-    race, chosen = fitting.race, climb.chosen
-    known = _known(fitting.folder)
-    if known is None and not _has_time(fitting, climb):
+    race, known = fitting.race, _known(fitting.folder)
+    if known is not None and not known.chosen:
+        return climb, known
+    before = None if known is None else _recalled(race, climb, known.chosen)
+    if before is not None:
+        return _with(race, climb, before), known
+    bouts = _bouts(fitting, climb) if _has_time(fitting, climb) else None
+    if bouts is None:
         return climb, None
-    bouts = _bouts(fitting, climb)
-    form = bouts[0].parent.form
-    tried = plans(form, race.table.roles.modality)
-    arena = _arena(fitting, climb, bouts)
-    if known is not None:
-        attempts = [Attempt(plan) for plan in tried if plan.name == known.chosen]
-        for attempt in attempts:
-            tell(attempt.plan.name)
-            fit_plan(arena, attempt)
-        found = known
-    else:
-        side, attempts = shrink(arena, tried, fitting.limits, tell)
-        shrunk = [a.shrunk for a in attempts if a.shrunk is not None]
-        found = conclude(fitting.limits, side, shrunk)
-        write_aside(fitting.folder / DECIDED, json.dumps(to_json(found), indent=1).encode())
+    tried = plans(bouts[0].parent.form, race.table.roles.modality)
+    side, attempts = shrink(_arena(fitting, climb, bouts), tried, fitting.limits, tell)
+    found = conclude(fitting.limits, side, [a.shrunk for a in attempts if a.shrunk is not None])
     taken = next((a for a in attempts if a.made and a.plan.name == found.chosen), None)
-    if taken is None:
-        return climb, found
-    return _with(race, climb, _candidate(climb, chosen, taken)), found
+    child = None if taken is None else _kept(race, climb, taken)
+    write_aside(fitting.folder / DECIDED, json.dumps(to_json(found), indent=1).encode())
+    return climb if child is None else _with(race, climb, child), found
 
 
 def as_delivered(
@@ -133,8 +128,13 @@ def as_delivered(
 def _has_time(fitting: Fitting, climb: Climb) -> bool:
     """Whether the parents can be fitted once more, and something tried on them."""
     parents = sum(climb.chosen.folds[k].seconds for k in climb.folds)
-    left = fitting.clock.left - fitting.reserve() - _last_fits(fitting, climb)
-    return left > parents + 2 * FOR_MEASURING
+    return _left(fitting, climb) > parents
+
+
+def _left(fitting: Fitting, climb: Climb) -> float:
+    """Seconds for the parents, so that something can be tried on them and the recipe refitted."""
+    kept = fitting.reserve() + _last_fits(fitting, climb) + 2 * FOR_MEASURING
+    return fitting.clock.left - kept
 
 
 def _last_fits(fitting: Fitting, climb: Climb) -> float:
@@ -150,14 +150,21 @@ def _known(folder: Path) -> Compression | None:
     return compression_from_json(json.loads(path.read_text(encoding="utf-8")))
 
 
-def _bouts(fitting: Fitting, climb: Climb) -> list[Bout]:
-    """Fit the chosen recipe on its folds once more, for children to start from."""
+def _bouts(fitting: Fitting, climb: Climb) -> list[Bout] | None:
+    """Fit the chosen recipe on its folds once more, for children to start from; None when that
+    took longer than there was time."""
     race, chosen = fitting.race, climb.chosen
     judging = np.isin(np.arange(len(race.table)), race.calibrating_rows(chosen))
-    found = []
+    found: list[Bout] = []
     for k in climb.folds:
-        fold = race.split.folds[k]
-        made = race.fit(chosen.recipe, fold.train, name=f"{chosen.name}/limits-{k}")
+        fold, name = race.split.folds[k], f"{chosen.name}/limits-{k}"
+        share = _left(fitting, climb) / (len(climb.folds) - len(found))
+        deadline = fitting.clock.deadline(share)
+        try:
+            made = race.fit(chosen.recipe, fold.train, name=name, deadline=deadline)
+        except Pruned:
+            race.records.forget_checkpoints(name)
+            return None
         learned = race.rows_for(chosen.recipe, fold.train)
         problem = Problem(race.task, race.table.take(learned))
         found.append(Bout(made, problem, race.table.take(fold.valid), judging[fold.valid]))
@@ -180,20 +187,40 @@ def _arena(fitting: Fitting, climb: Climb, bouts: list[Bout]) -> Arena:
     )
 
 
-def _candidate(climb: Climb, chosen: Candidate, taken: Attempt) -> Candidate:
-    """The recipe with the chain behind it, as a candidate that ran on the same folds."""
-    recipe: Recipe = chosen.recipe.followed_by(taken.plan.steps)
-    found = replace(chosen, name=f"{chosen.name}-small", recipe=recipe, state="tried", folds={})
+def _candidate(chosen: Candidate, plan: Plan) -> Candidate:
+    """The recipe with a chain behind it, as a candidate of its own."""
+    recipe = chosen.recipe.followed_by(plan.steps)
+    return replace(chosen, name=f"{chosen.name}-small", recipe=recipe, state="tried", folds={})
+
+
+def _kept(race: Race, climb: Climb, taken: Attempt) -> Candidate:
+    """What was taken, as a candidate that ran on the same folds; written down for a later sitting,
+    which then needs no fit to have it."""
+    chosen = climb.chosen
+    found = _candidate(chosen, taken.plan)
     own = zip(climb.folds, taken.made, taken.scores, taken.seconds, strict=True)
     for k, made, scores, seconds in own:
-        found.folds[k] = FoldResult(
+        result = FoldResult(
             scores,
             seconds=chosen.folds[k].seconds + seconds,
             scoring=chosen.folds[k].scoring,
             parameters=0 if made.model is None else made.model.parameters,
             notes=notes_of(made),
         )
+        found.folds[k] = race.records.write(found, k, result)
     return found
+
+
+def _recalled(race: Race, climb: Climb, name: str) -> Candidate | None:
+    """The candidate that an earlier sitting took, by the name of its plan; None when that was not
+    written down, or of another recipe."""
+    forms: tuple[Form, ...] = get_args(Form)
+    every = [plan for form in forms for plan in plans(form, race.table.roles.modality)]
+    plan = next((plan for plan in every if plan.name == name), None)
+    if plan is None:
+        return None
+    found = _candidate(climb.chosen, plan)
+    return found if all(race.recall(found, k) for k in climb.folds) else None
 
 
 def _with(race: Race, climb: Climb, child: Candidate) -> Climb:

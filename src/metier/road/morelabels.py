@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metier.data.splits import CALIBRATE, SELECT
+from metier.data.table import clusters_of
 from metier.evidence.morelabels import FEWEST_POINTS, MoreLabels, look_ahead
 from metier.search.choice import Climb, ranked
 from metier.search.climb import CONSTANT
@@ -107,4 +108,5 @@ def _curve(
         sizes,
         race.plain,
         seed=race.seed,
+        clusters=clusters_of(race.table, held),
     )

@@ -103,7 +103,7 @@ def show(
     """Choose the sources that are worth a race, and the rows that there is time to show them."""
     if data.table.roles.modality == "tabular" or not sources:
         return Shown(sources)
-    free = np.flatnonzero(split.purpose != PROVE)
+    free = split.free[split.purpose[split.free] != PROVE]
     if clock.budget is None:
         return Shown(_shortlisted(data, free, sources, cache, SAMPLE, seed))
     if clock.left < LOADING:

@@ -28,4 +28,5 @@ def measure_sureness(bundle: Bundle, rows: Labelled, seed: int = 0) -> Sureness:
         unlike,
         alarm=bundle.alarm,
         seed=seed,
+        clusters=rows.clusters,
     )

@@ -12,6 +12,7 @@ import numpy as np
 
 from metier.cache import fingerprint, write_aside
 from metier.data.remembered import remember
+from metier.data.table import clusters_of
 from metier.deploy.bundle import write_bundle
 from metier.deploy.reference import HeldOut
 from metier.errors import BundleError, ParityError
@@ -27,6 +28,7 @@ from metier.report.page import render_page
 from metier.report.snippet import plain_snippet
 from metier.road.fairer import as_proven
 from metier.road.fairly import serve_proof
+from metier.road.labelled import grouped_by
 from metier.road.limits import as_delivered
 from metier.runtime.doubt import Doubt
 from metier.runtime.manifest import InputColumn
@@ -244,6 +246,7 @@ class Tail:
                 "proof": None if headline is None else to_json(headline),
                 "recipe": final.recipe.to_json(),
                 "target": list(self.race.table.roles.target),
+                **grouped_by(self.race.table),
                 **self._sensitive(),
             },
             held_out=HeldOut(final.proof.chosen.scores, final.proof.chosen.decision),
@@ -291,7 +294,7 @@ class Tail:
                 self._cost(made, 0.0)
 
         def judge() -> None:
-            scorecard(self.race.task, targets, scores, decision)
+            scorecard(self.race.task, targets, scores, decision, clusters=clusters_of(some))
             sureness_of(targets, scores, decision, Doubt(), np.zeros(len(targets)))
 
         self.reserve.measure(write, judge, max(self.proof / len(some), 1.0))

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from metier.data.table import clusters_of
 from metier.errors import DataError
 from metier.evidence.compare import Comparison, paired
 from metier.search.race import Race
@@ -138,7 +139,8 @@ def size(candidate: Candidate) -> tuple[int, int]:
 
 
 def compare(race: Race, a: Candidate, b: Candidate, rows: Rows) -> Comparison:
-    """Compare two candidates on rows that both have out-of-fold scores of."""
+    """Compare two candidates on rows that both have out-of-fold scores of, by groups of rows where
+    there are any."""
     return paired(
         race.metric,
         race.targets[rows],
@@ -147,6 +149,7 @@ def compare(race: Race, a: Candidate, b: Candidate, rows: Rows) -> Comparison:
         race.plain,
         race.plain,
         seed=race.seed,
+        clusters=clusters_of(race.table, rows),
     )
 
 

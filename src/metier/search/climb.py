@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from metier.data.table import clusters_of
 from metier.evidence.metrics import interval
 from metier.search.choice import Climb, Prefer, choose, compare, finished, leader, value
 from metier.search.ladder import Rung, next_rung
@@ -179,7 +180,14 @@ class _Search:
         if now is None or now is before:
             return
         scores, targets = self.race.scores(now, self.rows), self.race.targets[self.rows]
-        found = interval(self.race.metric, targets, scores, self.race.plain, seed=self.race.seed)
+        found = interval(
+            self.race.metric,
+            targets,
+            scores,
+            self.race.plain,
+            seed=self.race.seed,
+            clusters=clusters_of(self.race.table, self.rows),
+        )
         if found.value is not None:
             self.listener.best(now.name, found.value, found.low, found.high)
 

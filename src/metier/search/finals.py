@@ -10,6 +10,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from metier.data.table import clusters_of
 from metier.errors import DataError
 from metier.evidence.isotonic import fit_calibration
 from metier.evidence.metrics import interval
@@ -62,6 +63,11 @@ class Proof:
     targets: NDArray[Any]
     chosen: Judged
     baselines: Mapping[str, Judged]
+
+    @property
+    def clusters(self) -> NDArray[np.int64] | None:
+        """The groups of its rows, over which its intervals are; None where rows have none."""
+        return clusters_of(self.table, self.rows)
 
 
 @dataclass(frozen=True)
@@ -238,8 +244,13 @@ class _Ending:
         race, some = self.race, self._some_of(learned)
         if self.wish.clock.left < self.wish.reserve:
             return None
-        scores = race.scores_of(made, some)
-        return interval(race.metric, race.targets[some], scores, race.plain, seed=race.seed)
+        return self._measured(some, race.scores_of(made, some))
+
+    def _measured(self, rows: Rows, scores: Floats) -> Finding:
+        """The deciding metric on rows of the table."""
+        race, clusters = self.race, clusters_of(self.race.table, rows)
+        targets = race.targets[rows]
+        return interval(race.metric, targets, scores, race.plain, seed=race.seed, clusters=clusters)
 
     def _some_of(self, learned: Rows | None) -> Rows:
         """Some rows of those that the specialist learned from."""
@@ -289,8 +300,7 @@ class _Ending:
         """
         race, rows = self.race, self.climb.rows
         some = self._some_of(learned)
-        seen = race.scores_of(made, some)
-        now = interval(race.metric, race.targets[some], seen, race.plain, seed=race.seed)
+        now = self._measured(some, race.scores_of(made, some))
         before = race.sign * race.value(self.chosen, rows)
         best = now.high if race.sign > 0 else now.low
         return best is not None and race.sign * best < race.sign * before

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metier.cache import Cache
+from metier.data.table import clusters_of
 from metier.errors import DataError, Pruned
 from metier.evidence.compare import Comparison, paired
 from metier.evidence.metrics import find as find_metric
@@ -187,7 +188,15 @@ class _Search:
             rule, wanted = plain(problem), self.arena.targets(task)
             both = (self.shared.scores[task], self.single[task].scores[task])
             compared.append(
-                paired(problem.task.metrics[0], wanted, *both, rule, rule, seed=self.arena.seed)
+                paired(
+                    problem.task.metrics[0],
+                    wanted,
+                    *both,
+                    rule,
+                    rule,
+                    seed=self.arena.seed,
+                    clusters=clusters_of(problem.train, self.arena.judged(task)),
+                )
             )
         single = tuple(self.single[task] for task in range(len(compared)))
         return Chosen(single, self.shared, choose_ways(compared), tuple(compared), self.settings)

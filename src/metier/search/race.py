@@ -169,12 +169,20 @@ class Race:
     ) -> bool:
         """Fit a candidate on one fold, or find that it was done before. False when it was cut or
         failed, which is recorded in the candidate and does not end the race."""
+        if self.recall(candidate, fold):
+            return True
+        found = self._fit_fold(candidate, fold, deadline, report)
+        if found is None:
+            return False
+        candidate.folds[fold] = found
+        return True
+
+    def recall(self, candidate: Candidate, fold: int) -> bool:
+        """Find what a candidate did on a fold before; False when it was not fitted there."""
         if fold in candidate.folds:
             return True
         found = self.records.read(candidate, fold)
         if found is None or len(found.scores) != len(self.split.folds[fold].valid):
-            found = self._fit_fold(candidate, fold, deadline, report)
-        if found is None:
             return False
         candidate.folds[fold] = found
         return True
@@ -280,8 +288,8 @@ class Race:
 
     @property
     def free(self) -> Rows:
-        """All rows but those held out for the proof."""
-        return np.setdiff1d(np.arange(len(self.table)), self.held)
+        """Rows that what is proven may learn from: none of the proof, and none that tells of it."""
+        return self.split.free
 
 
 def told(error: BaseException) -> str:

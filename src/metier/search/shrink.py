@@ -17,9 +17,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 from numpy.typing import NDArray
 
 from metier.cache import Cache
+from metier.data.table import clusters_of
 from metier.deploy.bundle import write_bundle
 from metier.errors import MetierError, Pruned
 from metier.evidence.gate import Cost, Gate, PairCost, judge, measure_pair
@@ -110,10 +112,21 @@ class Arena:
         """The encoded targets of the rows that judge, bout after bout."""
         return np.concatenate([self.task.encode(bout.held)[bout.judging] for bout in self.bouts])
 
+    @property
+    def clusters(self) -> NDArray[np.int64] | None:
+        """The groups of these rows; None where they have none."""
+        return clusters_in(self.bouts)
+
     def judged(self, scores: Sequence[Floats]) -> Floats:
         """Of the scores of all held rows, those of the rows that judge."""
         own = zip(scores, self.bouts, strict=True)
         return np.concatenate([each[bout.judging] for each, bout in own])
+
+
+def clusters_in(bouts: Sequence[Bout]) -> NDArray[np.int64] | None:
+    """Return the group of each row that judges, bout after bout; None where rows have none."""
+    judging = [bout.held.take(np.flatnonzero(bout.judging)) for bout in bouts]
+    return clusters_of(replace(judging[0], frame=pl.concat([each.frame for each in judging])))
 
 
 def shrink(
@@ -268,6 +281,7 @@ class _Ring:
             max_loss=self.limits.loss,
             wanted=self.limits.wanted,
             seed=self.arena.seed,
+            clusters=self.arena.clusters,
         )
 
 
@@ -280,17 +294,15 @@ def _twin(plan: Plan, earlier: Sequence[Plan], sizes: Mapping[str, float]) -> Pl
     return None
 
 
-def fit_plan(arena: Arena, attempt: Attempt, seconds: float | None = None) -> None:
+def fit_plan(arena: Arena, attempt: Attempt, seconds: float) -> None:
     """Apply a plan in every bout, within so many seconds, and score the held rows.
 
     Raises what a strategy raises.
     """
     for position, bout in enumerate(arena.bouts):
         began = time.monotonic()
-        deadline = None
-        if seconds is not None:
-            spent = sum(attempt.seconds)
-            deadline = arena.clock.deadline((seconds - spent) / (len(arena.bouts) - position))
+        spent = sum(attempt.seconds)
+        deadline = arena.clock.deadline((seconds - spent) / (len(arena.bouts) - position))
         run = Run(cache=arena.cache, seed=arena.seed, device=arena.device, deadline=deadline)
         made = attempt.plan.build(arena.unlabeled)(bout.parent, bout.problem, run)
         scores = np.asarray(made.scores(bout.held, arena.cache))
@@ -324,7 +336,14 @@ def _spread(table: Table, most: int) -> Table:
 
 
 def _side_of(arena: Arena, cost: Cost, scores: Floats) -> Side:
-    found = interval(arena.metric, arena.targets, scores, arena.decision, seed=arena.seed)
+    found = interval(
+        arena.metric,
+        arena.targets,
+        scores,
+        arena.decision,
+        seed=arena.seed,
+        clusters=arena.clusters,
+    )
     return Side(
         bytes=cost.bytes,
         latency=cost.latency,
