@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -35,7 +36,8 @@ def build_table(raw: Raw, roles: Roles, task: str | None = None) -> tuple[Table,
 
     Args:
         raw: the data as read.
-        roles: the part of each column; `target` may be empty (for prediction).
+        roles: the part of each column; `target` may be empty (for prediction). Dates are read as
+            `dates` says; the table's roles say it of every column whose dates were text.
         task: the task when the user named it; it decides whether joined labels are split.
 
     Raises:
@@ -43,9 +45,13 @@ def build_table(raw: Raw, roles: Roles, task: str | None = None) -> tuple[Table,
     """
     findings = [Finding("reading", warning, level="warning") for warning in raw.warnings]
     frame = raw.frame if ROW in raw.frame.columns else raw.frame.with_row_index(ROW)
-    frame = frame.with_columns(_typed(frame[name], kind) for name, kind in roles.inputs.items())
+    dates = dict(roles.dates)
+    frame = frame.with_columns(
+        _typed(frame[name], kind, dates) for name, kind in roles.inputs.items()
+    )
     if roles.time is not None and roles.inputs.get(roles.time) != "date":
-        frame = frame.with_columns(_moments(frame[roles.time]))
+        frame = frame.with_columns(_moments(frame[roles.time], dates))
+    roles = replace(roles, dates=dates)
     frame, dropped = _without_missing(frame, roles)
     findings += dropped
     if len(roles.target) == 1:
@@ -67,22 +73,26 @@ def target_keys(table: Table) -> list[str]:
     return target.cast(pl.String).to_list()
 
 
-def _typed(column: pl.Series, kind: Kind) -> pl.Series:
+def _typed(column: pl.Series, kind: Kind, dates: dict[str, str]) -> pl.Series:
     if kind == "number":
         return column if column.dtype.is_numeric() else column.cast(pl.Float64, strict=False)
     if kind == "date":
-        return _moments(column)
+        return _moments(column, dates)
     if column.dtype == pl.String:
         return column
     return column.cast(pl.String, strict=False)
 
 
-def _moments(column: pl.Series) -> pl.Series:
-    """Moments of a date column; numbers (a year, a step) keep their order and stay numbers."""
+def _moments(column: pl.Series, dates: dict[str, str]) -> pl.Series:
+    """Moments of a date column; numbers (a year, a step) keep their order and stay numbers.
+
+    How text is read is looked up in `dates`, or noted there.
+    """
     if column.dtype == pl.String:
-        parsed = parse_dates(column)
+        parsed = parse_dates(column, dates.get(column.name))
         if parsed is not None:
-            return parsed
+            dates[column.name] = parsed.format
+            return parsed.moments
         raise DataError(
             f"column {column.name!r} holds no dates that can be read (such as {column[0]!r}): "
             "write them as 2024-12-31"

@@ -21,7 +21,7 @@ from metier.evidence.words import number, points, sentence
 from metier.road.labelled import read_labelled, target_of
 from metier.runtime.scoring import features_read, score
 from metier.runtime.session import Bundle
-from metier.runtime.signals import columns_read
+from metier.runtime.signals import columns_read, date_formats
 from metier.types import Finding, Floats, Kind, Roles, Rows, Table
 
 PLAYS = 10
@@ -70,7 +70,8 @@ def worth_labels(
     for name in kinds:
         if name not in raw.frame.columns:
             raise DataError(f"{raw.name}: no column {name!r}, which the bundle reads")
-    table, findings = build_table(raw, Roles(kinds))
+    dates = date_formats(bundle.manifest.preprocess)
+    table, findings = build_table(raw, Roles(kinds, dates=dates))
     table = table.take(np.flatnonzero(np.isin(row_numbers(table), _unlabelled(raw, bundle))))
     features, chances, answers = _seen(bundle, table)
     readable = np.flatnonzero([answer is not None for answer in answers])

@@ -13,6 +13,7 @@ from metier.data.table import build_table, row_numbers
 from metier.errors import DataError
 from metier.evidence.catalogue import names
 from metier.runtime.session import Bundle
+from metier.runtime.signals import date_formats
 from metier.tasks import known_rows, named
 from metier.types import Finding, Floats, Roles, Rows, Table, Task
 
@@ -80,7 +81,8 @@ def read_labelled(bundle: Bundle, raw: Raw) -> Labelled:
     absent = tuple(c.name for c in bundle.manifest.columns if c.name not in found)
     kinds: Any = {c.name: c.kind for c in bundle.manifest.columns if c.name not in absent}
     forced = "multilabel" if bundle.task_kind == "multilabel" else None
-    table, findings = build_table(raw, Roles(inputs=kinds, target=targets), forced)
+    dates = date_formats(bundle.manifest.preprocess)
+    table, findings = build_table(raw, Roles(kinds, targets, dates=dates), forced)
     if absent:
         told = f"columns that the bundle reads are missing: {', '.join(absent)}"
         findings.append(Finding("missing_columns", told, level="warning"))

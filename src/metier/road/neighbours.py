@@ -115,7 +115,8 @@ def _table(games: Games, raw: Raw) -> Table:
     """The training rows as the bundle reads them."""
     kinds = games.table.roles.inputs
     target = target_of(games.bundle)
-    roles = Roles(kinds, target if all(t in raw.frame.columns for t in target) else ())
+    there = target if all(t in raw.frame.columns for t in target) else ()
+    roles = Roles(kinds, there, dates=games.table.roles.dates)
     for name in kinds:
         if name not in raw.frame.columns:
             raise InputError(
