@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import date, datetime
 
 import polars as pl
 import pytest
@@ -79,3 +79,31 @@ def test_a_column_of_dates_that_is_a_time_is_read_alike_too() -> None:
     training, _ = build_table(raw("13/02/2024", "03/04/2024"), roles)
     test, _ = build_table(raw("03/04/2024"), training.roles)
     assert test.frame["day"].dt.month().to_list() == [4]
+
+
+@pytest.mark.parametrize(
+    ("cell", "format"),
+    [
+        ("31.12.24", "%d.%m.%y"),
+        ("12/31/24", "%m/%d/%y"),
+        ("31/12/24", "%d/%m/%y"),
+        ("31-12-24", "%d-%m-%y"),
+        ("31-DEC-24", "%d-%b-%y"),
+        ("31 December 24", "%d %B %y"),
+        ("Dec 31, 24", "%b %d, %y"),
+    ],
+)
+@pytest.mark.parametrize("clock", ["", " 13:05", " 13:05:09.123456"])
+def test_two_digits_are_a_year_of_now(cell: str, format: str, clock: str) -> None:
+    """They were years of the first century, because four digits are tried first."""
+    found = parse_dates(pl.Series([cell + clock] * 3))
+    assert found is not None
+    assert found.format.startswith(format)
+    assert found.moments.dt.date().to_list() == [date(2024, 12, 31)] * 3
+
+
+def test_the_first_of_all_days_is_left_what_it_is() -> None:
+    """Some programs write it for a missing date."""
+    found = parse_dates(pl.Series(["2024-12-31", "0001-01-01"]))
+    assert found is not None
+    assert found.moments.dt.year().to_list() == [2024, 1]
