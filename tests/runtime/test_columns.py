@@ -51,6 +51,16 @@ def test_categories():
     assert rows(ColumnSpec("c", "category", "missing"), cells) == [0, 0, 0, 0, 0, 1, 1]
 
 
+def test_truth_is_known_however_it_is_spelt():
+    """A CSV file has True where a frame has true."""
+    cells = [True, "true", "True", "TRUE", False, "false", "FALSE", "no"]
+    for known in (("True", "False"), ("true", "false"), ("TRUE", "FALSE")):
+        codes = rows(ColumnSpec("c", "category", "code", known), cells)
+        assert codes == [0, 0, 0, 0, 1, 1, 1, -1]
+    both = rows(ColumnSpec("c", "category", "code", ("True", "true")), ["True", "true", True])
+    assert both == [0, 1, 1]
+
+
 def test_dates_are_read_as_they_were_written_at_training():
     spec = ColumnSpec("d", "date", "raw", format="%d/%m/%Y")
     numbers = restore(json.loads(json.dumps(Numbers((spec,)).spec())), Path())

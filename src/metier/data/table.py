@@ -14,6 +14,7 @@ from metier.data.images import look
 from metier.data.labels import SEPARATORS, label_parts, split_labels
 from metier.data.raw import Raw
 from metier.errors import DataError
+from metier.runtime.columns import category_text
 from metier.types import Finding, Kind, Roles, Rows, Table
 
 ROW = "__row__"
@@ -80,6 +81,9 @@ def _typed(column: pl.Series, kind: Kind, dates: dict[str, str]) -> pl.Series:
         return _moments(column, dates)
     if column.dtype == pl.String:
         return column
+    if kind == "category":
+        texts = [category_text(cell) for cell in column.to_list()]
+        return pl.Series(column.name, texts, dtype=pl.String)
     return column.cast(pl.String, strict=False)
 
 

@@ -120,7 +120,7 @@ class Numbers:
 
     @cached_property
     def _indices(self) -> tuple[dict[str, int], ...]:
-        return tuple({v: i for i, v in enumerate(spec.vocabulary)} for spec in self.columns)
+        return tuple(_index(spec.vocabulary) for spec in self.columns)
 
     def matrix(self, columns: Columns) -> NDArray[np.float32]:
         """Return all rows at once: float32 (n, d)."""
@@ -240,6 +240,16 @@ def _no_dates(dates: Doubles, cells: Sequence[Any]) -> int:
     """Return how many cells hold something, and no date."""
     odd = zip(np.isnan(dates[:, 0]), cells, strict=True)
     return sum(bool(unread) and not is_missing(cell) and cell != "" for unread, cell in odd)
+
+
+def _index(vocabulary: Sequence[str]) -> dict[str, int]:
+    """Return the places of categories; a truth value is known in the spelling of every program."""
+    found = {text: place for place, text in enumerate(vocabulary)}
+    for text, place in list(found.items()):
+        if text.lower() in ("true", "false"):
+            for spelling in (text.lower(), text.capitalize(), text.upper()):
+                found.setdefault(spelling, place)
+    return found
 
 
 def _codes(cells: Sequence[Any], index: Mapping[str, int]) -> tuple[NDArray[np.int64], int]:
