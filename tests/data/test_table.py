@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import json
+import math
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 import pytest
 
+from metier.data.labels import infer_task
+from metier.data.leakage import find_leaks
 from metier.data.read import read
 from metier.data.table import build_table
+from metier.errors import DataError
 from metier.runtime.columns import category_text
 from metier.training.columns import fit_codes
 from metier.types import Kind, Roles, Table
@@ -35,3 +42,40 @@ def test_categories_are_written_at_training_as_at_predict(values: list[Any]) -> 
     found = table("category", values)
     assert found.frame["x"].to_list() == [category_text(value) for value in values]
     assert fit_codes(found).encode({"x": values}).unseen == {}
+
+
+INFINITE = [1.5, math.inf, -math.inf, math.nan]
+
+
+def test_numbers_that_are_not_finite_are_missing_in_every_form(tmp_path: Path) -> None:
+    """As they are in CSV; they ended the search for leaks with a traceback."""
+    frame = pl.DataFrame({"x": INFINITE, "label": ["a", "b"] * 2})
+    frame.write_parquet(tmp_path / "rows.parquet")
+    (tmp_path / "rows.csv").write_text("x,label\n1.5,a\n1e999,b\n-inf,a\nnan,b\n")
+    (tmp_path / "rows.json").write_text(json.dumps([{"x": x, "label": "a"} for x in INFINITE]))
+    forms = [frame, frame.to_pandas(), *tmp_path.iterdir()]
+    assert len(forms) == 5
+    for form in forms:
+        assert read(form).frame["x"].to_list() == [1.5, None, None, None]
+
+
+@pytest.mark.parametrize("huge", [math.inf, -math.inf, 1e39, -1e300])
+def test_a_huge_number_ends_no_check(huge: float) -> None:
+    rng = np.random.default_rng(0)
+    values = rng.normal(size=60)
+    labels = ["a" if value > 0 else "b" for value in values + rng.normal(size=60)]
+    found = table("number", [huge, *values[1:]], labels)
+    assert find_leaks(found, np.array([label == "b" for label in labels], dtype=np.int64)) == []
+
+
+def test_a_huge_target_is_refused_in_one_line_and_an_infinite_one_is_missing() -> None:
+    whole = [float(value % 7 + 3) for value in range(60)]
+    found = table("number", list(range(60)), [math.inf, *whole[1:]])
+    assert len(found) == 59
+    assert infer_task(found) == "regression"
+    for target in ([1e39, *whole[1:]], [1e39, math.nan, *whole[2:]]):
+        with pytest.raises(DataError, match="row 0, and no number so large"):
+            infer_task(table("number", list(range(60)), target))
+    given = pl.DataFrame({"x": range(60), "label": [math.inf, *whole[1:]]})
+    with pytest.raises(DataError, match="no number so large"):
+        infer_task(Table(given, Roles({"x": "number"}, ("label",))))

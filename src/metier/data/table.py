@@ -20,6 +20,9 @@ from metier.types import Finding, Kind, Roles, Rows, Table
 ROW = "__row__"
 """A column beside the user's own: the number of the row in the data given, from 0."""
 
+LARGEST_WHOLE = 2**53
+"""From here on, floats are no longer all of the whole numbers."""
+
 
 def row_numbers(table: Table) -> Rows:
     """Return where each row of a table was in the data given (0-based)."""
@@ -134,7 +137,9 @@ def _target(column: pl.Series, task: str | None, findings: list[Finding]) -> pl.
         raise DataError(f"target {column.name!r} holds dates: give a class or a number")
     if column.dtype == pl.String:
         return _maybe_split(column, task)
-    whole = column.dtype.is_float() and bool((column == column.round()).all())
+    whole = column.dtype.is_float() and bool(
+        ((column == column.round()) & (column.abs() < LARGEST_WHOLE)).all()
+    )
     if whole and any(finding.name == "missing target" for finding in findings):
         return column.cast(pl.Int64)
     return column
