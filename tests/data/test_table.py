@@ -16,6 +16,7 @@ from metier.data.labels import infer_task
 from metier.data.leakage import find_leaks
 from metier.data.read import read
 from metier.data.table import build_table
+from metier.data.vectors import plain_features
 from metier.errors import DataError
 from metier.runtime.columns import category_text
 from metier.training.columns import fit_codes
@@ -79,3 +80,18 @@ def test_a_huge_target_is_refused_in_one_line_and_an_infinite_one_is_missing() -
     given = pl.DataFrame({"x": range(60), "label": [math.inf, *whole[1:]]})
     with pytest.raises(DataError, match="no number so large"):
         infer_task(Table(given, Roles({"x": "number"}, ("label",))))
+
+
+def test_a_column_may_be_called_count() -> None:
+    """What counts values names its own column so."""
+    frame = pl.DataFrame({"count": ["a", "b", None, "b"], "label": ["x", "y"] * 2})
+    for inputs, target in (("count", "label"), ("label", "count")):
+        found, _ = build_table(read(frame), Roles({inputs: "category"}, (target,)))
+        assert infer_task(found) == "binary"
+        assert plain_features(found).shape == (len(found), 2)
+
+
+def test_a_category_without_any_value_has_features_that_say_nothing() -> None:
+    frame = pl.DataFrame({"x": pl.Series([None] * 4, dtype=pl.String), "label": ["a", "b"] * 2})
+    found, _ = build_table(read(frame), Roles({"x": "category"}, ("label",)))
+    assert not plain_features(found).any()

@@ -165,7 +165,7 @@ def _check_columns(target: pl.DataFrame, given: str | None) -> TaskKind:
 def _count_classes(target: pl.Series) -> int:
     if isinstance(target.dtype, pl.List):
         raise DataError(f"target {target.name!r} holds lists: the task is multilabel")
-    counts = target.drop_nulls().value_counts()
+    counts = target.alias("v").drop_nulls().value_counts()
     if counts.height < 2:
         raise DataError(
             f"target {target.name!r} has one class only ({target.drop_nulls()[0]!r}): add examples "
