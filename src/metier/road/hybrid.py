@@ -31,6 +31,7 @@ from metier.report.multitask import (
     task_card,
 )
 from metier.road.asked import versions
+from metier.road.labelled import target_facts
 from metier.road.looks import count_look
 from metier.road.tasks import Asked
 from metier.runtime import conformal
@@ -223,7 +224,7 @@ def _write(ending: Ending, task: int, found: TaskFound, side: Side, others: tupl
             "metric": found.metric,
             "proof": to_json(found.score),
             "recipe": recipe,
-            "target": list(asked.table.roles.target),
+            **target_facts(asked.table.roles),
             "multitask": {"way": found.chosen, "shares_with": list(others)},
         },
         held_out=HeldOut(side.scores, side.decision),

@@ -62,6 +62,12 @@ def target_of(bundle: Bundle) -> tuple[str, ...]:
     return tuple(str(name) for name in bundle.manifest.facts.get("target", ()))
 
 
+def target_facts(roles: Roles) -> dict[str, Any]:
+    """Return what a bundle keeps of its target: the columns, and what stood between labels."""
+    separator = {} if roles.separator is None else {"separator": roles.separator}
+    return {"target": list(roles.target), **separator}
+
+
 def task_of(bundle: Bundle) -> Task:
     """Return the task of a bundle, the metric that decided in its run first."""
     decided = bundle.manifest.facts.get("metric")
@@ -80,9 +86,13 @@ def read_labelled(bundle: Bundle, raw: Raw) -> Labelled:
         raise DataError(f"{raw.name}: no column {(missing or ['target'])[0]!r} to measure against")
     absent = tuple(c.name for c in bundle.manifest.columns if c.name not in found)
     kinds: Any = {c.name: c.kind for c in bundle.manifest.columns if c.name not in absent}
-    forced = "multilabel" if bundle.task_kind == "multilabel" else None
-    dates = date_formats(bundle.manifest.preprocess)
-    table, findings = build_table(raw, Roles(kinds, targets, dates=dates), forced)
+    roles = Roles(
+        kinds,
+        targets,
+        dates=date_formats(bundle.manifest.preprocess),
+        separator=bundle.manifest.facts.get("separator"),
+    )
+    table, findings = build_table(raw, roles, bundle.task_kind)
     if absent:
         told = f"columns that the bundle reads are missing: {', '.join(absent)}"
         findings.append(Finding("missing_columns", told, level="warning"))
