@@ -7,6 +7,7 @@ from typing import Any
 
 from metier.cache import Cache
 from metier.deploy.bundle import write_bundle
+from metier.road.labelled import role_facts
 from metier.runtime.postprocess import Decision
 from metier.sources.tabular import Tabular
 from metier.tasks import build
@@ -34,7 +35,7 @@ def make_bundle(
         decision=Decision(task.kind, task.labels, **decided),
         sample=table.take(range(min(len(table), 12))),
         card="# A test\n",
-        facts={"target": list(table.roles.target), "metric": task.metrics[0]},
+        facts={**role_facts(table.roles), "metric": task.metrics[0]},
         table=table,
     )
     return folder

@@ -6,10 +6,14 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from PIL import Image
 
 from metier import api
 from metier.errors import DataError, OptionError
+from metier.runtime.manifest import InputColumn
+from metier.runtime.postprocess import Decision
 from metier.types import Finding
+from tests.runtime.conftest import PICTURE, SUMS, TERMS, numbers_graph, terms_graph, write
 
 
 def test_strategies_and_sources_are_listed() -> None:
@@ -50,3 +54,35 @@ def test_rows_without_any_column_that_a_bundle_reads_are_refused_with_what_there
     bundle = Path(__file__).parent / "bundles" / "v1-table"
     with pytest.raises(DataError, match="found: 'height', 'width'"):
         api.predict(bundle, path)
+
+
+def test_cells_that_are_no_images_are_never_looked_for_on_the_disk(tmp_path: Path) -> None:
+    """A long text is no path that can be asked for, a short one may be a file's name by chance."""
+    text = (InputColumn("text", "text"),)
+    text_bundle = write(tmp_path / "text", TERMS, terms_graph(), text)
+    columns = (InputColumn("size", "number"), InputColumn("colour", "category"))
+    graph = numbers_graph("numbers", [2], 1)
+    table_bundle = write(tmp_path / "table", SUMS, graph, columns, Decision("regression"))
+    (tmp_path / "card").touch()
+    texts = {"reviews.csv": "a lost card " * 30, "words.csv": "card"}
+    for name, text in texts.items():
+        (tmp_path / name).write_text(f"text\n{text}\n")
+        assert api.predict(text_bundle, tmp_path / name, out=tmp_path / "out.csv").answers
+        assert pl.read_csv(tmp_path / "out.csv").columns[0] == "prediction"
+    (tmp_path / "rows.csv").write_text("colour,size\n,1\n,2\n")
+    assert api.predict(table_bundle, tmp_path / "rows.csv", out=tmp_path / "out.csv").answers
+    assert pl.read_csv(tmp_path / "out.csv").columns == ["prediction"]
+
+
+def test_images_are_looked_for_beside_their_table_even_where_one_is_missing(
+    tmp_path: Path,
+) -> None:
+    graph = numbers_graph("pixel_values", [3, 2, 2], 2)
+    image_bundle = write(tmp_path / "image", PICTURE, graph, (InputColumn("file", "image"),))
+    folder = tmp_path / "given"
+    folder.mkdir()
+    Image.new("RGB", (4, 4), (9, 9, 9)).save(folder / "here.png")
+    (folder / "rows.csv").write_text("file\nhere.png\ngone.png\n")
+    found = api.predict(image_bundle, folder / "rows.csv", out=tmp_path / "out.csv")
+    assert list(found.reasons) == [1]
+    assert pl.read_csv(tmp_path / "out.csv")["path"].to_list() == ["here.png", "gone.png"]

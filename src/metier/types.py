@@ -51,6 +51,10 @@ class Roles:
     """Which domain a row is of; never an input."""
     weight: str | None = None
     """How much each row counts in learning; None counts all alike."""
+    dates: Mapping[str, str] = field(default_factory=dict)
+    """How dates are written, for each column in which they were text."""
+    separator: str | None = None
+    """What stands between the labels of a target that was text; None where none were joined."""
 
     @property
     def modality(self) -> Modality:

@@ -72,7 +72,7 @@ def test_names_that_are_not_there_are_refused_with_the_near_ones():
 def test_dates_come_back(days, format):
     parsed = parse_dates(pl.Series([day.strftime(format) for day in days]))
     assert parsed is not None
-    assert parsed.dt.date().to_list() == days
+    assert parsed.moments.dt.date().to_list() == days
 
 
 @settings(max_examples=200, deadline=None)

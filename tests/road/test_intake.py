@@ -10,14 +10,19 @@ import polars as pl
 import pytest
 
 from metier import api
+from metier.data.read import read
 from metier.errors import DataError, InputError, OptionError
 from metier.road.intake import read_data
+from metier.road.labelled import read_labelled
 from metier.road.options import Options, check_words
 from metier.road.pace import Shown
 from metier.road.unlabelled import draw_pool
+from metier.runtime.session import load
 from metier.search.clock import Clock
 from metier.search.wrapping import build
+from metier.strategies.boost import Boost
 from metier.types import Roles, Table
+from tests.made import make_bundle
 
 
 def measured(n: int = 300, seed: int = 0) -> pl.DataFrame:
@@ -101,3 +106,51 @@ def test_whatever_has_the_field_gets_the_rows() -> None:
     taught: Any = build("distill", {"alpha": 0.5}, given)
     assert taught.unlabeled is table and taught.alpha == 0.5
     build("reweigh(boost)", {"inner.leaves": 7}, given)
+
+
+def shapes(labels: list[str]) -> pl.DataFrame:
+    return pl.DataFrame({"size": np.arange(len(labels)) % 7, "label": labels})
+
+
+JOINED = ["red|round", "red", "round", "red|flat", "flat"] * 12
+
+
+def test_labels_are_split_in_a_test_file_as_in_the_training_file() -> None:
+    """Alone, neither file would be taken for one of joined labels, or joined by `|`."""
+    for rare in (["red"] * 50 + ["round|flat"], ["red"] * 9, ["red; round|flat", "flat"]):
+        found = read_data(shapes(JOINED), Options(test=shapes(rare)))
+        assert found.task.kind == "multilabel" and found.table.roles.separator == "|"
+        assert found.test is not None
+        known = [each.split("|") for each in rare if ";" not in each]
+        assert found.test.frame["label"].to_list() == known
+    numbers = [
+        each.replace("red", "1").replace("round", "2").replace("flat", "3") for each in JOINED
+    ]
+    found = read_data(
+        shapes(numbers), Options(test=pl.DataFrame({"size": [1, 2], "label": [1, 2]}))
+    )
+    assert found.test is not None
+    assert found.test.frame["label"].to_list() == [["1"], ["2"]]
+
+
+def test_classes_that_hold_a_separator_are_left_whole_in_a_test_file() -> None:
+    found = read_data(shapes(JOINED), Options(task="multiclass", test=shapes(JOINED[:20])))
+    assert found.test is not None
+    assert found.test.frame["label"].to_list() == JOINED[:20]
+
+
+@pytest.mark.parametrize("kind", ["multilabel", "multiclass"])
+def test_labels_of_an_evaluation_file_are_read_as_those_of_training(
+    kind: str, tmp_path: Path
+) -> None:
+    asked = None if kind == "multilabel" else kind
+    table = read_data(shapes(JOINED), Options(task=asked)).table
+    bundle = load(make_bundle(tmp_path / kind, Boost(trees=5), table, kind))
+    assert bundle.manifest.facts.get("separator") == ("|" if asked is None else None)
+    for labels in (JOINED, ["red", "flat"]):
+        raw = read(shapes(labels))
+        found = read_labelled(bundle, raw).table.frame["label"].to_list()
+        assert found == [each.split("|") if asked is None else each for each in labels]
+    if asked is None:
+        raw = read(shapes(["red", "flat", "flat;x"]))
+        assert read_labelled(bundle, raw).table.frame["label"].to_list() == [["red"], ["flat"]]

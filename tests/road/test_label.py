@@ -15,6 +15,7 @@ from metier import api
 from metier.cli import main
 from metier.errors import DataError, OptionError
 from metier.strategies.boost import Boost
+from metier.strategies.classical import Classical
 from metier.strategies.probe import Probe
 from metier.types import Roles, Table
 from tests.made import make_bundle
@@ -101,6 +102,26 @@ def test_what_cannot_be_is_refused(
 ) -> None:
     with pytest.raises(OptionError, match=told):
         api.label(runs["bought"], measured(20), **options)
+
+
+@pytest.mark.parametrize("by", ["both", "margin", "diversity"])
+def test_a_bundle_that_has_nothing_to_choose_by_says_so(
+    by: str, tiny_sources: dict[str, Any], tiny_table: Tables, tmp_path: Path
+) -> None:
+    """It named no row and said nothing, since counted words are no features."""
+    words = tiny_table(tiny_sources["bert"], 60)
+    prices = words.frame.with_columns(price=pl.int_range(60) / 7)
+    table = Table(prices, Roles(words.roles.inputs, ("price",)))
+    run = make_bundle(tmp_path / "prices", Classical(), table, "regression")
+    pool = prices.select(*words.roles.inputs)
+    with pytest.raises(OptionError, match="keeps no features and its answers are numbers"):
+        api.label(run, pool, by=by)
+    run = make_bundle(tmp_path / "topics", Classical(), words, "multiclass")
+    if by == "diversity":
+        with pytest.raises(OptionError, match=r"--by diversity: .* take margin"):
+            api.label(run, pool, by=by)
+    else:
+        assert len(api.label(run, pool, n=5, by=by).rows) == 5
 
 
 def test_a_pool_of_other_columns_is_refused(runs: dict[str, Path]) -> None:

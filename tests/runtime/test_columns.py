@@ -51,6 +51,28 @@ def test_categories():
     assert rows(ColumnSpec("c", "category", "missing"), cells) == [0, 0, 0, 0, 0, 1, 1]
 
 
+def test_truth_is_known_however_it_is_spelt():
+    """A CSV file has True where a frame has true."""
+    cells = [True, "true", "True", "TRUE", False, "false", "FALSE", "no"]
+    for known in (("True", "False"), ("true", "false"), ("TRUE", "FALSE")):
+        codes = rows(ColumnSpec("c", "category", "code", known), cells)
+        assert codes == [0, 0, 0, 0, 1, 1, 1, -1]
+    both = rows(ColumnSpec("c", "category", "code", ("True", "true")), ["True", "true", True])
+    assert both == [0, 1, 1]
+
+
+def test_dates_are_read_as_they_were_written_at_training():
+    spec = ColumnSpec("d", "date", "raw", format="%d/%m/%Y")
+    numbers = restore(json.loads(json.dumps(Numbers((spec,)).spec())), Path())
+    cells = ["03/04/2024", "2024-04-03", date(2024, 4, 3), "04/13/2024", "soon", None, ""]
+    found = numbers.encode({"d": cells})
+    assert found.undated == {"d": 2}
+    assert [int(row[0][1]) for row in found.examples[:3]] == [4, 4, 4]
+    assert np.isnan([row[0] for row in found.examples[3:]]).all()
+    with pytest.raises(ValueError, match="no format"):
+        ColumnSpec("d", "date", "raw", format="%d.%d")
+
+
 def test_unseen_categories_are_counted():
     numbers = Numbers((ColumnSpec("c", "category", "code", ("a",)),))
     assert numbers.encode({"c": ["a", "b", None, "c"]}).unseen == {"c": 2}

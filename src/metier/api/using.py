@@ -280,14 +280,14 @@ def _rows_of(
     from metier.runtime.rows import refuse_unknown
 
     wanted = [column.name for column in inputs]
-    raw = read(data, expect_images_of=wanted[0] if wanted else None)
+    images = [column.name for column in inputs if column.kind == "image"]
+    raw = read(data, expect_images_of=images[0] if images else None)
     if not set(wanted) & set(raw.frame.columns):
         refuse_unknown(raw.frame.columns, inputs)
     columns = {name: raw.frame[name].to_list() for name in raw.frame.columns if name in wanted}
     paths: list[str] | None = None
     if raw.base is not None:
-        for name, values in columns.items():
-            if all(v is None or (isinstance(v, str) and (raw.base / v).exists()) for v in values):
-                paths = ["" if v is None else v for v in values]
-                columns[name] = [None if v is None else str(raw.base / v) for v in values]
+        for name in (name for name in images if name in columns):
+            paths = ["" if path is None else str(path) for path in columns[name]]
+            columns[name] = [str(raw.base / path) if path else None for path in paths]
     return columns, paths, raw.warnings

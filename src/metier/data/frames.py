@@ -9,7 +9,7 @@ from typing import Any
 
 import polars as pl
 
-from metier.data.raw import Raw
+from metier.data.raw import Raw, finite
 from metier.data.records import from_columns
 from metier.errors import DataError
 
@@ -108,15 +108,13 @@ def _image_paths(column: pl.Series, what: str) -> pl.Series:
 
 
 def _plain(column: pl.Series) -> pl.Series:
-    """Undo encodings of the frame library that do not matter here; NaN is missing."""
+    """Undo encodings of the frame library that do not matter here; NaN and infinity are missing."""
     if column.dtype in (pl.Categorical, pl.Enum):
         return column.cast(pl.String)
     if column.dtype == pl.Decimal:
         return column.cast(pl.Float64)
     if column.dtype == pl.Array:
         return column.arr.to_list()
-    if column.dtype.is_float():
-        return column.fill_nan(None)
     if column.dtype == pl.Binary:
         return column.bin.encode("hex")
-    return column
+    return finite(column)

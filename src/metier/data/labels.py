@@ -8,6 +8,7 @@ from typing import get_args
 import polars as pl
 
 from metier.errors import DataError, OptionError, suggest
+from metier.runtime.columns import FLOAT32_MAX
 from metier.runtime.postprocess import TaskKind
 from metier.types import Table
 
@@ -97,6 +98,7 @@ def _infer(target: pl.Series, untabular: bool) -> TaskKind:
         _refuse_almost_numbers(target)
         return "multiclass"
     values = target.unique().drop_nulls().sort()
+    values = values.filter(values.is_finite())
     if len(values) <= 2:
         return "multiclass"
     if target.dtype.is_float() and not bool((values == values.round()).all()):
@@ -126,9 +128,13 @@ def _check_numbers(target: pl.Series) -> None:
         )
     if target.drop_nulls().n_unique() < 2:
         raise DataError(f"target {target.name!r} is {target[0]!r} in every row: nothing to learn")
-    if target.dtype.is_float() and not bool(target.is_finite().all()):
-        row = int((~target.is_finite()).arg_true()[0])
-        raise DataError(f"target {target.name!r} is not finite in row {row}: mend or drop that row")
+    odd = (~(target.cast(pl.Float64).abs() <= FLOAT32_MAX)).arg_true()
+    if len(odd):
+        row = int(odd[0])
+        raise DataError(
+            f"target {target.name!r} is {target[row]!r} in row {row}, and no number so large can "
+            "be learned: mend or drop that row"
+        )
 
 
 def _check_lists(target: pl.Series) -> None:
@@ -159,7 +165,7 @@ def _check_columns(target: pl.DataFrame, given: str | None) -> TaskKind:
 def _count_classes(target: pl.Series) -> int:
     if isinstance(target.dtype, pl.List):
         raise DataError(f"target {target.name!r} holds lists: the task is multilabel")
-    counts = target.drop_nulls().value_counts()
+    counts = target.alias("v").drop_nulls().value_counts()
     if counts.height < 2:
         raise DataError(
             f"target {target.name!r} has one class only ({target.drop_nulls()[0]!r}): add examples "

@@ -10,6 +10,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from metier.runtime.columns import FLOAT32_MAX
 from metier.types import Table
 
 _LEAVES = 64
@@ -107,7 +108,8 @@ def _learn_numbers(
 
     if column.dtype.is_temporal():
         column = column.to_physical()
-    values = column.cast(pl.Float64).to_numpy().astype(np.float32)[:, None]
+    values = column.cast(pl.Float64).to_numpy().clip(-FLOAT32_MAX, FLOAT32_MAX)
+    values = values.astype(np.float32)[:, None]
     tree = DecisionTreeClassifier if is_class else DecisionTreeRegressor
     model = tree(max_leaf_nodes=_LEAVES, random_state=0).fit(values[:middle], known)
     return np.asarray(model.predict(values[middle:]))

@@ -67,7 +67,8 @@ def pool_table(raw: Raw, roles: Roles, known: Sequence[Table] = ()) -> tuple[Tab
                 f"rows have{suggest(name, raw.frame.columns)}"
             )
     kept = [*roles.inputs, *([ROW] if ROW in raw.frame.columns else [])]
-    table, _ = build_table(replace(raw, frame=raw.frame.select(kept)), Roles(roles.inputs))
+    inputs = Roles(roles.inputs, dates=roles.dates)
+    table, _ = build_table(replace(raw, frame=raw.frame.select(kept)), inputs)
     seen = np.concatenate([np.zeros(0, np.uint64), *(each.digests for each in known)])
     rows = np.flatnonzero(~np.isin(table.digests, seen))
     if len(rows) < FEWEST:

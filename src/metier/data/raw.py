@@ -27,6 +27,15 @@ class Raw:
     warnings: tuple[str, ...] = ()
 
 
+def finite(column: pl.Series) -> pl.Series:
+    """Return a column in which numbers that are not finite are missing.
+
+    >>> finite(pl.Series([1.5, float("inf"), float("nan")])).to_list()
+    [1.5, None, None]
+    """
+    return column.set(~column.is_finite(), None) if column.dtype.is_float() else column
+
+
 def enumerate_some(items: list[str], limit: int = 10) -> str:
     """Join the first items for a message, and count the rest.
 

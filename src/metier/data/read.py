@@ -13,7 +13,7 @@ from metier.data.delimited import read_delimited, warn_of_huge_cells
 from metier.data.encodings import TextFile, open_text
 from metier.data.folders import IMAGE_ENDINGS, find_table, read_images, read_unlabelled
 from metier.data.frames import from_memory
-from metier.data.raw import Raw
+from metier.data.raw import Raw, finite
 from metier.data.records import read_arrow, read_json, read_json_lines, read_parquet
 from metier.errors import DataError, suggest
 
@@ -87,6 +87,7 @@ def _read_file(path: Path) -> Raw:
         digest = file.fingerprint
         warnings += file.warnings
         frame, more = _read_text(file, ending)
+        frame = frame.with_columns(finite(column) for column in frame)
         warnings += more
     if frame.height == 0 or frame.width == 0:
         raise DataError(f"{path} holds no rows: add labelled examples")

@@ -24,8 +24,13 @@ that of all."""
 
 
 def remember(table: Table) -> dict[str, Any]:
-    """Return, as JSON, what rows are known again by: the columns that were hashed, and hashes."""
-    return {"columns": _hashed(table), "rows": sorted(set(row_hashes(table)))[:KEPT]}
+    """Return, as JSON, what rows are known again by: the columns that were hashed, how dates were
+    written in them, and hashes."""
+    return {
+        "columns": _hashed(table),
+        "dates": dict(table.roles.dates),
+        "rows": sorted(set(row_hashes(table)))[:KEPT],
+    }
 
 
 def _hashed(table: Table) -> dict[str, Kind]:
@@ -56,7 +61,7 @@ def together(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, Any]
     differ."""
     if not one or one["columns"] != other["columns"]:
         return dict(one or other)
-    return {"columns": one["columns"], "rows": sorted({*one["rows"], *other["rows"]})[:KEPT]}
+    return {**one, "rows": sorted({*one["rows"], *other["rows"]})[:KEPT]}
 
 
 def share_met(remembered: Mapping[str, Any], table: Table) -> float:
@@ -72,7 +77,7 @@ def rows_met(remembered: Mapping[str, Any], raw: Raw) -> Rows:
     if not columns or set(columns) - set(raw.frame.columns):
         return np.zeros(0, dtype=np.int64)
     try:
-        table, _ = build_table(raw, Roles(inputs=columns))
+        table, _ = build_table(raw, Roles(inputs=columns, dates=remembered.get("dates") or {}))
     except DataError:  # a column that held dates now holds something else
         return np.zeros(0, dtype=np.int64)
     met = np.array([each in known for each in row_hashes(table)], dtype=bool)

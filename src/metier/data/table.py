@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,10 +15,14 @@ from metier.data.images import look
 from metier.data.labels import SEPARATORS, label_parts, split_labels
 from metier.data.raw import Raw
 from metier.errors import DataError
+from metier.runtime.columns import category_text
 from metier.types import Finding, Kind, Roles, Rows, Table
 
 ROW = "__row__"
 """A column beside the user's own: the number of the row in the data given, from 0."""
+
+LARGEST_WHOLE = 2**53
+"""From here on, floats are no longer all of the whole numbers."""
 
 
 def row_numbers(table: Table) -> Rows:
@@ -58,21 +63,28 @@ def build_table(raw: Raw, roles: Roles, task: str | None = None) -> tuple[Table,
 
     Args:
         raw: the data as read.
-        roles: the part of each column; `target` may be empty (for prediction).
-        task: the task when the user named it; it decides whether joined labels are split.
+        roles: the part of each column; `target` may be empty (for prediction). Dates are read as
+            `dates` says and labels split at `separator`; where roles do not say it, the table's
+            roles say what was found.
+        task: the task where it is known; it decides whether joined labels are split.
 
     Raises:
         DataError: the target is missing everywhere, or no row is left.
     """
     findings = [Finding("reading", warning, level="warning") for warning in raw.warnings]
     frame = raw.frame if ROW in raw.frame.columns else raw.frame.with_row_index(ROW)
-    frame = frame.with_columns(_typed(frame[name], kind) for name, kind in roles.inputs.items())
+    dates = dict(roles.dates)
+    frame = frame.with_columns(
+        _typed(frame[name], kind, dates) for name, kind in roles.inputs.items()
+    )
     if roles.time is not None and roles.inputs.get(roles.time) != "date":
-        frame = frame.with_columns(_moments(frame[roles.time]))
+        frame = frame.with_columns(_moments(frame[roles.time], dates))
+    roles = replace(roles, dates=dates)
     frame, dropped = _without_missing(frame, roles)
     findings += dropped
     if len(roles.target) == 1:
-        frame = frame.with_columns(_target(frame[roles.target[0]], task, findings))
+        roles = replace(roles, separator=_separator(frame[roles.target[0]], task, roles.separator))
+        frame = frame.with_columns(_target(frame[roles.target[0]], roles.separator, findings))
     frame, broken = _without_broken_images(frame, roles, raw.base)
     findings += broken
     if frame.height == 0:
@@ -90,22 +102,32 @@ def target_keys(table: Table) -> list[str]:
     return target.cast(pl.String).to_list()
 
 
-def _typed(column: pl.Series, kind: Kind) -> pl.Series:
+def _typed(column: pl.Series, kind: Kind, dates: dict[str, str]) -> pl.Series:
     if kind == "number":
         return column if column.dtype.is_numeric() else column.cast(pl.Float64, strict=False)
     if kind == "date":
-        return _moments(column)
+        return _moments(column, dates)
+    return _texts(column) if kind == "category" else column.cast(pl.String, strict=False)
+
+
+def _texts(column: pl.Series) -> pl.Series:
+    """Categories as text, written as at predict."""
     if column.dtype == pl.String:
         return column
-    return column.cast(pl.String, strict=False)
+    texts = [category_text(cell) for cell in column.to_list()]
+    return pl.Series(column.name, texts, dtype=pl.String)
 
 
-def _moments(column: pl.Series) -> pl.Series:
-    """Moments of a date column; numbers (a year, a step) keep their order and stay numbers."""
+def _moments(column: pl.Series, dates: dict[str, str]) -> pl.Series:
+    """Moments of a date column; numbers (a year, a step) keep their order and stay numbers.
+
+    How text is read is looked up in `dates`, or noted there.
+    """
     if column.dtype == pl.String:
-        parsed = parse_dates(column)
+        parsed = parse_dates(column, dates.get(column.name))
         if parsed is not None:
-            return parsed
+            dates[column.name] = parsed.format
+            return parsed.moments
         raise DataError(
             f"column {column.name!r} holds no dates that can be read (such as {column[0]!r}): "
             "write them as 2024-12-31"
@@ -134,26 +156,31 @@ def _without_missing(frame: pl.DataFrame, roles: Roles) -> tuple[pl.DataFrame, l
     return frame, findings
 
 
-def _target(column: pl.Series, task: str | None, findings: list[Finding]) -> pl.Series:
+def _separator(column: pl.Series, task: str | None, known: str | None) -> str | None:
+    """Return what to split labels at; None where they are not joined, or not to be split."""
+    if task not in (None, "multilabel") or isinstance(column.dtype, pl.List):
+        return None
+    if known is not None or column.dtype != pl.String:
+        return known
+    forced = task == "multilabel"
+    return label_parts(column, forced=forced) or (SEPARATORS[0] if forced else None)
+
+
+def _target(column: pl.Series, separator: str | None, findings: list[Finding]) -> pl.Series:
     if isinstance(column.dtype, pl.List):
         return column.cast(pl.List(pl.String)).list.eval(pl.element().drop_nulls())
     if column.dtype.is_nested():
         raise DataError(f"target {column.name!r} holds objects: give one value or a list of labels")
     if column.dtype.is_temporal():
         raise DataError(f"target {column.name!r} holds dates: give a class or a number")
-    if column.dtype == pl.String:
-        return _maybe_split(column, task)
-    whole = column.dtype.is_float() and bool((column == column.round()).all())
+    if separator is not None:
+        return split_labels(_texts(column), separator)
+    whole = column.dtype.is_float() and bool(
+        ((column == column.round()) & (column.abs() < LARGEST_WHOLE)).all()
+    )
     if whole and any(finding.name == "missing target" for finding in findings):
         return column.cast(pl.Int64)
     return column
-
-
-def _maybe_split(column: pl.Series, task: str | None) -> pl.Series:
-    if task == "multilabel":
-        return split_labels(column, label_parts(column, forced=True) or SEPARATORS[0])
-    separator = label_parts(column) if task is None else None
-    return column if separator is None else split_labels(column, separator)
 
 
 def _without_broken_images(

@@ -64,8 +64,10 @@ def _of_columns(table: Table) -> NDArray[np.float32]:
 
 
 def _indicators(column: pl.Series) -> NDArray[np.float32]:
-    common = column.drop_nulls().value_counts().sort(["count", column.name], descending=True)
-    values = common[column.name].head(_CATEGORIES)
+    counts = column.alias("v").drop_nulls().value_counts().sort(["count", "v"], descending=True)
+    values = counts["v"].head(_CATEGORIES)
+    if values.is_empty():
+        return np.zeros((len(column), 1), np.float32)
     return np.stack([(column == v).fill_null(False).to_numpy() for v in values], axis=1).astype(
         np.float32
     )

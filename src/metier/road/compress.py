@@ -187,7 +187,7 @@ def _unlabeled(asked: Asked, like: Table) -> Table | None:
     missing = [name for name in like.roles.inputs if name not in raw.frame.columns]
     if missing:
         raise DataError(f"unlabelled data {raw.name}: no column {missing[0]!r}")
-    found, _ = build_table(raw, Roles(inputs=like.roles.inputs), None)
+    found, _ = build_table(raw, Roles(like.roles.inputs, dates=like.roles.dates))
     return found
 
 

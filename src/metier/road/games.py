@@ -23,7 +23,7 @@ from metier.road.labelled import target_of
 from metier.runtime.manifest import InputColumn
 from metier.runtime.postprocess import Decision
 from metier.runtime.session import Bundle
-from metier.runtime.signals import columns_read
+from metier.runtime.signals import columns_read, date_formats
 from metier.training.weights import READERS
 from metier.types import Finding, Floats, Kind, Modality, Model, Roles, Rows, Table
 
@@ -182,7 +182,9 @@ def games_of(
     chosen = np.concatenate([wanted, others[: max(0, POOL - len(wanted))]]).astype(np.int64)
     kinds: dict[str, Kind] = {c.name: c.kind for c in _columns(bundle)}
     some = replace(raw, frame=raw.frame[chosen])
-    table, findings = build_table(some, Roles(kinds))
+    table, findings = build_table(
+        some, Roles(kinds, dates=date_formats(bundle.manifest.preprocess))
+    )
     places = row_numbers(table)
     numbers = chosen[places]
     lost = np.setdiff1d(wanted, numbers)

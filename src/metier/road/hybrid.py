@@ -34,7 +34,7 @@ from metier.report.multitask import (
 )
 from metier.report.wording import over_groups
 from metier.road.asked import versions
-from metier.road.labelled import grouped_by
+from metier.road.labelled import role_facts
 from metier.road.looks import count_look
 from metier.road.tasks import PAGE, RESULT, Asked
 from metier.runtime import conformal
@@ -233,8 +233,7 @@ def _write(ending: Ending, task: int, found: TaskFound, side: Side, others: tupl
             "metric": found.metric,
             "proof": to_json(found.score),
             "recipe": recipe,
-            "target": list(asked.table.roles.target),
-            **grouped_by(rows),
+            **role_facts(asked.table.roles),
             "multitask": {"way": found.chosen, "shares_with": list(others)},
         },
         held_out=HeldOut(side.scores, side.decision),

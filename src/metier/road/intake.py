@@ -119,7 +119,7 @@ def read_data(data: object, options: Options) -> Data:
     find_metric(task.metrics[0], task.kind)
     test, notes = None, given.notes
     if given.proof is not None:
-        test, more = test_table(given.proof, table, task, options.task)
+        test, more = test_table(given.proof, table, task)
         notes = (*notes, *more)
     pool, more = _pool(given.unlabeled, table, test)
     return Data(
@@ -215,14 +215,12 @@ def _absolute(table: Table) -> Table:
     return replace(table, frame=table.frame.with_columns(paths), base=None)
 
 
-def test_table(
-    given: Raw, table: Table, task: Task, kind: str | None
-) -> tuple[Table, tuple[str, ...]]:
+def test_table(given: Raw, table: Table, task: Task) -> tuple[Table, tuple[str, ...]]:
     """Return test data typed as the training rows are, without rows whose label those never had."""
     for name in (*table.roles.target, *table.roles.inputs, *table.roles.sensitive):
         if name not in given.frame.columns:
             raise DataError(f"test data {given.name}: no column {name!r}, which training has")
-    test, _ = build_table(given, table.roles, kind)
+    test, _ = build_table(given, table.roles, task.kind)
     known = known_rows(task, test)
     if len(known) == len(test):
         return test, ()

@@ -21,7 +21,7 @@ from metier.evidence.words import number, points, sentence
 from metier.road.labelled import read_labelled, target_of
 from metier.runtime.scoring import features_read, score
 from metier.runtime.session import Bundle
-from metier.runtime.signals import columns_read
+from metier.runtime.signals import columns_read, date_formats
 from metier.types import Finding, Floats, Kind, Roles, Rows, Table
 
 PLAYS = 10
@@ -59,7 +59,9 @@ def worth_labels(
 ) -> Worth:
     """Choose n rows of a pool. `labelled` rows play the choice through against chance.
 
-    Raises DataError when a column is missing or no row can be read.
+    Raises:
+        OptionError: for no whole number, or when the bundle has nothing to choose by.
+        DataError: when a column is missing or no row can be read.
     """
     if n < 1:
         raise OptionError(f"--n {n}: expected a whole number from 1")
@@ -70,14 +72,17 @@ def worth_labels(
     for name in kinds:
         if name not in raw.frame.columns:
             raise DataError(f"{raw.name}: no column {name!r}, which the bundle reads")
-    table, findings = build_table(raw, Roles(kinds))
+    dates = date_formats(bundle.manifest.preprocess)
+    table, findings = build_table(raw, Roles(kinds, dates=dates))
     table = table.take(np.flatnonzero(np.isin(row_numbers(table), _unlabelled(raw, bundle))))
     features, chances, answers = _seen(bundle, table)
+    if features is None and (chances is None or by == "diversity"):
+        raise OptionError(_NOTHING if chances is None else f"--by {by}: {_FEATURELESS}")
     readable = np.flatnonzero([answer is not None for answer in answers])
     if not len(readable):
         raise DataError(f"{raw.name}: no row can be read; `metier predict` says why")
     told = list(findings)
-    if features is None and by != "margin" and bundle.task_kind != "regression":
+    if features is None and by != "margin":
         told.append(Finding("features", _BLIND, level="warning"))
     places = readable[
         choose_rows(
@@ -105,6 +110,11 @@ def worth_labels(
     )
 
 
+_FEATURELESS = "this bundle keeps no features that tell rows apart; take margin"
+_NOTHING = (
+    "this bundle keeps no features and its answers are numbers, so nothing tells which rows are "
+    "worth a label: draw them by chance"
+)
 _BLIND = (
     "This bundle keeps no features, so rows are spread over its answers alone: alike rows may be "
     "among those chosen"

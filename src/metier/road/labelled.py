@@ -13,6 +13,7 @@ from metier.data.table import build_table, clusters_of, row_numbers
 from metier.errors import DataError
 from metier.evidence.catalogue import names
 from metier.runtime.session import Bundle
+from metier.runtime.signals import date_formats
 from metier.tasks import known_rows, named
 from metier.types import Finding, Floats, Roles, Rows, Table, Task
 
@@ -66,9 +67,12 @@ def target_of(bundle: Bundle) -> tuple[str, ...]:
     return tuple(str(name) for name in bundle.manifest.facts.get("target", ()))
 
 
-def grouped_by(table: Table) -> dict[str, Any]:
-    """Return what a bundle keeps of the groups of its rows: the column, for later measurements."""
-    return {} if table.roles.group is None else {"group": table.roles.group}
+def role_facts(roles: Roles) -> dict[str, Any]:
+    """Return what a bundle keeps for later measurements: the columns of the target and of groups,
+    and what stood between labels."""
+    separator = {} if roles.separator is None else {"separator": roles.separator}
+    group = {} if roles.group is None else {"group": roles.group}
+    return {"target": list(roles.target), **separator, **group}
 
 
 def task_of(bundle: Bundle) -> Task:
@@ -89,10 +93,15 @@ def read_labelled(bundle: Bundle, raw: Raw) -> Labelled:
         raise DataError(f"{raw.name}: no column {(missing or ['target'])[0]!r} to measure against")
     absent = tuple(c.name for c in bundle.manifest.columns if c.name not in found)
     kinds: Any = {c.name: c.kind for c in bundle.manifest.columns if c.name not in absent}
-    forced = "multilabel" if bundle.task_kind == "multilabel" else None
     group = bundle.manifest.facts.get("group")
-    roles = Roles(inputs=kinds, target=targets, group=group if group in found else None)
-    table, findings = build_table(raw, roles, forced)
+    roles = Roles(
+        kinds,
+        targets,
+        group=group if group in found else None,
+        dates=date_formats(bundle.manifest.preprocess),
+        separator=bundle.manifest.facts.get("separator"),
+    )
+    table, findings = build_table(raw, roles, bundle.task_kind)
     if absent:
         told = f"columns that the bundle reads are missing: {', '.join(absent)}"
         findings.append(Finding("missing_columns", told, level="warning"))

@@ -115,13 +115,15 @@ def _table(games: Games, raw: Raw) -> Table:
     """The training rows as the bundle reads them."""
     kinds = games.table.roles.inputs
     target = target_of(games.bundle)
-    roles = Roles(kinds, target if all(t in raw.frame.columns for t in target) else ())
+    there = target if all(t in raw.frame.columns for t in target) else ()
+    separator = games.bundle.manifest.facts.get("separator")
+    roles = Roles(kinds, there, dates=games.table.roles.dates, separator=separator)
     for name in kinds:
         if name not in raw.frame.columns:
             raise InputError(
                 f"training data {raw.name}: no column {name!r}, which the bundle reads"
             )
-    table, _ = build_table(raw, roles)
+    table, _ = build_table(raw, roles, games.bundle.task_kind)
     return table
 
 

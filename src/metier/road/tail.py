@@ -28,7 +28,7 @@ from metier.report.page import render_page
 from metier.report.snippet import plain_snippet
 from metier.road.fairer import as_proven
 from metier.road.fairly import serve_proof
-from metier.road.labelled import grouped_by
+from metier.road.labelled import role_facts
 from metier.road.limits import as_delivered
 from metier.runtime.doubt import Doubt
 from metier.runtime.manifest import InputColumn
@@ -245,8 +245,7 @@ class Tail:
                 "metric": self.race.metric,
                 "proof": None if headline is None else to_json(headline),
                 "recipe": final.recipe.to_json(),
-                "target": list(self.race.table.roles.target),
-                **grouped_by(self.race.table),
+                **role_facts(self.race.table.roles),
                 **self._sensitive(),
             },
             held_out=HeldOut(final.proof.chosen.scores, final.proof.chosen.decision),
@@ -278,7 +277,7 @@ class Tail:
         card = (
             f"# {self.folder.name}\n\nWritten before the search ended; made by `{self.command}`.\n"
         )
-        facts = {"stage": "before the end", "target": list(self.race.table.roles.target)}
+        facts = {"stage": "before the end", **role_facts(self.race.table.roles)}
         sample = self._sample()
         write_bundle(made, self.bundle, decision=decision, sample=sample, card=card, facts=facts)
 

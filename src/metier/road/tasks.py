@@ -158,7 +158,7 @@ def _typed(
     test: Table | None = None
     notes: tuple[str, ...] = ()
     if proof is not None:
-        test, notes = test_table(proof, table, task, None)
+        test, notes = test_table(proof, table, task)
     plain = re.sub(r"[^\w.-]+", "-", name).strip("-.") or "task"
     mark = None if proof is None else proof.fingerprint
     return Asked(plain, raw.name, raw.fingerprint, table, task, test, mark, tuple(findings), notes)

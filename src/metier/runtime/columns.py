@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from functools import cached_property
 from numbers import Integral
 from pathlib import Path
@@ -13,6 +13,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from metier.runtime.dates import in_utc, pattern, read_moment
 from metier.runtime.preprocess import Arrays, Columns, Encoded, Example, Preprocess, is_missing
 
 ColumnKind = Literal["number", "category", "date"]
@@ -53,10 +54,11 @@ class ColumnSpec:
         fill: what stands for a missing value (for ``target`` also for an unseen one), in the unit
             of the output; None gives NaN. ``code`` and ``onehot`` do not look at it.
         mean, scale: for ``scaled``.
+        format: how dates are written as text, beside ISO 8601, which is always read.
 
     Raises:
-        ValueError: when kind and encoding do not go together, or `values` and `vocabulary` differ
-            in length.
+        ValueError: when kind and encoding do not go together, `values` and `vocabulary` differ in
+            length, or `format` is none.
     """
 
     name: str
@@ -67,6 +69,7 @@ class ColumnSpec:
     fill: float | None = None
     mean: float = 0.0
     scale: float = 1.0
+    format: str = ""
 
     def __post_init__(self) -> None:
         if self.encoding not in ALLOWED.get(self.kind, ()):
@@ -75,6 +78,7 @@ class ColumnSpec:
             raise ValueError(f"{self.name}: one value for each category is needed")
         if self.scale == 0:
             raise ValueError(f"{self.name}: the scale is 0")
+        pattern(self.format)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -116,16 +120,17 @@ class Numbers:
 
     @cached_property
     def _indices(self) -> tuple[dict[str, int], ...]:
-        return tuple({v: i for i, v in enumerate(spec.vocabulary)} for spec in self.columns)
+        return tuple(_index(spec.vocabulary) for spec in self.columns)
 
     def matrix(self, columns: Columns) -> NDArray[np.float32]:
         """Return all rows at once: float32 (n, d)."""
         return self._read(columns)[0]
 
-    def _read(self, columns: Columns) -> tuple[NDArray[np.float32], dict[str, int]]:
+    def _read(self, columns: Columns) -> tuple[NDArray[np.float32], dict[str, int], dict[str, int]]:
         rows = len(columns[self.columns[0].name]) if self.columns else 0
         found = np.empty((rows, len(self.names)), dtype=np.float32)
         unseen: dict[str, int] = {}
+        undated: dict[str, int] = {}
         start = 0
         for spec, index in zip(self.columns, self._indices, strict=True):
             cells = columns[spec.name]
@@ -136,17 +141,20 @@ class Numbers:
                 if unknown and spec.encoding != "missing":
                     unseen[spec.name] = unknown
             elif spec.kind == "date":
-                block = _date(spec, cells)
+                dates = to_dates(cells, spec.format)
+                block = _date(spec, dates)
+                if odd := _no_dates(dates, cells):
+                    undated[spec.name] = odd
             else:
                 block = _number(spec, cells)
             found[:, start:stop] = np.clip(block, -FLOAT32_MAX, FLOAT32_MAX)
             start = stop
-        return found, unseen
+        return found, unseen, undated
 
     def encode(self, columns: Columns) -> Encoded:
         """Return one vector a row. Every row can be read: what is no number is missing."""
-        found, unseen = self._read(columns)
-        return Encoded([(row,) for row in found], {}, unseen)
+        found, unseen, undated = self._read(columns)
+        return Encoded([(row,) for row in found], {}, unseen, undated)
 
     def cost(self, example: Example) -> int:
         """Every row costs the same."""
@@ -202,31 +210,46 @@ def _to_number(cell: Any) -> float:
         return float("nan")
 
 
-def to_dates(cells: Sequence[Any]) -> Doubles:
-    """Return dates, date-times and ISO 8601 strings as `DATE_PARTS`, float64 (n, 5); else NaN."""
+def to_dates(cells: Sequence[Any], format: str = "") -> Doubles:
+    """Return dates, date-times and text as `DATE_PARTS`, float64 (n, 5); NaN for what is no date.
+
+    Text is read in the format of the column, and else in ISO 8601.
+    """
     found = np.full((len(cells), len(DATE_PARTS)), np.nan)
     for row, cell in zip(found, cells, strict=True):
-        moment = _moment(cell)
+        moment = _moment(cell, format)
         if moment is not None:
             days = (moment - EPOCH).total_seconds() / 86400
             row[:] = moment.year, moment.month, moment.day, moment.weekday(), days
     return found
 
 
-def _moment(cell: Any) -> datetime | None:
+def _moment(cell: Any, format: str) -> datetime | None:
     if isinstance(cell, np.datetime64):
         cell = cell.astype("datetime64[us]").item()
     if isinstance(cell, str):
-        try:
-            cell = datetime.fromisoformat(cell.strip())
-        except ValueError:
-            return None
+        return read_moment(cell, format)
     if isinstance(cell, datetime):
-        aware = cell.tzinfo is not None
-        return cell.astimezone(UTC).replace(tzinfo=None) if aware else cell
+        return in_utc(cell)
     if isinstance(cell, date):
         return datetime(cell.year, cell.month, cell.day)
     return None
+
+
+def _no_dates(dates: Doubles, cells: Sequence[Any]) -> int:
+    """Return how many cells hold something, and no date."""
+    odd = zip(np.isnan(dates[:, 0]), cells, strict=True)
+    return sum(bool(unread) and not is_missing(cell) and cell != "" for unread, cell in odd)
+
+
+def _index(vocabulary: Sequence[str]) -> dict[str, int]:
+    """Return the places of categories; a truth value is known in the spelling of every program."""
+    found = {text: place for place, text in enumerate(vocabulary)}
+    for text, place in list(found.items()):
+        if text.lower() in ("true", "false"):
+            for spelling in (text.lower(), text.capitalize(), text.upper()):
+                found.setdefault(spelling, place)
+    return found
 
 
 def _codes(cells: Sequence[Any], index: Mapping[str, int]) -> tuple[NDArray[np.int64], int]:
@@ -262,8 +285,7 @@ def _number(spec: ColumnSpec, cells: Sequence[Any]) -> Doubles:
     return _filled(found, spec.fill)
 
 
-def _date(spec: ColumnSpec, cells: Sequence[Any]) -> Doubles:
-    found = to_dates(cells)
+def _date(spec: ColumnSpec, found: Doubles) -> Doubles:
     if spec.encoding == "missing":
         return np.isnan(found[:, :1]).astype(np.float64)
     if spec.encoding == "scaled":

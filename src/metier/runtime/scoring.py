@@ -6,8 +6,9 @@ two see the same batches and give the same numbers.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
@@ -39,14 +40,16 @@ Reads = Literal["features", "numbers"]
 class Scored:
     """Raw scores, float32 (n, outputs), NaN where a row could not be read, and why it could not.
 
-    `unseen` counts, for each column, the categories that were not there at training. `features`
-    (n, width) are there when they were asked for, NaN like the scores.
+    `unseen` counts, for each column, the categories that were not there at training, `undated` the
+    cells of a column of dates that hold no date. `features` (n, width) are there when they were
+    asked for, NaN like the scores.
     """
 
     scores: Floats
     reasons: dict[int, str]
     unseen: dict[str, int]
     features: Floats | None = None
+    undated: dict[str, int] = field(default_factory=dict)
 
 
 def open_session(graph: bytes, threads: int | None = None) -> Any:
@@ -95,7 +98,8 @@ def score(
     spec = preprocess.spec()
     scores = np.full((count, outputs), np.nan, dtype=np.float32)
     reasons: dict[int, str] = {}
-    unseen: dict[str, int] = {}
+    unseen: Counter[str] = Counter()
+    undated: Counter[str] = Counter()
     features: Floats | None = None
     wanted = ["scores", FEATURES] if reads == "features" else ["scores"]
     size, bounds = _least(ROWS_AT_A_TIME, spec), _bounds(spec)
@@ -103,8 +107,8 @@ def score(
         part = {name: columns[name][start : start + size] for name in columns}
         encoded = preprocess.encode(part)
         reasons.update({start + row: reason for row, reason in encoded.reasons.items()})
-        for name, times in encoded.unseen.items():
-            unseen[name] = unseen.get(name, 0) + times
+        unseen.update(encoded.unseen)
+        undated.update(encoded.undated)
         for batch in _batches(preprocess, encoded.examples, bounds):
             examples = [example for row in batch if (example := encoded.examples[row])]
             arrays = preprocess.collate(examples)
@@ -116,7 +120,7 @@ def score(
                 if features is None:
                     features = np.full((count, own.shape[1]), np.nan, dtype=np.float32)
                 features[rows] = own
-    return Scored(scores, reasons, unseen, features)
+    return Scored(scores, reasons, dict(unseen), features, dict(undated))
 
 
 @dataclass(frozen=True)

@@ -140,6 +140,7 @@ class Bundle:
             warnings=_warnings(
                 found.absent,
                 scored.unseen,
+                scored.undated,
                 strangers,
                 len(of_no_text(found.columns, self.manifest.columns)),
             ),
@@ -298,7 +299,11 @@ def _not_finite(scores: Floats) -> list[int]:
 
 
 def _warnings(
-    absent: Sequence[str], unseen: dict[str, int], strangers: int, blank: int
+    absent: Sequence[str],
+    unseen: dict[str, int],
+    undated: dict[str, int],
+    strangers: int,
+    blank: int,
 ) -> tuple[str, ...]:
     """One line on all that was missing or unknown, or none."""
     told = []
@@ -306,8 +311,12 @@ def _warnings(
         names = ", ".join(repr(name) for name in absent)
         told.append(f"missing column{'s' if len(absent) > 1 else ''} {names} read as empty")
     if unseen:
-        names = ", ".join(f"{name!r} ({count})" for name, count in unseen.items())
-        told.append(f"values never seen in training treated as unknown in {names}")
+        told.append(f"values never seen in training treated as unknown in {_counted(unseen)}")
+    if undated:
+        told.append(
+            "cells without a date, written as in training or as 2024-12-31, treated as empty in "
+            f"{_counted(undated)}"
+        )
     if strangers:
         told.append(
             f"{strangers} rows of a missing or unknown group decided by the common threshold"
@@ -315,3 +324,7 @@ def _warnings(
     if blank:
         told.append(told_of_no_text(blank))
     return ("; ".join(told),) if told else ()
+
+
+def _counted(counts: dict[str, int]) -> str:
+    return ", ".join(f"{name!r} ({count})" for name, count in counts.items())

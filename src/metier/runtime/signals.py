@@ -100,6 +100,16 @@ def vocabularies(spec: Mapping[str, Any]) -> dict[str, frozenset[str]]:
     return found
 
 
+def date_formats(spec: Mapping[str, Any]) -> dict[str, str]:
+    """Return how dates are written, for each column of dates that a preprocessing reads as text."""
+    return {
+        str(column["name"]): str(column["format"])
+        for part in _parts(spec)
+        for column in part.get("columns", ())
+        if isinstance(column, Mapping) and column.get("format")
+    }
+
+
 def _parts(spec: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
     parts: Sequence[Mapping[str, Any]] = spec.get("parts", (spec,))
     return parts
@@ -129,12 +139,13 @@ class Eye:
         categories: dict[str, list[str | None]] = {}
         words: dict[str, list[Hashes]] = {}
         texts = [column.name for column in self.columns if column.kind == "text"]
+        formats = date_formats(self.spec)
         for column in self.columns:
             cells = columns[column.name]
             if column.kind == "number":
                 numbers[column.name] = to_numbers(cells)
             elif column.kind == "date":
-                numbers[column.name] = to_dates(cells)[:, -1]
+                numbers[column.name] = to_dates(cells, formats.get(column.name, ""))[:, -1]
             elif column.kind == "category":
                 categories[column.name] = [category_text(cell) for cell in cells]
         if texts:

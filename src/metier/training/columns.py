@@ -34,7 +34,7 @@ def fit_codes(table: Table) -> Numbers:
         tuple(
             ColumnSpec(name, kind, "code", vocabulary=_vocabulary(columns[name], MOST_CODES))
             if kind == "category"
-            else ColumnSpec(name, kind, "raw")
+            else ColumnSpec(name, kind, "raw", format=table.roles.dates.get(name, ""))
             for name, kind in _usable(table)
         )
     )
@@ -46,7 +46,7 @@ def fit_scaled(table: Table) -> Numbers:
     columns = table.columns()
     specs: list[ColumnSpec] = []
     for name, kind in _usable(table):
-        cells = columns[name]
+        cells, format = columns[name], table.roles.dates.get(name, "")
         if kind == "category":
             vocabulary = _vocabulary(cells, MOST_INDICATORS)
             specs.append(ColumnSpec(name, kind, "onehot", vocabulary=vocabulary))
@@ -54,10 +54,12 @@ def fit_scaled(table: Table) -> Numbers:
         else:
             values = to_dates(cells)[:, -1] if kind == "date" else to_numbers(cells)
             mean, scale = _center_and_scale(values)
-            specs.append(ColumnSpec(name, kind, "scaled", fill=0.0, mean=mean, scale=scale))
+            specs.append(
+                ColumnSpec(name, kind, "scaled", fill=0.0, mean=mean, scale=scale, format=format)
+            )
             known = ~np.isnan(values)
         if known.any() and not known.all():
-            specs.append(ColumnSpec(name, kind, "missing"))
+            specs.append(ColumnSpec(name, kind, "missing", format=format))
     return Numbers(tuple(specs))
 
 
