@@ -61,7 +61,7 @@ def test_unlabelled_rows_keep_inputs_only_and_none_that_is_labelled() -> None:
     pool, lost = pool_table(rows(80), ROLES, [known])
     assert lost == 50 and len(pool) == 30
     assert set(pool.frame.columns) == {"text", "__row__"} and not pool.roles.target
-    with pytest.raises(DataError, match="50 rows are not among"):
+    with pytest.raises(DataError, match="0 of 50 are not among the"):
         pool_table(rows(50), ROLES, [known])
 
 
