@@ -31,6 +31,10 @@ HEADS: tuple[Heads, ...] = ("linear", "prototype")
 Right = NDArray[np.float64]
 FOR_THE_CHECK = 0.4
 """The share of the time that is left which the look at rows left out may take."""
+FOR_FEATURES = 0.85
+"""The share of the time after it that features may learn: a head has to follow."""
+LATE = 1.0
+"""The strength of a head when there is no time to choose one."""
 TOKENS = 1 << 14
 """What a batch may cost: pairs are found within a batch, so that it should be large."""
 
@@ -96,7 +100,7 @@ class Contrast:
         notes: dict[str, Any] = {}
         if self.check and self.epochs:
             own, notes = self._checked(start, problem, run)
-        model, learned, told = own._net(start, problem, run)
+        model, learned, told = own._net(start, problem, _shortened(run, FOR_FEATURES))
         features = feed_for(model, learned.train, run).features()
         head = own._head(features, learned, run)
         model.net.set_head(head.weight, head.bias)
@@ -131,10 +135,8 @@ class Contrast:
             return self, {}
         learning, judging = folds[0]
         part, held = Problem(task, table.take(learning)), table.take(judging)
-        left = None if run.deadline is None else run.deadline - time.monotonic()
-        until = None if left is None else time.monotonic() + FOR_THE_CHECK * left
         folder = None if run.folder is None else run.folder / "check"
-        short = replace(run, deadline=until, folder=folder)
+        short = replace(_shortened(run, FOR_THE_CHECK), folder=folder)
 
         def right(way: Contrast) -> tuple[Contrast, Right]:
             """The better head of a way, and which rows left out it answers right."""
@@ -190,6 +192,8 @@ class Contrast:
         targets = task.encode(problem.train)
         if self.head == "prototype":
             return fit_prototypes(features, targets, task.kind, task.outputs, weights)
+        # What was learned would be lost without a head: late, one is fitted without choosing.
+        late = run.deadline is not None and time.monotonic() > run.deadline
         return fit_head(
             features,
             targets,
@@ -197,7 +201,8 @@ class Contrast:
             task.outputs,
             seed=run.seed,
             weights=weights,
-            deadline=run.deadline,
+            strength=LATE if late else None,
+            deadline=None if late else run.deadline,
         )
 
     def _boundary(self, start: Specialist) -> int:
@@ -207,6 +212,14 @@ class Contrast:
         if self.blocks >= 1.0:
             return 0
         return max(0, depth - 1 - max(1, round(self.blocks * (depth - 2))))
+
+
+def _shortened(run: Run, share: float) -> Run:
+    """The context of what may take a share of the time that is left."""
+    if run.deadline is None:
+        return run
+    now = time.monotonic()
+    return replace(run, deadline=now + share * (run.deadline - now))
 
 
 def _codes(targets: NDArray[Any]) -> NDArray[np.int64]:
