@@ -11,7 +11,7 @@ from metier.report.plots import WIDTH, Axis, axis_over
 from metier.report.svg import hover, picture, tag, text
 from metier.report.wording import shorten
 
-NAMES, RIGHT, LINE, BELOW = 128, 14, 26, 30
+NAMES, RIGHT, LINE, BELOW = 142, 14, 26, 30
 """Pixels: for the names at the left, free at the right, between two lines, and for the axis."""
 LETTERS = 19
 """Letters of a name that fit."""
