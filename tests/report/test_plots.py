@@ -38,8 +38,9 @@ def test_axis_holds_all_values_with_few_round_ticks(values: list[float]) -> None
 
 def test_axis_of_nothing_and_of_one_value() -> None:
     assert plots.axis_over([None, math.nan]).ticks[0] == 0.0
-    one = plots.axis_over([3.0])
-    assert one.low < 3.0 < one.high
+    for value in (3.0, -2e9, 0.0, 5e-324):
+        one = plots.axis_over([value])
+        assert one.low < value < one.high
 
 
 def test_interval_bar_lies_where_it_should() -> None:

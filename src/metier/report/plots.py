@@ -80,7 +80,9 @@ def axis_over(values: Iterable[float | None], most: int = 5) -> Axis:
     known = [v for v in values if v is not None and math.isfinite(v)]
     low, high = (min(known), max(known)) if known else (0.0, 1.0)
     if high - low < 1e-12 * max(1.0, abs(high)):
-        low, high = low - 0.5 * (abs(low) or 1.0), high + 0.5 * (abs(high) or 1.0)
+        size = max(abs(low), abs(high))
+        half = 0.5 * (size if size > 1e-12 else 1.0)
+        low, high = low - half, high + half
     step = _round_step((high - low) / most)
     first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
     ticks = tuple(float(f"{k * step:.12g}") for k in range(first, last + 1))
