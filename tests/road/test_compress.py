@@ -14,11 +14,15 @@ from metier.api import compress, specialize
 from metier.cli import main
 from metier.errors import DataError, InputError, OptionError
 from metier.evidence.cost import size_of
+from metier.road.compress import Asked, _parts
+from metier.road.labelled import Labelled
 from metier.runtime.manifest import read_manifest
 from metier.runtime.session import load
+from metier.search.front import Limits
 from metier.strategies.boost import Boost
 from metier.strategies.classical import Classical
 from metier.strategies.finetune import Finetune
+from metier.tasks import build
 from metier.types import Roles, Table
 from tests import tiny
 from tests.made import make_bundle
@@ -48,6 +52,21 @@ def run(texts: Table, tmp_path_factory: pytest.TempPathFactory) -> Path:
     source = open_source(str(wide_bert(tmp_path_factory.mktemp("bert"))), "text")
     folder = tmp_path_factory.mktemp("runs") / "tiny"
     return make_bundle(folder, Finetune(epochs=2), texts, "multiclass", source)
+
+
+def test_rows_of_a_group_and_equal_rows_are_dealt_to_one_part() -> None:
+    random = np.random.default_rng(0)
+    x = random.permutation(np.repeat(np.arange(150.0), 2))
+    who = [f"p{k % 40}" for k in range(300)]
+    frame = pl.DataFrame({"x": x, "who": who, "y": np.where(x % 3 > 0, "a", "b")})
+    for group in ("who", None):
+        table = Table(frame, Roles({"x": "number"}, ("y",), group=group))
+        rows = Labelled(build("binary", table), table, (), ())
+        parts = _parts(rows, Asked(Path("run"), None, Limits(), (), None, None, 0, ""))
+        told = frame.with_columns(part=parts)
+        assert set(parts.tolist()) == {0, 1, 2}
+        same = told.group_by(group or "x").agg(pl.col("part").n_unique())
+        assert same["part"].max() == 1
 
 
 def test_what_is_handed_over_is_smaller_and_predicts(run: Path, valid: Path, texts: Table) -> None:

@@ -83,7 +83,7 @@ def split(
         DataError: fewer than two rows or groups, or group and time that exclude each other.
     """
     near = near_clusters(table) if clusters is None else clusters
-    units = _units(table, near)
+    units = units_of(table, near)
     strata = _strata(table, kind)
     hashes = _content(table, seed)
     if table.roles.time is not None:
@@ -104,7 +104,7 @@ def split(
     return Split(proof, made, purpose, rest)
 
 
-def _units(table: Table, near: NDArray[np.int64]) -> NDArray[np.int64]:
+def units_of(table: Table, near: NDArray[np.int64]) -> NDArray[np.int64]:
     """Return sets of rows that stay together: of one group, or near-duplicates, or linked so."""
     first_near = _first_of(near)
     if table.roles.group is None:

@@ -15,8 +15,10 @@ from numpy.typing import NDArray
 
 from metier.cache import Cache, write_aside
 from metier.data.dealing import deal, hash_rows
+from metier.data.duplicates import equal_clusters, near_clusters
 from metier.data.read import read
 from metier.data.remembered import remember, together
+from metier.data.splits import units_of
 from metier.data.table import build_table, clusters_of
 from metier.deploy.bundle import write_bundle
 from metier.deploy.reference import HeldOut
@@ -197,8 +199,12 @@ def _parts(rows: Labelled, asked: Asked) -> NDArray[np.int64]:
     strata = truth if truth.ndim == 1 and truth.dtype.kind == "i" else np.zeros(len(rows), int)
     hashes = hash_rows(rows.table.digests, asked.seed)
     shares = SHARES if asked.train is None else WITH_TRAIN
-    # Equal rows stay together: what was learned from must not judge.
-    return deal(strata, rows.table.digests.view(np.int64), hashes, shares)
+    # What was learned from must not judge, nor must rows nearly like it or of its group. Rows of
+    # tables may be equal by chance: where there are groups, those alone tell.
+    roles = rows.table.roles
+    equal = roles.modality == "tabular" and roles.group is None
+    near = equal_clusters(rows.table) if equal else near_clusters(rows.table)
+    return deal(strata, units_of(rows.table, near), hashes, shares)
 
 
 def _task(rows: Labelled) -> Any:
