@@ -44,3 +44,8 @@ def test_what_intervals_are_over_is_said(rows: Table, said: str) -> None:
     assert said in over_groups(rows)
     assert bool(over_groups(rows)) == bool(said)
     assert (clusters_of(rows) is None) == ("over the groups" not in said)
+
+
+def test_few_groups_are_called_few() -> None:
+    assert "4 groups are few" in over_groups(table(list("abcd") * 5))
+    assert "few" not in over_groups(table([f"p{k}" for k in range(40)]))

@@ -7,9 +7,13 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from metier.data.table import clusters_of
 from metier.types import Finding, Rows, Table
 
+FEW = 10
+"""Groups below which a bootstrap of them knows too little of how they differ."""
 MISSING = "—"
 """What stands where there is no number."""
 
@@ -60,8 +64,11 @@ def over_groups(table: Table, rows: Rows | None = None) -> str:
     name = table.roles.group
     if name is None:
         return ""
-    if clusters_of(table, rows) is not None:
-        return f"Intervals are over the groups of {name}, not over single rows."
+    clusters = clusters_of(table, rows)
+    if clusters is not None:
+        count = len(np.unique(clusters))
+        few = f" {count} groups are few, and intervals over them too narrow." if count < FEW else ""
+        return f"Intervals are over the groups of {name}, not over single rows.{few}"
     if name in table.frame.columns:
         return f"All these rows are of one group of {name}: intervals say nothing of others."
     return f"These rows do not tell their {name}: intervals take them for independent."
