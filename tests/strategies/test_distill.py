@@ -66,7 +66,7 @@ def test_fewer_blocks_follow_the_teacher(
 ) -> None:
     teacher, problem, more = teachers(kind)
     raw = Distill(**STILL)(teacher, problem, Run(Cache()))
-    strategy = Distill(alpha=1.0, epochs=10, rate=1e-3, patience=0)
+    strategy = Distill(alpha=1.0, epochs=40, rate=2e-3, patience=0)
     student = strategy(teacher, problem, Run(Cache()))
     assert distance(student, teacher, more) < distance(raw, teacher, more)
     assert len(net_of(student).net.backbone.blocks) == 2
