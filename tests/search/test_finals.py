@@ -19,7 +19,7 @@ from metier.search.clock import Clock
 from metier.search.finals import Final, Wish, decide, finals, finish, frozen_recipe
 from metier.search.race import Race
 from metier.search.recipe import Recipe
-from metier.search.records import Candidate
+from metier.search.records import Candidate, State
 from metier.search.sampling import score_until, thin
 from metier.tasks import build
 from metier.types import Table
@@ -31,9 +31,9 @@ def climbed(race: Race, **rights: float | dict[str, object]) -> Climb:
     candidates = []
     for i, (name, given) in enumerate(rights.items()):
         parameters = given if isinstance(given, dict) else {"right": given}
-        state = "baseline" if name == "base" else "tried"
+        state: State = "baseline" if name == "base" else "tried"
         fault = parameters.pop("later", "")
-        candidate = Candidate(f"{name}-0", name, Recipe("guess", "none", parameters), state)  # type: ignore[arg-type]
+        candidate = Candidate(f"{name}-0", name, Recipe("guess", "none", parameters), state)
         for fold in range(len(race.split.folds)):
             assert race.run_fold(candidate, fold)
         if fault:
@@ -44,7 +44,7 @@ def climbed(race: Race, **rights: float | dict[str, object]) -> Climb:
 
 
 def wish(test: Table | None = None, refit: str = "all", clock: Clock | None = None) -> Wish:
-    return Wish(test, refit, (), clock or Clock(None), 0.0)  # type: ignore[arg-type]
+    return Wish(test, refit, (), clock or Clock(None), 0.0)
 
 
 def first(race: Race, climb: Climb, wished: Wish) -> Final:
@@ -71,7 +71,7 @@ def test_held_out_rows_are_learned_from_last_of_all(tmp_path: Path, refit: str) 
     seen = [bool(rows & held) for rows in fakes.SEEN[before:]]
     assert seen == ([False, False, True] if refit == "all" else [False, False])
     assert final.refitted == (refit == "all")
-    assert len(seen) - 1 == finals(race, None, refit)  # type: ignore[arg-type]
+    assert len(seen) - 1 == finals(race, None, refit)
     np.testing.assert_array_equal(final.proof.rows, race.held)
 
 

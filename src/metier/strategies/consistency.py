@@ -12,12 +12,13 @@ from metier.training.around import (
     has_late_head,
     inner_of,
     learned_within,
+    part_of,
     rows_for,
     without_stopping,
 )
 from metier.training.beside import Accompanied, Beside
 from metier.training.consistent import consistent, dropping
-from metier.training.judged import judges, part_of
+from metier.training.judged import judges
 from metier.training.objectives import Objective
 from metier.training.selftaught import gain_of
 from metier.training.start import feed_for, fresh_net
@@ -102,8 +103,8 @@ class Consistency:
         if isinstance(held, str):
             return False, {"reason": held}
         try:
-            plain = self._fit(False, start, held.problem, part_of(run, 5, "plain"))
-            both = self._fit(True, start, held.problem, part_of(run, 2, "both"))
+            plain = self._fit(False, start, held.problem, part_of(run, 0.2, "plain"))
+            both = self._fit(True, start, held.problem, part_of(run, 0.5, "both"))
         except Pruned:
             return False, {"reason": "there was no time for more than one fit"}
         before, after = (held.losses(made, run)[0] for made in (plain, both))

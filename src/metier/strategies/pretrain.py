@@ -7,10 +7,10 @@ from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 from metier.cache import fingerprint
-from metier.errors import ChainError, Pruned
+from metier.errors import ChainError
 from metier.space import Float, Int, tune
 from metier.training.adapted import Adapted
-from metier.training.around import as_one_step, inner_of, rows_for
+from metier.training.around import as_one_step, inner_of, part_of, rows_for
 from metier.training.masked import learn_words
 from metier.training.net import NetModel
 from metier.training.schedule import Schedule
@@ -24,7 +24,6 @@ from metier.types import (
     Specialist,
     Strategy,
     Table,
-    nothing_to_report,
 )
 
 NAME = "pretrain"
@@ -89,7 +88,9 @@ class Pretrain:
         key = int(mark[:15], 16)
         if key not in kept:
             model = fresh_net(start, problem, 0)
-            outcome = learn_words(model, texts, self._schedule(), _for_reading(run))
+            outcome = learn_words(
+                model, texts, self._schedule(), part_of(run, FOR_READING, "reading")
+            )
             for parameter in model.net.parameters():
                 parameter.requires_grad_(False)
             model.net.eval()
@@ -106,15 +107,3 @@ class Pretrain:
 
     def _schedule(self) -> Schedule:
         return Schedule(epochs=self.passes, rate=self.pace, layer_decay=self.fade)
-
-
-def _for_reading(run: Run) -> Run:
-    """The run with the time that reading may take, and with a folder of its own."""
-    folder = None if run.folder is None else run.folder / "reading"
-    run = replace(run, folder=folder, report=nothing_to_report)
-    if run.deadline is None:
-        return run
-    now = time.monotonic()
-    if now > run.deadline:
-        raise Pruned("out of time")
-    return replace(run, deadline=now + FOR_READING * (run.deadline - now))

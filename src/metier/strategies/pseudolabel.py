@@ -13,9 +13,9 @@ import numpy as np
 from metier.errors import ChainError, Pruned
 from metier.evidence.answers import Array
 from metier.space import Float, Int, tune
-from metier.training.around import as_one_step, gives_of, inner_of, rows_for
+from metier.training.around import as_one_step, gives_of, inner_of, part_of, rows_for
 from metier.training.joined import joined
-from metier.training.judged import Judges, judges, part_of
+from metier.training.judged import Judges, judges
 from metier.training.selftaught import Said, again, gain_of, sure_of
 from metier.types import (
     Form,
@@ -215,7 +215,7 @@ class _Climb:
 
     def _part(self, left: int) -> Run:
         self.fits += 1
-        return part_of(self.run, left, f"fit-{self.fits}")
+        return part_of(self.run, 1 / left, f"fit-{self.fits}")
 
     def _ended(self, made: Specialist) -> Specialist:
         """What came out, told with the parameters and the notes of the first fit: those are what a

@@ -8,9 +8,19 @@ from dataclasses import fields, replace
 from typing import Any
 
 from metier.data.sensitive import groups_of
-from metier.errors import ChainError, DataError
+from metier.errors import ChainError, DataError, Pruned
 from metier.registry import find
-from metier.types import Form, Modality, Problem, Run, Specialist, Step, Strategy, Table
+from metier.types import (
+    Form,
+    Modality,
+    Problem,
+    Run,
+    Specialist,
+    Step,
+    Strategy,
+    Table,
+    nothing_to_report,
+)
 
 INNER = "inner"
 
@@ -124,3 +134,16 @@ def rows_for(name: str, unlabeled: Table | None, train: Table) -> Table:
     if missing:
         raise DataError(f"{name}: the rows without labels have no column {missing[0]!r}")
     return unlabeled
+
+
+def part_of(run: Run, share: float, name: str) -> Run:
+    """Return the context of one of several fits, which may take a share of the time that is left;
+    it keeps its state in a folder of this name. Raises Pruned when time is over."""
+    folder = None if run.folder is None else run.folder / name
+    part = replace(run, folder=folder, report=nothing_to_report)
+    if part.deadline is None:
+        return part
+    now = time.monotonic()
+    if now > part.deadline:
+        raise Pruned("out of time")
+    return replace(part, deadline=now + share * (part.deadline - now))

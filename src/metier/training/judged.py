@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from metier.errors import Pruned
 from metier.evidence.answers import Array
 from metier.evidence.calibration import fit_temperature
 from metier.training.folds import inner_folds
 from metier.training.likeness import flattened, likeness
 from metier.training.selftaught import losses
-from metier.types import Problem, Rows, Run, Specialist, Table, nothing_to_report
+from metier.types import Problem, Rows, Run, Specialist, Table
 
 HELD = 0.2
 """The share of the training rows that is held out."""
@@ -66,16 +64,3 @@ def _likeness(start: Specialist, problem: Problem, unlabeled: Table, held: Rows,
     if shift is None or not shift.shifted:
         return np.ones(len(held))
     return flattened(shift.weights)[held]
-
-
-def part_of(run: Run, left: int, name: str) -> Run:
-    """Return the context of the first of `left` fits that share the time; it keeps its state in a
-    folder of this name. Raises Pruned when time is over."""
-    folder = None if run.folder is None else run.folder / name
-    part = replace(run, folder=folder, report=nothing_to_report)
-    if part.deadline is None:
-        return part
-    now = time.monotonic()
-    if now > part.deadline:
-        raise Pruned("out of time")
-    return replace(part, deadline=now + (part.deadline - now) / left)
