@@ -176,7 +176,8 @@ def _pipeline(rows: Rows, directory: Path) -> Answer:
     plain.be_quiet()
     kind = "text-classification" if rows.about.modality == "text" else "image-classification"
     more = {"truncation": True} if rows.about.modality == "text" else {}
-    made: Any = pipeline(kind, model=str(directory), device="cpu")
+    build: Any = pipeline  # it is typed for tasks that are written out
+    made = build(kind, model=str(directory), device="cpu")
 
     def answer(given: Sequence[str]) -> object:
         return made(list(given), batch_size=min(len(given), plain.BATCH), **more)

@@ -168,7 +168,7 @@ def _metier(rows: Rows, cell: Cell) -> Fit:
 
         def predict(frame: pl.DataFrame) -> np.ndarray:
             scores = made.scores(Table(frame, table.roles))
-            return np.asarray(task.labels)[scores.argmax(axis=1)]
+            return np.asarray(np.asarray(task.labels)[scores.argmax(axis=1)])
 
         return predict
 

@@ -38,11 +38,11 @@ class Judged:
         return SETS[self.name].metric == "accuracy"
 
     def score(self, method: str) -> float:
-        return mean(record["score"] for record in self.cells[method])
+        return float(mean(record["score"] for record in self.cells[method]))
 
     def typical(self, method: str, fact: str) -> float:
         """Return the median of a fact over the seeds."""
-        return median(record[fact] for record in self.cells[method])
+        return float(median(record[fact] for record in self.cells[method]))
 
     def gap(self, ours: str, peer: str, folder: Path) -> Gap | None:
         """Compare one of ours with a peer over the seeds that both have."""

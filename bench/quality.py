@@ -70,13 +70,16 @@ def budget_for(planned: cell.Cell, asked: float | None, folder: Path) -> float |
     if method == "metier-half":
         if not found:
             raise SystemExit(f"{name}: measure the peers first, or give --budget")
-        seconds = median(r["seconds"] for r in found[best_of(found)]) / 2
-        return max(LEAST_HALF, round(seconds, 1))
+        return max(LEAST_HALF, round(_seconds(found[best_of(found)]) / 2, 1))
     if SETS[name].modality == "tabular":
         return LEAST
     if "trainer" not in found:
         raise SystemExit(f"{name}: measure the method trainer first, or give --budget")
-    return max(LEAST, round(median(r["seconds"] for r in found["trainer"])))
+    return max(LEAST, round(_seconds(found["trainer"])))
+
+
+def _seconds(found: Sequence[Record]) -> float:
+    return float(median(each["seconds"] for each in found))
 
 
 def _ordered(methods: Sequence[str]) -> list[str]:

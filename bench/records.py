@@ -110,8 +110,8 @@ def losses(key: Mapping[str, Any], folder: Path = RESULTS) -> NDArray[np.float64
     with np.load(path, allow_pickle=False) as held:
         truth, predicted = held["truth"], held["predicted"]
     if truth.dtype == np.uint16:
-        return (truth != predicted).astype(np.float64)
-    return (truth.astype(np.float64) - predicted.astype(np.float64)) ** 2
+        return np.asarray(truth != predicted, np.float64)
+    return np.square(np.asarray(truth, np.float64) - np.asarray(predicted, np.float64))
 
 
 def _enter_environment(threads: int, folder: Path) -> str:

@@ -224,8 +224,8 @@ def _gap(name: str, more: np.ndarray, less: np.ndarray) -> dict[str, float]:
     from metier.runtime.postprocess import Decision
 
     rule = Decision("binary", ("wrong", "right"))
-    scores = [np.stack([~each, each], axis=1).astype(float) for each in (more, less)]
-    found = paired("accuracy", np.ones(len(more), dtype=int), *scores, rule, rule)
+    first, second = (np.stack([~each, each], axis=1).astype(float) for each in (more, less))
+    found = paired("accuracy", np.ones(len(more), dtype=int), first, second, rule, rule)
     each = {name: found.difference, f"{name}_low": found.low, f"{name}_high": found.high}
     return {k: round(100 * v, 2) for k, v in each.items()}
 

@@ -132,7 +132,7 @@ def _of(found: Sequence[Record], name: str, method: str) -> list[Record]:
 
 
 def _seconds(found: Sequence[Record], name: str, method: str) -> float:
-    return median(r["seconds"] for r in _of(found, name, method))
+    return float(median(r["seconds"] for r in _of(found, name, method)))
 
 
 def _scored(found: Sequence[Record], name: str, method: str) -> str:

@@ -111,7 +111,8 @@ def _files(
     if not about.folders:
         frame = pl.read_csv(records.ROOT / "examples" / f"{about.name}.csv")
         return [_written(frame, args.limit, seed, folder / about.name / "train.csv")], []
-    data, tests = [], []
+    data: list[Path] = []
+    tests: list[Path] = []
     for name in about.folders:
         place = sets.find_data(args.data) / name
         for part, most, into in (("train", args.train, data), ("test", args.test, tests)):

@@ -16,6 +16,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -119,8 +120,8 @@ def _arms(text: Text, parts: Sequence[str]) -> dict[str, Arm]:
     arms: dict[str, Arm] = {}
     for part in parts:
         if part in ("all", "top"):
-            arms[f"trainer/{part}"] = lambda repeat, part=part: _trainer(text, part, repeat)
-        arms[f"metier/{part}"] = lambda repeat, part=part: own.train(part, repeat)
+            arms[f"trainer/{part}"] = partial(_trainer, text, part)
+        arms[f"metier/{part}"] = partial(own.train, part)
     return arms
 
 
@@ -191,6 +192,7 @@ class _Own:
         """One epoch of the loop (several when only the head learns), as fine-tuning sets it up."""
         from metier.strategies.finetune import Finetune
         from metier.training.loop import fit
+        from metier.training.schedule import Schedule
         from metier.training.start import feed_for, fresh_net
         from metier.types import Run
 
@@ -205,14 +207,9 @@ class _Own:
         first = time.perf_counter() - began
         laps = Laps()
         objective = _clocked(self.problem.task, laps)
-        fit(
-            model.net,
-            feed,
-            self.targets,
-            objective,
-            Finetune(epochs=epochs, patience=0, rows=64 if part == "all-64" else 32).schedule(),
-            run,
-        )
+        settings = Finetune(epochs=epochs, patience=0, rows=64 if part == "all-64" else 32)
+        schedule = Schedule.of(settings, head_rate=settings.rate * 10)
+        fit(model.net, feed, self.targets, objective, schedule, run)
         return {**self.text.facts(laps, part), "first_pass_seconds": round(first, 3)}
 
 

@@ -17,10 +17,29 @@ from pathlib import Path
 from bench import judged, manifold, records, scarce, sections, trusted, unlabelled
 
 MARKED = re.compile(r"(<!-- bench:(?:start|begin) -->\n)(.*?)(<!-- bench:end -->)", re.DOTALL)
-CLAIMS = ("quality", "speed", "sources", "weight", "budget", "resume", "compress", "web", "serve")
-CLAIMS += ("several", "meta", "costs")
-CLAIMS += ("fairness", "explain", "sureness", "robust", "audit")
-CLAIMS += ("labels", "semi", "domains", "fewshot")
+CLAIMS = (
+    "quality",
+    "speed",
+    "sources",
+    "weight",
+    "budget",
+    "resume",
+    "compress",
+    "web",
+    "serve",
+    "several",
+    "meta",
+    "costs",
+    "fairness",
+    "explain",
+    "sureness",
+    "robust",
+    "audit",
+    "labels",
+    "semi",
+    "domains",
+    "fewshot",
+)
 NOTHING = "Not measured yet: `make bench`."
 TOLD = ("torch", "transformers", "scikit-learn", "lightgbm", "onnxruntime", "setfit", "flaml")
 

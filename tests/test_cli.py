@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import errno
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -54,6 +56,16 @@ def test_a_bug_is_not_hidden() -> None:
 def test_every_command_of_the_parser_does_something() -> None:
     action = next(a for a in build_parser()._actions if isinstance(a, argparse._SubParsersAction))
     assert set(action.choices) == set(COMMANDS)
+
+
+def test_python_runs_it_as_a_module() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "metier", "strategies"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0
+    assert "finetune" in done.stdout
+    wrong = [sys.executable, "-m", "metier", "specialize", "no-such.csv"]
+    assert subprocess.run(wrong, capture_output=True, check=False).returncode == 2
 
 
 def test_nothing_said_prints_the_help(capsys: pytest.CaptureFixture[str]) -> None:

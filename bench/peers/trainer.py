@@ -58,7 +58,7 @@ def fit(rows: Rows, settings: Settings) -> Fitted:
 
     def predict(frame: pl.DataFrame) -> np.ndarray:
         scores = trainer.predict(make(frame, [0] * frame.height)).predictions
-        return labels[np.asarray(scores).argmax(axis=1)]
+        return np.asarray(labels[np.asarray(scores).argmax(axis=1)])
 
     return Fitted(predict, {"epochs": epochs, "rate": RATES[rows.about.modality]})
 

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from metier.cache import Cache, Store, fingerprint
 from metier.errors import DataError, Pruned
+from metier.memory import freed_kept
 from metier.runtime.images import Image
 from metier.runtime.preprocess import Arrays, Example, Preprocess
 from metier.runtime.text import Text
@@ -125,6 +126,7 @@ class Feed:
         every = np.concatenate([window for e in self._iterate() for window in e])
         return np.bincount(every).astype(np.int64)
 
+    @freed_kept()
     def prepare(self, at: int) -> int:
         """Compute what lies below boundary `at` once. Returns the boundary to enter at: `at`, or 0
         when the quota of the cache does not allow it."""

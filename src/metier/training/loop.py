@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 
 from metier.cache import fingerprint
 from metier.errors import Pruned
+from metier.memory import freed_kept
 from metier.training.augment import Views
 from metier.training.batches import pieces, shuffled
 from metier.training.checkpoint import Checkpoint, restore, save
@@ -72,6 +73,7 @@ class Outcome:
     """What the run's guard saw each time that the fit went back, and after how many epochs."""
 
 
+@freed_kept()
 def fit(
     net: Net,
     feed: Feed | Views,

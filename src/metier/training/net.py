@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from metier.cache import Cache
+from metier.memory import freed_kept
 from metier.runtime.preprocess import Preprocess
 from metier.sources.backbone import Backbone, Inputs
 from metier.types import Floats, Form, Source, Table, Task
@@ -129,6 +130,7 @@ class NetModel:
             (folder / name).write_bytes(content)
 
 
+@freed_kept()
 def score(net: Net, feed: Feed, at: int) -> Floats:
     """Return scores (n, outputs) of all rows of a feed, entering at a boundary if that pays."""
     from metier.training.batches import budgeted
