@@ -82,6 +82,13 @@ def test_a_short_time_shows_a_sample_and_says_so(
     assert (again.notes, again.paces, list(again.sources)) == (found.notes, each, list(one))
 
 
+def test_rows_that_all_but_fit_are_all_shown(data: Data, sources: dict[str, Source]) -> None:
+    name = next(iter(sources))
+    each = {name: pace.FOR_LOOKING * 60.0 / (0.93 * len(data.table))}
+    found = pace._with_rows(data, {name: sources[name]}, each, Clock(60.0), 0, ())
+    assert (found.rows, found.notes) == (None, ())
+
+
 def test_no_time_shows_nothing(data: Data, sources: dict[str, Source]) -> None:
     late = Clock(60.0, started=time.monotonic() - 55.0)
     assert not shown(data, sources, late).sources

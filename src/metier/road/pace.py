@@ -31,6 +31,8 @@ FOR_RANKING = 0.15
 FOR_LOOKING = 0.35
 """Shares of the time left that the checks, the ranking of sources, and the first pass of a network
 over the rows may take."""
+NEARLY_ALL = 0.9
+"""Of the rows: where the time is enough for so many, all of them are shown."""
 LOADING = 12.0
 """Seconds below which it is not worth the while to load a network."""
 FEWEST_RANKED = 100
@@ -135,7 +137,7 @@ def _with_rows(
     n = len(data.table)
     each = sum(paces[name] for name in sources)
     allowed = int(FOR_LOOKING * clock.left / max(each, 1e-9))
-    if allowed >= n:
+    if allowed >= NEARLY_ALL * n:
         return Shown(sources, None, notes, paces)
     fewest = max(FEWEST_SHOWN, FEWEST_SHARE * n, FEWEST_A_LABEL * len(data.task.labels))
     if allowed < min(fewest, n / 2):

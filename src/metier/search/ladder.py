@@ -48,6 +48,8 @@ NOTHING = "none"
 """The source of what starts from nothing."""
 WITHOUT_SOURCE = ("majority", "mean", "classical", "linear", "ebm")
 """Strategies that start from nothing."""
+HEAD_ONLY = ("generalist", "probe")
+"""Strategies that leave a network as it is: once it has seen the rows, they cost little."""
 FOR_A_GLASS_BOX = 0.35
 """The share of its slot that the glass box gets, so that boosting keeps most of the time."""
 NEURAL: tuple[tuple[str, str, Mapping[str, Any]], ...] = (

@@ -8,12 +8,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from metier.search.clock import Clock
-from metier.search.ladder import Rung
+from metier.search.ladder import HEAD_ONLY, Rung
 from metier.search.race import Race
 from metier.search.records import Candidate
 
 FEWEST_SECONDS = 0.5
-"""A slot shorter than this is not worth a beginning."""
+"""A slot shorter than this is not worth a beginning,"""
+FEWEST_FOR_A_HEAD = 0.1
+"""unless all that has to be fitted is a head, to features that are there already."""
 FOR_A_BASELINE = 0.25
 """What comes after the baselines needs the time more."""
 TOO_DEAR = 1.5
@@ -64,7 +66,8 @@ def slot(
     per_fit *= rung.share
     known = [r.seconds for c in candidates if c.rung == rung.name for r in c.folds.values()]
     dear = bool(known) and float(np.median(known)) > TOO_DEAR * per_fit
-    return 0.0 if dear or per_fit < FEWEST_SECONDS else per_fit
+    fewest = FEWEST_FOR_A_HEAD if rung.strategy in HEAD_ONLY else FEWEST_SECONDS
+    return 0.0 if dear or per_fit < fewest else per_fit
 
 
 def refits(limits: Limits, race: Race, candidates: Sequence[Candidate]) -> float:
