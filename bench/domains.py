@@ -11,6 +11,7 @@ import argparse
 import json
 import tempfile
 from collections.abc import Mapping, Sequence
+from itertools import permutations
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +23,10 @@ from bench.elsewhere import Fitted, Rows
 
 CLAIM = "domains"
 REVIEWS, DIGITS = "amazon_reviews_multidomain", "digits_domain_shift"
-PAIRS = (
-    "books>kitchen",
-    "dvd>electronics",
-    "electronics>books",
-    "kitchen>dvd",
-    "mnist>usps",
-    "usps>mnist",
+PAIRS = tuple(
+    f"{first}>{second}"
+    for kind in (("books", "dvd", "electronics", "kitchen"), ("mnist", "usps"))
+    for first, second in permutations(kind, 2)
 )
 IMAGE_MODEL = "mobilenet-v1-0.25-128-imagenet"
 PLAIN = "source only"
