@@ -13,10 +13,11 @@ import torch
 from metier.cache import Cache
 from metier.tasks import build
 from metier.training.feed import Feed
-from metier.training.loop import Outcome, Watch, fit
+from metier.training.loop import Watch, fit
 from metier.training.net import Net
 from metier.training.objectives import Batch, Objective, Supervised
 from metier.training.schedule import Schedule
+from metier.training.standing import Outcome
 from metier.training.start import feed_for, fresh_net
 from metier.types import Problem, Run, Specialist, Table
 

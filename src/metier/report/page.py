@@ -30,7 +30,11 @@ FRONT = 10
 
 CONSTANT = ("majority", "mean")
 
-LIGHTS = {"good": "Gain proven", "neutral": "Specialising gained nothing proven", "bad": "Read this first"}
+LIGHTS = {
+    "good": "Gain proven",
+    "neutral": "Specialising gained nothing proven",
+    "bad": "Read this first",
+}
 
 _TASKS = {
     "binary": "one of two classes",

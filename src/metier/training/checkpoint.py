@@ -23,6 +23,10 @@ class Checkpoint:
     tensors: dict[str, torch.Tensor]
     facts: dict[str, Any]
 
+    def copied(self) -> Checkpoint:
+        """The same with tensors of its own, which nothing changes."""
+        return Checkpoint({name: value.clone() for name, value in self.tensors.items()}, self.facts)
+
 
 def save(folder: Path, checkpoint: Checkpoint) -> None:
     """Write a checkpoint in place of the last one; a kill leaves the one or the other."""

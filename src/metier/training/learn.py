@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 from metier.training.augment import VIEWS, Augment, augmented
 from metier.training.dealing import Deal
 from metier.training.folds import inner_folds
-from metier.training.loop import Outcome, Watch, fit
+from metier.training.loop import Watch, fit
 from metier.training.net import NetModel
 from metier.training.objectives import Objective, Supervised
 from metier.training.schedule import Schedule
+from metier.training.standing import Outcome
 from metier.training.start import feed_for
 from metier.training.weighing import by_content
 from metier.types import Problem, Run, Table, Task

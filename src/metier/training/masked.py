@@ -17,10 +17,11 @@ from torch.nn import functional
 from metier.errors import ChainError
 from metier.runtime.text import Text
 from metier.training.feed import Feed
-from metier.training.loop import Outcome, fit
+from metier.training.loop import fit
 from metier.training.net import Net, NetModel
 from metier.training.objectives import Batch
 from metier.training.schedule import Schedule
+from metier.training.standing import Outcome
 from metier.training.start import feed_for
 from metier.types import Kind, Roles, Run, Table
 
