@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 
 from metier.errors import OptionError
 from metier.runtime.doubt import Asked, Doubt
+from metier.runtime.groups import GroupThresholds, told_of_strangers
 from metier.runtime.manifest import InputColumn
 from metier.runtime.rows import of_no_text, told_of_no_text
 from metier.serving.forms import read_form
@@ -36,7 +37,7 @@ FILES, ROWS = "files", "rows"
 
 @dataclass(frozen=True)
 class Request:
-    """The columns that the model reads, how many rows, what was missing, and what else is asked."""
+    """The columns of the bundle, how many rows, what was missing, and what else is asked."""
 
     columns: dict[str, list[Any]]
     count: int
@@ -49,14 +50,16 @@ class Reader:
     """Reads the rows of requests for one bundle.
 
     Args:
-        wanted: the columns that the model reads.
+        wanted: the columns that the bundle reads: for its model, or to tell groups.
         most: rows that one request may have.
         doubt: what the bundle knows of its doubt: what can be asked for beside answers.
+        groups: the thresholds of groups, if rows are decided by their own.
     """
 
     wanted: tuple[InputColumn, ...]
     most: int
     doubt: Doubt = field(default_factory=Doubt)
+    groups: GroupThresholds | None = None
 
     @property
     def image(self) -> str | None:
@@ -138,6 +141,8 @@ class Reader:
         told = [f"missing columns read as empty: {_names(absent)}"] if absent else []
         if blank := of_no_text(columns, self.wanted):
             told.append(told_of_no_text(len(blank)))
+        if self.groups is not None and (strangers := self.groups.strangers(columns)):
+            told.append(told_of_strangers(len(strangers)))
         return Request(columns, len(rows), tuple(told), asked)
 
 
