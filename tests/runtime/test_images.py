@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import PIL.Image
 import pytest
+from PIL import features
 
 from metier.runtime.images import Image, open_image
 from metier.runtime.preprocess import restore
@@ -131,6 +132,15 @@ def test_reasons_are_short(tmp_path: Path):
             open_image(source)
         assert "\n" not in str(caught.value)
         assert len(str(caught.value)) < 120
+
+
+@pytest.mark.skipif(not features.check("avif"), reason="this Pillow reads no AVIF")
+def test_a_damaged_avif_keeps_its_place_among_the_others():
+    whole = stored(PIL.Image.new("RGB", (64, 64), "red"), "AVIF")
+    head = whole[: whole.index(b"mdat") + 4]
+    broken = head + bytes(len(whole) - len(head))
+    found = Image("file", ("exact", 8, 8)).encode({"file": [whole, broken, whole]})
+    assert list(found.reasons) == [1] and found.reasons[1].startswith("damaged image (")
 
 
 def test_programs_and_bombs_are_refused():

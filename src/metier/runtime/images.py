@@ -32,6 +32,8 @@ DAMAGED = (
     TypeError,
     IndexError,
     KeyError,
+    RuntimeError,
+    MemoryError,
     struct.error,
 )
 LARGEST = 65535
