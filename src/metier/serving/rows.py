@@ -12,7 +12,7 @@ from metier.errors import OptionError
 from metier.runtime.doubt import Asked, Doubt
 from metier.runtime.groups import GroupThresholds, told_of_strangers
 from metier.runtime.manifest import InputColumn
-from metier.runtime.rows import of_no_text, told_of_no_text
+from metier.runtime.rows import of_no_text, readable, told_of_no_text
 from metier.serving.forms import read_form
 from metier.serving.limits import Refused
 
@@ -137,7 +137,9 @@ class Reader:
             if not beside_files and not any(column.name in row for column in plain):
                 raise Refused(422, f"row {number} has none of the columns: {_names(plain)}")
         absent = [column for column in plain if not any(column.name in row for row in rows)]
-        columns = {column.name: [_cell(row.get(column.name)) for row in rows] for column in plain}
+        columns = {
+            column.name: [readable(row.get(column.name)) for row in rows] for column in plain
+        }
         told = [f"missing columns read as empty: {_names(absent)}"] if absent else []
         if blank := of_no_text(columns, self.wanted):
             told.append(told_of_no_text(len(blank)))
@@ -176,13 +178,6 @@ def _check(cell: Any, column: InputColumn, row: int) -> None:
         raise Refused(422, f"row {row}: {column.name!r} must be {WORDS[column.kind]} or null")
     if isinstance(cell, int | float) and column.kind == "number" and abs(cell) > sys.float_info.max:
         raise Refused(422, f"row {row}: {column.name!r} is larger than numbers can be")
-
-
-def _cell(cell: Any) -> Any:
-    """Return the cell; halves of characters, which JSON can spell and no tokenizer reads, go."""
-    if isinstance(cell, str) and not cell.isascii():
-        return cell.encode("utf-8", "replace").decode()
-    return cell
 
 
 def _names(columns: Sequence[InputColumn]) -> str:
