@@ -53,6 +53,8 @@ def test_what_is_asked_beside_answers_is_what_the_bundle_says(doubtful: tuple[Li
     ("asked", "line"),
     [
         ({"coverage": 1.5}, "coverage 1.5: is no share between 0 and 1"),
+        ({"coverage": 10**400}, "coverage inf: is no share between 0 and 1"),
+        ({"max_error": -(10**400)}, "max_error -inf: is no share between 0 and 1"),
         ({"coverage": "0.9"}, "`coverage` must be a number"),
         ({"coverage": 0.9999}, "has 300; ask for at most 0.996"),
         ({"abstain": 1}, "`abstain` must be true or false"),
