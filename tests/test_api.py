@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import get_args
 
 import polars as pl
 import pytest
@@ -12,12 +13,16 @@ from metier import api
 from metier.errors import DataError, OptionError
 from metier.runtime.manifest import InputColumn
 from metier.runtime.postprocess import Decision
-from metier.types import Finding
+from metier.types import Finding, Form
 from tests.runtime.conftest import PICTURE, SUMS, TERMS, numbers_graph, terms_graph, write
 
 
 def test_strategies_and_sources_are_listed() -> None:
     found = {row["strategy"]: row for row in api.strategies()}
+    given = {name: row["gives"] for name, row in found.items()}
+    assert (given["probe"], given["boost"]) == ("net", "booster")
+    assert given["reweigh"] == given["align"] == "what it wraps gives"
+    assert set(given.values()) <= {*get_args(Form), "what it wraps gives"}
     assert {"probe", "boost", "classical"} <= found.keys()
     assert all(row["about"] and row["gives"] for row in found.values())
     rows = api.sources()

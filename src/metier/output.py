@@ -10,6 +10,7 @@ from typing import IO
 import polars as pl
 
 from metier.errors import OptionError
+from metier.runtime.postprocess import TaskKind
 from metier.runtime.session import Predictions
 
 FORMATS = (".csv", ".parquet")
@@ -17,8 +18,12 @@ JOINED = "|"
 """Between the labels of one multi-label answer in a CSV file: what the reader splits on."""
 
 
-def tabulate(predictions: Predictions, paths: Sequence[str] | None = None) -> pl.DataFrame:
+def tabulate(
+    predictions: Predictions, kind: TaskKind, paths: Sequence[str] | None = None
+) -> pl.DataFrame:
     """Return one line a row: `prediction`, then `probability_CLASS` columns.
+
+    The shape of the answer gives `prediction` its type, also where no row has an answer.
 
     With `paths`, the files that the rows came from, a `path` column comes first. When a coverage
     was asked for, `set`, or `low` and `high`, follow. When some rows could not be read, or were
@@ -26,13 +31,13 @@ def tabulate(predictions: Predictions, paths: Sequence[str] | None = None) -> pl
 
     >>> import numpy as np
     >>> found = Predictions(["no", None], np.array([[0.9, 0.1], [np.nan, np.nan]]), ("no", "yes"))
-    >>> tabulate(found).rows()
+    >>> tabulate(found, "binary").rows()
     [('no', 0.9, 0.1), (None, None, None)]
     """
     columns: list[pl.Series] = []
     if paths is not None:
         columns.append(pl.Series("path", list(paths), dtype=pl.String))
-    columns.append(pl.Series("prediction", predictions.answers))
+    columns.append(pl.Series("prediction", predictions.answers, dtype=_answers(kind)))
     if predictions.probabilities is not None:
         for label, values in zip(predictions.labels, predictions.probabilities.T, strict=True):
             columns.append(pl.Series(f"probability_{label}", values).fill_nan(None))
@@ -45,6 +50,12 @@ def tabulate(predictions: Predictions, paths: Sequence[str] | None = None) -> pl
         reasons = [predictions.reasons.get(row) for row in range(len(predictions))]
         columns.append(pl.Series("reason", reasons, dtype=pl.String))
     return pl.DataFrame(columns)
+
+
+def _answers(kind: TaskKind) -> pl.DataType:
+    if kind == "regression":
+        return pl.Float64()
+    return pl.List(pl.String()) if kind == "multilabel" else pl.String()
 
 
 def check_format(out: Path) -> None:

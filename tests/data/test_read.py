@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+from pathlib import Path
 
 import polars as pl
 import pytest
@@ -233,3 +234,17 @@ def test_missing_files_and_wrong_folders_are_refused(tmp_path):
         read({"a": [1, 2], "b": [1]})
     with pytest.raises(DataError, match="cannot be read"):
         read(42)
+
+
+@pytest.mark.parametrize("form", ["mapping", "pandas", "file"])
+def test_halves_of_characters_are_marked_as_such(form: str, tmp_path: Path) -> None:
+    columns = {"text": ["ok", "\ud83d hi", None], "kind": [["a"], ["b\ud83d", "c"], []]}
+    data: object = columns
+    if form == "pandas":
+        data = pytest.importorskip("pandas").DataFrame(columns, dtype=object)
+    if form == "file":
+        data = tmp_path / "rows.json"
+        data.write_text(json.dumps(columns), encoding="utf-8")
+    frame = read(data).frame
+    assert frame["text"].to_list() == ["ok", "? hi", None]
+    assert frame["kind"].to_list() == [["a"], ["b?", "c"], []]

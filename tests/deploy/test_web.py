@@ -250,7 +250,9 @@ def test_pixels_are_those_of_pillow(
     source = tiny_sources["mobilenet"]
     run = make_bundle(tmp_path / "run", Probe(), tiny_table(source, 20), "multiclass", source)
     preprocess: Any = metier.load(run).preprocess
-    files = picture_files(tmp_path / "pictures")[:4]
+    files = [*picture_files(tmp_path / "pictures")[:4], tmp_path / "thread.png"]
+    thread = np.random.default_rng(0).integers(0, 256, (12_000, 1, 3), np.uint8)
+    PIL.Image.fromarray(thread).save(files[-1])
     folder = export(run, "web")
     about = json.loads((folder / "specialist.json").read_text())
     with served(folder) as url:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import io
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import PIL.Image
 import pytest
+from PIL import features
 
 from metier.runtime.images import Image, open_image
 from metier.runtime.preprocess import restore
@@ -131,6 +134,15 @@ def test_reasons_are_short(tmp_path: Path):
         assert len(str(caught.value)) < 120
 
 
+@pytest.mark.skipif(not features.check("avif"), reason="this Pillow reads no AVIF")
+def test_a_damaged_avif_keeps_its_place_among_the_others():
+    whole = stored(PIL.Image.new("RGB", (64, 64), "red"), "AVIF")
+    head = whole[: whole.index(b"mdat") + 4]
+    broken = head + bytes(len(whole) - len(head))
+    found = Image("file", ("exact", 8, 8)).encode({"file": [whole, broken, whole]})
+    assert list(found.reasons) == [1] and found.reasons[1].startswith("damaged image (")
+
+
 def test_programs_and_bombs_are_refused():
     postscript = stored(PIL.Image.fromarray(gradient()), "EPS")
     with pytest.raises(ValueError, match="not an image"):
@@ -176,6 +188,42 @@ def test_pixels_equal_those_of_transformers(config: dict[str, Any], shape: tuple
     arrays = mine.collate([e for e in mine.encode({"file": [picture]}).examples if e is not None])
     np.testing.assert_allclose(arrays["pixel_values"], theirs["pixel_values"], atol=1e-6, rtol=0)
     assert arrays["pixel_values"].shape[2:] == mine.size
+
+
+NARROW = """
+import io, resource
+import PIL.Image
+from metier.runtime.images import Image
+
+resource.setrlimit(resource.RLIMIT_AS, (3 << 30, 3 << 30))
+image = Image("file", ("shortest_edge", 256), crop=(224, 224))
+for size in ((1, 20_000), (20_000, 1), (3, 60_000)):
+    content = io.BytesIO()
+    PIL.Image.new("RGB", size, (9, 9, 9)).save(content, "PNG")
+    assert image.encode({"file": [content.getvalue()]}).reasons == {}
+"""
+
+
+def test_a_picture_a_pixel_wide_does_not_fill_the_memory():
+    script = [sys.executable, "-c", NARROW]
+    done = subprocess.run(script, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("shape", [(300, 1), (1, 300), (523, 2), (787, 3)])
+@pytest.mark.parametrize("crop", [(224, 224), (300, 280)])
+def test_of_a_picture_far_too_long_the_crop_keeps_the_same(
+    shape: tuple[int, int], crop: tuple[int, int]
+):
+    noise = np.random.default_rng(0).integers(0, 256, (*shape, 3), dtype=np.uint8)
+    picture = PIL.Image.fromarray(noise)
+    long = 256 * max(shape) // min(shape)
+    size = (256, long) if shape[0] > shape[1] else (long, 256)
+    whole = picture.resize(size, resample=PIL.Image.Resampling.BILINEAR)
+    expected = Image("file", None, crop=crop).pixels(whole)
+    found = Image("file", ("shortest_edge", 256), crop=crop).pixels(picture)
+    # The length in pixels is rounded, and the more of it the less that weighs: a level at most.
+    np.testing.assert_allclose(found.astype(int), expected.astype(int), atol=min(shape) // 3)
 
 
 def test_real_models_and_photos():

@@ -8,6 +8,7 @@ from metier.errors import DataError
 from metier.runtime.manifest import InputColumn
 from metier.runtime.rows import to_rows
 
+HALF = "\ud83d hi"
 TEXT, SIZE = InputColumn("text", "text"), InputColumn("size", "number")
 
 
@@ -15,6 +16,18 @@ def test_plain_values_belong_to_the_one_column_of_their_kind() -> None:
     found = to_rows(["a", "b"], [SIZE, TEXT])
     assert found.columns == {"text": ["a", "b"], "size": [None, None]}
     assert (found.count, found.absent) == (2, ("size",))
+
+
+@pytest.mark.parametrize(
+    "given", [["ok", HALF], [{"text": "ok"}, {"text": HALF}], {"text": ["ok", HALF]}]
+)
+def test_halves_of_characters_are_marked_as_such(given: object) -> None:
+    assert to_rows(given, [TEXT]).columns == {"text": ["ok", "? hi"]}
+
+
+def test_paths_of_images_stay_as_the_system_spells_them() -> None:
+    name = b"caf\xe9.png".decode("utf-8", "surrogateescape")
+    assert to_rows([name], [InputColumn("file", "image")]).columns == {"file": [name]}
 
 
 def test_plain_values_are_refused_where_two_columns_could_be_meant() -> None:

@@ -12,11 +12,12 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from metier.runtime.groups import GroupColumn, GroupThresholds
 from metier.runtime.manifest import InputColumn, Manifest, read_manifest, write_manifest
 from metier.runtime.postprocess import Decision
 from metier.runtime.reference import learn
 from metier.runtime.session import load
-from metier.runtime.signals import Eye, Signals, of_scores, vocabularies
+from metier.runtime.signals import Eye, Signals, columns_read, of_scores, vocabularies
 from tests.runtime import conftest as made
 
 WORDS = ("card", "lost", "my", "is", "please", "help", "now", "thanks", "invoice", "money")
@@ -61,6 +62,14 @@ def write_table(folder: Path) -> Path:
     return add_reference(folder, table(600))
 
 
+def write_grouped(folder: Path) -> Path:
+    """Reads `text`, and `sex` to decide by: half a share is enough for f, m needs nearly all."""
+    columns = (InputColumn("text", "text"), InputColumn("sex", "category"))
+    groups = GroupThresholds((GroupColumn("sex"),), {"f": 0.05, "m": 0.95})
+    made.write(folder, made.TERMS, made.terms_graph(), columns, replace(made.BINARY, groups=groups))
+    return add_reference(folder, {"text": texts(600), "sex": ["f", "m"] * 300})
+
+
 def write_image(folder: Path) -> Path:
     """Reads `file`; without a reference, as bundles of an older version are."""
     graph = made.numbers_graph("pixel_values", [3, 2, 2], 2)
@@ -95,7 +104,8 @@ def add_reference(folder: Path, columns: Mapping[str, list[Any]]) -> Path:
     """Work out what is usual for a bundle from rows, and write it into its manifest."""
     bundle = load(folder)
     manifest = bundle.manifest
-    eye = Eye(manifest.columns, manifest.preprocess)
+    read = columns_read(manifest.columns, manifest.preprocess)
+    eye = Eye(read, manifest.preprocess)
     answers: Signals = of_scores(bundle.scores(columns), manifest.decision)
     found = learn(eye.columns_alone(columns), answers, vocabularies(manifest.preprocess))
     facts = {**manifest.facts, "target": ["kind"], "reference": found.to_json()}

@@ -48,6 +48,24 @@ def test_numbers_have_no_probabilities_and_missing_columns_a_warning(table: Live
     assert found["warnings"] == ["missing columns read as empty: 'colour'"]
 
 
+def test_each_group_has_its_own_threshold_and_strangers_are_told_of(
+    written: Callable[[str], Path],
+) -> None:
+    people = ("f", "m", "x", None)
+    rows = [{"text": text, "sex": who} for text in ("card", "money", "") for who in people]
+    bundle = load(written("grouped"))
+    found = bundle.predict(rows)
+    with live(written("grouped")) as server:
+        told = server.ask("/predict", {"rows": rows}).json
+        assert [row["prediction"] for row in told["predictions"]] == found.answers
+        assert found.answers[4:6] == ["billing", "card"], "else the groups would decide nothing"
+        strangers = "6 rows of a missing or unknown group decided by the common threshold"
+        assert strangers in found.warnings[0] and strangers in told["warnings"]
+        columns = server.ask("/metadata").json["columns"]
+        assert [column["name"] for column in columns] == ["text", "sex"]
+        assert "sex" in json.dumps(server.ask("/openapi.json").json["paths"])
+
+
 def test_images_come_as_files_and_each_row_has_its_own_fate(image: Live) -> None:
     body, kind = form(("files", png()), ("files", b"no image"), ("files", png("blue")))
     found = image.ask("/predict", body, headers=kind)

@@ -272,6 +272,34 @@ def test_a_fault_reaches_those_whose_rows_it_was_and_the_next_are_answered() -> 
     run(batcher, play())
 
 
+def test_strangers_who_share_a_batch_with_a_fault_are_answered() -> None:
+    model = Echo()
+
+    def fail(columns: dict[str, list[Any]], asked: Asked) -> Predictions:
+        found = model(columns, asked)
+        if 13 in columns["x"]:
+            raise RuntimeError("unlucky")
+        return found
+
+    seen: list[Batch] = []
+    batcher = Batcher(fail, Limits(latency=100), seen.append)
+
+    async def play() -> list[Any]:
+        model.free.clear()
+        first = asyncio.create_task(ask(batcher, [0]))
+        await until_busy(model)
+        others = [asyncio.create_task(ask(batcher, cells)) for cells in ([2, 4], [6, 13], [8])]
+        await asyncio.sleep(0)
+        model.free.set()
+        return await asyncio.gather(first, *others, return_exceptions=True)
+
+    first, before, unlucky, after = run(batcher, play(), 0.001)
+    assert [2, 4, 6, 13, 8] in model.batches, "else they shared no batch"
+    assert (first.answers, before.answers, after.answers) == ([0], [2, 4], [8])
+    assert isinstance(unlucky, RuntimeError)
+    assert sum(batch.rows for batch in seen) == 4, "each row that was answered counts once"
+
+
 def test_who_watches_cannot_stop_the_answers() -> None:
     seen: list[Batch] = []
 

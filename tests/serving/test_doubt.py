@@ -53,6 +53,8 @@ def test_what_is_asked_beside_answers_is_what_the_bundle_says(doubtful: tuple[Li
     ("asked", "line"),
     [
         ({"coverage": 1.5}, "coverage 1.5: is no share between 0 and 1"),
+        ({"coverage": 10**400}, "coverage inf: is no share between 0 and 1"),
+        ({"max_error": -(10**400)}, "max_error -inf: is no share between 0 and 1"),
         ({"coverage": "0.9"}, "`coverage` must be a number"),
         ({"coverage": 0.9999}, "has 300; ask for at most 0.996"),
         ({"abstain": 1}, "`abstain` must be true or false"),
@@ -116,3 +118,21 @@ def test_the_drift_of_answers_that_were_held_back_is_watched(own: Doubtful) -> N
         shifts = server.ask("/drift").json["drift"]["shifts"]
         told = next(shift for shift in shifts if shift["signal"] == "prediction")
         assert told["bin"] != "missing"
+
+
+def test_what_is_held_back_is_not_counted_as_unreadable(own: Doubtful) -> None:
+    with live(own("image")) as server:
+        body, kind = form(("files", png("black")), ("files", b"none"), ("abstain", b"true"))
+        held, broken = server.ask("/predict", body, headers=kind).json["predictions"]
+        assert held["prediction"] is broken["prediction"] is None
+        wanted = {
+            'metier_rows_total{outcome="answered"} 0.0',
+            'metier_rows_total{outcome="withheld"} 1.0',
+            'metier_rows_total{outcome="unreadable"} 1.0',
+        }
+        assert eventually(lambda: wanted <= set(counted(server)), 3), counted(server)
+
+
+def counted(server: Live) -> list[str]:
+    lines = server.ask("/metrics").content.decode().splitlines()
+    return [line for line in lines if line.startswith("metier_rows_total")]

@@ -23,6 +23,7 @@ import pytest
 
 from metier.cli import main
 from metier.errors import OptionError
+from metier.serving.auth import Door
 from metier.serving.launch import listen
 from metier.serving.options import Serving, read_options
 from tests.serving.conftest import BARE, METIER, ask, command, eventually
@@ -231,6 +232,14 @@ def test_options_become_limits() -> None:
     assert read_options(Path("b"), {}, {}) == Serving(Path("b"))
     with pytest.raises(OptionError, match="token is empty"):
         read_options(Path("b"), {"token": " "}, {})
+    with pytest.raises(OptionError, match="token is empty"):
+        read_options(Path("b"), {}, {"METIER_TOKEN": "\n"})
+
+
+def test_white_space_around_a_token_is_none_of_it() -> None:
+    for given, environment in (({}, {"METIER_TOKEN": "s3cret\n"}), ({"token": " s3cret "}, {})):
+        token = read_options(Path("b"), given, environment).token
+        assert Door(token).admits("/predict", {b"authorization": b"Bearer s3cret"})
 
 
 @pytest.mark.parametrize(

@@ -120,11 +120,16 @@ def strategies() -> list[dict[str, Any]]:
                 "about": (kind.__doc__ or "").strip().splitlines()[0],
                 "for": ", ".join(kind.modalities),
                 "takes": ", ".join(kind.accepts),
-                "gives": kind.gives,
+                "gives": _given(kind),
                 "parameters": ", ".join(f"{k}={_plain(v)}" for k, v in parameters.items()),
             }
         )
     return rows
+
+
+def _given(kind: Any) -> str:
+    """The form that a strategy gives; one that wraps another has none before it has that one."""
+    return kind.gives if isinstance(kind.gives, str) else "what it wraps gives"
 
 
 def _plain(value: Any) -> str:

@@ -58,7 +58,7 @@ def predict(
     found = loaded.predict(columns, abstain=abstain, coverage=coverage, max_error=max_error)
     found = replace(found, warnings=(*warnings, *found.warnings))
     if target is not None:
-        write(tabulate(found, paths), target)
+        write(tabulate(found, loaded.task_kind, paths), target)
     return found
 
 

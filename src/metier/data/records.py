@@ -11,6 +11,7 @@ import polars as pl
 
 from metier.data.encodings import TextFile
 from metier.errors import DataError
+from metier.runtime.rows import readable
 
 
 def read_json_lines(file: TextFile) -> pl.DataFrame:
@@ -73,6 +74,8 @@ def _series(name: str, values: Any) -> pl.Series:
         return pl.Series(name, values)
     except (TypeError, pl.exceptions.PolarsError):
         return pl.Series(name, [None if v is None else str(v) for v in values], dtype=pl.String)
+    except UnicodeEncodeError:
+        return pl.Series(name, [readable(value) for value in values], strict=False)
 
 
 def _read_columns(path: Path, form: str, read: Callable[[], pl.DataFrame]) -> pl.DataFrame:

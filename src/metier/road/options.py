@@ -8,6 +8,7 @@ from typing import Any, Literal, Protocol, get_args
 
 from metier.errors import OptionError, suggest
 from metier.runtime.postprocess import TaskKind
+from metier.runtime.shares import check_share
 from metier.search.clock import parse_budget
 from metier.search.front import Limits, limits_of
 from metier.search.tradeoff import Fairness, asked_of
@@ -94,10 +95,8 @@ def check_words(options: Options) -> None:
         raise OptionError(
             "--max-loss: says what a limit may cost; give --max-size or --max-latency"
         )
-    if options.coverage is not None and not 0 < options.coverage < 1:
-        raise OptionError(
-            f"--coverage {options.coverage:g}: is no share between 0 and 1; write for example 0.9"
-        )
+    if options.coverage is not None:
+        check_share("--coverage", options.coverage, 0.9)
     _check_fairness(options)
     _check_unlabeled(options)
     if options.domain is not None and options.target_domain is None:

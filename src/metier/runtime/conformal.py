@@ -34,6 +34,7 @@ from metier.runtime.manifest import InputColumn
 from metier.runtime.postprocess import Decision, TaskKind
 from metier.runtime.preprocess import Columns, is_missing
 from metier.runtime.ranked import Doubles, Ranked, p_values
+from metier.runtime.shares import check_share
 
 COVERAGE = 0.9
 """The coverage when none is asked for."""
@@ -78,10 +79,7 @@ class Conformal:
 
     def check(self, coverage: float) -> None:
         """Raise OptionError for a coverage that these rows cannot promise."""
-        if not 0 < coverage < 1:
-            raise OptionError(
-                f"--coverage {coverage:g}: is no share between 0 and 1; write for example 0.9"
-            )
+        check_share("--coverage", coverage, COVERAGE)
         if coverage > self.highest:
             needed = math.ceil(round(coverage / (1 - coverage), 6))
             what = "an interval without end" if self.kind == "regression" else "all labels"

@@ -17,6 +17,7 @@ from metier.runtime.postprocess import Decision
 from metier.runtime.preprocess import Columns
 from metier.runtime.scoring import Scored
 from metier.runtime.selective import Selective, confidence
+from metier.runtime.shares import check_share
 
 UNLIKE = "unlike the training data"
 NAMED = 5
@@ -61,8 +62,7 @@ class Doubt:
     def check(self, asked: Asked) -> None:
         """Raise OptionError for what cannot be had from this bundle."""
         if asked.coverage is not None:
-            if not 0 < asked.coverage < 1:
-                Conformal("binary", ()).check(asked.coverage)
+            check_share("--coverage", asked.coverage, COVERAGE)
             if self.conformal is None:
                 raise OptionError(f"--coverage: the bundle has no calibration scores; {AGAIN}")
             self.conformal.check(asked.coverage)

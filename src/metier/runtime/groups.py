@@ -65,6 +65,12 @@ def joined(parts: Sequence[Sequence[str]]) -> list[str]:
     return [JOINT.join(row) for row in zip(*parts, strict=True)]
 
 
+def told_of_strangers(rows: int) -> str:
+    """Say that so many rows are of no group with a threshold, and what decided on them."""
+    counted = f"{rows} rows" if rows > 1 else "1 row"
+    return f"{counted} of a missing or unknown group decided by the common threshold"
+
+
 @dataclass(frozen=True)
 class GroupThresholds:
     """A threshold for each group, on the probability of the positive class.

@@ -32,9 +32,14 @@ DAMAGED = (
     TypeError,
     IndexError,
     KeyError,
+    RuntimeError,
+    MemoryError,
     struct.error,
 )
 LARGEST = 65535
+MOST_RESIZED = 2**24
+"""Pixels of a resized picture, most of which the crop throws away: of a picture one pixel wide, a
+file of a hundred bytes, they fill the memory. Usual proportions come to a hundredth of so many."""
 
 
 def open_image(source: str | Path | bytes | PIL.Image.Image) -> PIL.Image.Image:
@@ -166,6 +171,8 @@ class Image:
     def pixels(self, image: PIL.Image.Image) -> Pixels:
         """Return the resized and cropped image, uint8 (height, width, 3), red first."""
         if self.resize is not None:
+            if self.crop is not None and self.resize[0] == "shortest_edge":
+                image = _middle(image, int(self.resize[1]), self.crop)
             height, width = _target_size(image, self.resize)
             image = image.resize((width, height), resample=PIL.Image.Resampling(self.resample))
         found = np.asarray(image, dtype=np.uint8)
@@ -226,6 +233,21 @@ class Image:
     def files(self) -> dict[str, bytes]:
         """Nothing lies beside the graph."""
         return {}
+
+
+def _middle(image: PIL.Image.Image, size: int, crop: tuple[int, int]) -> PIL.Image.Image:
+    """Cut both ends off a picture that is far too long, well beyond what the crop keeps.
+
+    By whole pixels of the resized picture, so that the crop finds its centre where it was.
+    """
+    short, long = sorted(image.size)
+    if size * size * long <= MOST_RESIZED * short:
+        return image
+    upright = image.width <= image.height
+    kept = 8 * max(size, crop[0] if upright else crop[1]) * short / size
+    end = max(0, int((long - kept) / (2 * short))) * short
+    left, top = (0, end) if upright else (end, 0)
+    return image.crop((left, top, image.width - left, image.height - top))
 
 
 def _target_size(image: PIL.Image.Image, resize: tuple[Any, ...]) -> tuple[int, int]:

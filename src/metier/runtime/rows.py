@@ -77,9 +77,22 @@ def told_of_no_text(rows: int) -> str:
     return f"{held} no text and got the answer of an empty one"
 
 
+def readable(cell: Any) -> Any:
+    r"""Return the cell; in texts, halves of characters, which no tokenizer reads, become "?".
+
+    Python and JSON can spell them, and cutting a text in the middle of an emoji leaves one.
+
+    >>> readable(["ok", "\ud83d hi", 7])
+    ['ok', '? hi', 7]
+    """
+    if isinstance(cell, str):
+        return cell if cell.isascii() else cell.encode("utf-8", "replace").decode()
+    return [readable(each) for each in cell] if isinstance(cell, list) else cell
+
+
 def _from_columns(given: Any, names: list[Any], wanted: Sequence[InputColumn]) -> Rows:
     present = [column.name for column in wanted if column.name in names]
-    columns = {name: [_cell(cell) for cell in _cells(given[name], name)] for name in present}
+    columns = {name: _cells(given[name], name) for name in present}
     lengths = {name: len(cells) for name, cells in columns.items()}
     if len(set(lengths.values())) > 1:
         told = ", ".join(f"{name} has {length}" for name, length in lengths.items())
@@ -100,9 +113,7 @@ def _from_dicts(rows: list[Any], wanted: Sequence[InputColumn]) -> Rows:
     if names and not any(column.name in names for column in wanted):
         refuse_unknown(sorted(map(str, names)), wanted)
     columns = {
-        column.name: [
-            _cell(row.get(column.name)) if isinstance(row, Mapping) else None for row in rows
-        ]
+        column.name: [row.get(column.name) if isinstance(row, Mapping) else None for row in rows]
         for column in wanted
         if column.name in names
     }
@@ -118,12 +129,17 @@ def _from_values(rows: list[Any], wanted: Sequence[InputColumn]) -> Rows:
     if len(meant) != 1:
         names = ", ".join(repr(column.name) for column in wanted)
         raise DataError(f"this bundle reads the columns {names}: give dicts or a data frame")
-    return _with_absent({meant[0].name: [_cell(row) for row in rows]}, len(rows), wanted)
+    return _with_absent({meant[0].name: rows}, len(rows), wanted)
 
 
 def _with_absent(columns: dict[str, list[Any]], count: int, wanted: Sequence[InputColumn]) -> Rows:
     absent = tuple(column.name for column in wanted if column.name not in columns)
-    return Rows({**columns, **{name: [None] * count for name in absent}}, count, absent)
+    found = {
+        column.name: [_cell(cell, column) for cell in columns[column.name]]
+        for column in wanted
+        if column.name in columns
+    }
+    return Rows({**found, **{name: [None] * count for name in absent}}, count, absent)
 
 
 def refuse_unknown(names: Sequence[str], wanted: Sequence[InputColumn]) -> None:
@@ -152,8 +168,10 @@ def _cells(column: Any, name: str) -> list[Any]:
         raise DataError(f"column {name!r} is {_type(column)}, not a list of cells") from None
 
 
-def _cell(cell: Any) -> Any:
-    return None if type(cell).__name__ in MISSING else cell
+def _cell(cell: Any, column: InputColumn) -> Any:
+    if type(cell).__name__ in MISSING:
+        return None
+    return cell if column.kind == "image" else readable(cell)  # a path is what it is
 
 
 def _type(value: Any) -> str:

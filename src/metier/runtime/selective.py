@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from metier.errors import OptionError
 from metier.runtime.postprocess import Decision
 from metier.runtime.ranked import Doubles
+from metier.runtime.shares import check_share
 
 
 @dataclass(frozen=True)
@@ -45,10 +46,7 @@ class Selective:
         Raises:
             OptionError: when `max_error` is no share, or not even the surest answers keep it.
         """
-        if not 0 < max_error < 1:
-            raise OptionError(
-                f"--max-error {max_error:g}: is no share between 0 and 1; write for example 0.05"
-            )
+        check_share("--max-error", max_error, 0.05)
         found = None
         for step in self.steps:
             if step.bound > max_error:

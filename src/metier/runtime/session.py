@@ -21,6 +21,7 @@ from metier.errors import BundleError
 from metier.runtime.domain import Domain
 from metier.runtime.doubt import Asked, Doubt, Held, Judge, doubt_of
 from metier.runtime.graphs import reads_other_files
+from metier.runtime.groups import told_of_strangers
 from metier.runtime.manifest import GRAPH, NAME, Manifest, read_manifest, verify
 from metier.runtime.postprocess import Answer, Decision, TaskKind
 from metier.runtime.preprocess import Columns, Preprocess, restore
@@ -318,9 +319,7 @@ def _warnings(
             f"{_counted(undated)}"
         )
     if strangers:
-        told.append(
-            f"{strangers} rows of a missing or unknown group decided by the common threshold"
-        )
+        told.append(told_of_strangers(strangers))
     if blank:
         told.append(told_of_no_text(blank))
     return ("; ".join(told),) if told else ()

@@ -149,20 +149,27 @@ class Batcher:
 
     def _work(self) -> None:
         while parts := self._next():
-            began = time.perf_counter()
-            rows = sum(stop - start for _, start, stop in parts)
-            try:
-                found = self._predict(_together(parts), parts[0][0].asked)
-            except Exception as error:  # whatever it is, it belongs to those who asked
+            self._answer(parts)
+
+    def _answer(self, parts: list[Part]) -> None:
+        began = time.perf_counter()
+        rows = sum(stop - start for _, start, stop in parts)
+        try:
+            found = self._predict(_together(parts), parts[0][0].asked)
+        except Exception as error:  # whatever it is, it belongs to the one whose rows raise it
+            if len(parts) == 1:
                 _tell(parts, error)
-                continue
-            seconds = time.perf_counter() - began
-            self._note(seconds / rows)
-            _tell(parts, found)
-            try:
-                self._watch(Batch(rows, len(parts), seconds, found))
-            except Exception:  # clients have their answers; who only watches must not end that
-                LOG.exception("a batch could not be counted")
+            else:
+                for part in parts:
+                    self._answer([part])
+            return
+        seconds = time.perf_counter() - began
+        self._note(seconds / rows)
+        _tell(parts, found)
+        try:
+            self._watch(Batch(rows, len(parts), seconds, found))
+        except Exception:  # clients have their answers; who only watches must not end that
+            LOG.exception("a batch could not be counted")
 
     def _note(self, pace: float) -> None:
         self._pace += (pace - self._pace) * (SMOOTHING if self._pace else 1.0)

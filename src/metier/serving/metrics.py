@@ -107,7 +107,8 @@ class Metrics:
         self._batch_rows.observe(batch.rows)
         self._batch_seconds.observe(batch.seconds)
         self._rows.labels("answered").inc(batch.rows - len(found.reasons))
-        self._rows.labels("unreadable").inc(len(found.reasons))
+        self._rows.labels("withheld").inc(len(found.withheld))
+        self._rows.labels("unreadable").inc(len(found.reasons) - len(found.withheld))
         if len(found.labels) <= MOST_LABELS:
             for answer in found.answers:
                 for label in answer if isinstance(answer, list) else [answer]:

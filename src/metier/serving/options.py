@@ -51,8 +51,10 @@ def read_options(bundle: Path, given: Mapping[str, Any], environment: Mapping[st
     """
     plain = {name: given[name] for name in ("host", "port", "workers", "threads") if name in given}
     token = given.get("token", environment.get(TOKEN))
-    if token is not None and not token.strip():
-        raise OptionError(f"the token is empty: give --token or {TOKEN} a value, or neither")
+    if token is not None:
+        token = token.strip()  # a header has none around it, and a file often ends with a new line
+        if not token:
+            raise OptionError(f"the token is empty: give --token or {TOKEN} a value, or neither")
     return Serving(bundle, **plain, token=token, limits=_limits(given))
 
 

@@ -10,8 +10,9 @@ from typing import Any, NoReturn
 
 from metier.errors import OptionError
 from metier.runtime.doubt import Asked, Doubt
+from metier.runtime.groups import GroupThresholds, told_of_strangers
 from metier.runtime.manifest import InputColumn
-from metier.runtime.rows import of_no_text, told_of_no_text
+from metier.runtime.rows import of_no_text, readable, told_of_no_text
 from metier.serving.forms import read_form
 from metier.serving.limits import Refused
 
@@ -36,7 +37,7 @@ FILES, ROWS = "files", "rows"
 
 @dataclass(frozen=True)
 class Request:
-    """The columns that the model reads, how many rows, what was missing, and what else is asked."""
+    """The columns of the bundle, how many rows, what was missing, and what else is asked."""
 
     columns: dict[str, list[Any]]
     count: int
@@ -49,14 +50,16 @@ class Reader:
     """Reads the rows of requests for one bundle.
 
     Args:
-        wanted: the columns that the model reads.
+        wanted: the columns that the bundle reads: for its model, or to tell groups.
         most: rows that one request may have.
         doubt: what the bundle knows of its doubt: what can be asked for beside answers.
+        groups: the thresholds of groups, if rows are decided by their own.
     """
 
     wanted: tuple[InputColumn, ...]
     most: int
     doubt: Doubt = field(default_factory=Doubt)
+    groups: GroupThresholds | None = None
 
     @property
     def image(self) -> str | None:
@@ -134,10 +137,14 @@ class Reader:
             if not beside_files and not any(column.name in row for column in plain):
                 raise Refused(422, f"row {number} has none of the columns: {_names(plain)}")
         absent = [column for column in plain if not any(column.name in row for row in rows)]
-        columns = {column.name: [_cell(row.get(column.name)) for row in rows] for column in plain}
+        columns = {
+            column.name: [readable(row.get(column.name)) for row in rows] for column in plain
+        }
         told = [f"missing columns read as empty: {_names(absent)}"] if absent else []
         if blank := of_no_text(columns, self.wanted):
             told.append(told_of_no_text(len(blank)))
+        if self.groups is not None and (strangers := self.groups.strangers(columns)):
+            told.append(told_of_strangers(len(strangers)))
         return Request(columns, len(rows), tuple(told), asked)
 
 
@@ -171,13 +178,6 @@ def _check(cell: Any, column: InputColumn, row: int) -> None:
         raise Refused(422, f"row {row}: {column.name!r} must be {WORDS[column.kind]} or null")
     if isinstance(cell, int | float) and column.kind == "number" and abs(cell) > sys.float_info.max:
         raise Refused(422, f"row {row}: {column.name!r} is larger than numbers can be")
-
-
-def _cell(cell: Any) -> Any:
-    """Return the cell; halves of characters, which JSON can spell and no tokenizer reads, go."""
-    if isinstance(cell, str) and not cell.isascii():
-        return cell.encode("utf-8", "replace").decode()
-    return cell
 
 
 def _names(columns: Sequence[InputColumn]) -> str:

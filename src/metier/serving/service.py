@@ -70,7 +70,9 @@ class Service:
         self._seen = _Seen()
         self._looked = 0.0
         if self.monitor is not None:
-            eye = Eye(self.reader.wanted, self.bundle.manifest.preprocess)
+            manifest = self.bundle.manifest
+            read = columns_read(manifest.columns, manifest.preprocess)
+            eye = Eye(read, manifest.preprocess)
             watched = Watched(self.bundle.preprocess, eye, self._seen.add)
             self.bundle = replace(self.bundle, preprocess=watched)
         self.batcher = Batcher(self._predict, self.limits, self._watch, self.at_once)
@@ -131,9 +133,7 @@ def open_service(
         bundle=bundle,
         limits=limits,
         door=Door(token),
-        reader=Reader(
-            columns_read(manifest.columns, manifest.preprocess), limits.rows, bundle.doubt
-        ),
+        reader=Reader(manifest.columns, limits.rows, bundle.doubt, manifest.decision.groups),
         bodies=Bodies(limits),
         metrics=Metrics(bundle.digest, __version__, manifest.decision.kind, limits),
         monitor=_monitor(bundle),

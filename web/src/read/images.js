@@ -40,6 +40,28 @@ function targetSize(image, resizing) {
   return image.width <= image.height ? [size, longer] : [longer, size];
 }
 
+const MOST_RESIZED = 2 ** 24;
+
+function cutOut(image, left, top, width, height) {
+  const data = new Uint8Array(width * height * 3);
+  for (let y = 0; y < height; y++) {
+    const from = ((top + y) * image.width + left) * 3;
+    data.set(image.data.subarray(from, from + width * 3), y * width * 3);
+  }
+  return { width, height, data };
+}
+
+/** A picture that is far too long without its ends, well beyond what the crop keeps. */
+function middle(image, size, crop) {
+  const [short, long] = [image.width, image.height].sort((a, b) => a - b);
+  if (size * size * long <= MOST_RESIZED * short) return image;
+  const upright = image.width <= image.height;
+  const kept = (8 * Math.max(size, upright ? crop[0] : crop[1]) * short) / size;
+  const end = Math.max(0, Math.trunc((long - kept) / (2 * short))) * short;
+  const [left, top] = upright ? [0, end] : [end, 0];
+  return cutOut(image, left, top, image.width - 2 * left, image.height - 2 * top);
+}
+
 /** The centre of a picture; where it is smaller, black fills up. */
 function centre(image, [height, width]) {
   let { top, left, source } = { top: 0, left: 0, source: image };
@@ -56,18 +78,15 @@ function centre(image, [height, width]) {
   }
   top = Math.max(0, top + Math.floor((image.height - height) / 2));
   left = Math.max(0, left + Math.floor((image.width - width) / 2));
-  const data = new Uint8Array(height * width * 3);
-  for (let y = 0; y < height; y++) {
-    const from = ((top + y) * source.width + left) * 3;
-    data.set(source.data.subarray(from, from + width * 3), y * width * 3);
-  }
-  return { width, height, data };
+  return cutOut(source, left, top, width, height);
 }
 
 /** The resized and cropped picture. */
 export function pixels(image, spec) {
-  const sized = spec.resize ? resize(image, ...targetSize(image, spec.resize), spec.resample) : image;
-  return spec.crop ? centre(sized, spec.crop) : sized;
+  const { resize: resizing, crop } = spec;
+  if (crop && resizing?.[0] === "shortest_edge") image = middle(image, resizing[1], crop);
+  const sized = resizing ? resize(image, ...targetSize(image, resizing), spec.resample) : image;
+  return crop ? centre(sized, crop) : sized;
 }
 
 export async function imageReader(spec) {
