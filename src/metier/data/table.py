@@ -102,6 +102,16 @@ def target_keys(table: Table) -> list[str]:
     return target.cast(pl.String).to_list()
 
 
+def with_absolute_paths(table: Table) -> Table:
+    """Return the same rows with image paths that need no base, so that tables can be joined."""
+    if table.base is None:
+        return table
+    columns = table.columns()
+    images = [name for name, kind in table.roles.inputs.items() if kind == "image"]
+    paths = [pl.Series(name, columns[name], dtype=pl.String) for name in images]
+    return replace(table, frame=table.frame.with_columns(paths), base=None)
+
+
 def _typed(column: pl.Series, kind: Kind, dates: dict[str, str]) -> pl.Series:
     if kind == "number":
         return column if column.dtype.is_numeric() else column.cast(pl.Float64, strict=False)

@@ -15,7 +15,7 @@ from metier.data.raw import Raw
 from metier.data.read import read
 from metier.data.roles import infer_roles
 from metier.data.sensitive import split_cuts, with_cuts
-from metier.data.table import ROW, build_table
+from metier.data.table import ROW, build_table, with_absolute_paths
 from metier.errors import DataError, MissingExtraError, OptionError, SourceError
 from metier.evidence.calibration import cost_matrix
 from metier.evidence.metrics import find as find_metric
@@ -199,20 +199,11 @@ def _pool(
     parts, lost = [], 0
     for raw in raws:
         part, out = pool_table(raw, table.roles, known)
-        parts.append(_absolute(part) if len(raws) > 1 else part)
+        parts.append(with_absolute_paths(part) if len(raws) > 1 else part)
         lost += out
     frame = pl.concat([part.frame.select(list(table.roles.inputs)) for part in parts])
     told = f"{lost:,} unlabelled rows are among the labelled ones and are left out"
     return replace(parts[0], frame=frame), (told,) if lost else ()
-
-
-def _absolute(table: Table) -> Table:
-    """The same rows with image paths that need no base, so that tables can be joined."""
-    if table.base is None:
-        return table
-    columns = table.columns()
-    paths = [pl.Series(n, columns[n]) for n, k in table.roles.inputs.items() if k == "image"]
-    return replace(table, frame=table.frame.with_columns(paths), base=None)
 
 
 def test_table(given: Raw, table: Table, task: Task) -> tuple[Table, tuple[str, ...]]:
