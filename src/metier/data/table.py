@@ -78,7 +78,7 @@ def build_table(raw: Raw, roles: Roles, task: str | None = None) -> tuple[Table,
         _typed(frame[name], kind, dates) for name, kind in roles.inputs.items()
     )
     if roles.time is not None and roles.inputs.get(roles.time) != "date":
-        frame = frame.with_columns(_moments(frame[roles.time], dates))
+        frame = frame.with_columns(read_moments(frame[roles.time], dates))
     roles = replace(roles, dates=dates)
     frame, dropped = _without_missing(frame, roles)
     findings += dropped
@@ -116,7 +116,7 @@ def _typed(column: pl.Series, kind: Kind, dates: dict[str, str]) -> pl.Series:
     if kind == "number":
         return column if column.dtype.is_numeric() else column.cast(pl.Float64, strict=False)
     if kind == "date":
-        return _moments(column, dates)
+        return read_moments(column, dates)
     return _texts(column) if kind == "category" else column.cast(pl.String, strict=False)
 
 
@@ -128,7 +128,7 @@ def _texts(column: pl.Series) -> pl.Series:
     return pl.Series(column.name, texts, dtype=pl.String)
 
 
-def _moments(column: pl.Series, dates: dict[str, str]) -> pl.Series:
+def read_moments(column: pl.Series, dates: dict[str, str]) -> pl.Series:
     """Moments of a date column; numbers (a year, a step) keep their order and stay numbers.
 
     How text is read is looked up in `dates`, or noted there.

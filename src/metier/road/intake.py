@@ -10,7 +10,8 @@ import polars as pl
 
 from metier.cache import fingerprint
 from metier.data.labels import infer_task
-from metier.data.pool import pool_table, proving_half, set_apart
+from metier.data.pool import pool_table, set_apart
+from metier.data.proving import proving_half
 from metier.data.raw import Raw
 from metier.data.read import read
 from metier.data.roles import infer_roles
@@ -161,20 +162,22 @@ class _Given:
         if test is not None:
             test, told = _of_domain(test, roles.domain, options.target_domain)
             return cls(apart.labelled, test, (apart.target, *pools), others, told)
-        halves = proving_half(apart.target, roles)
+        halves = proving_half(apart, roles)
         if halves is None:
             told = (
                 f"too few rows of {options.target_domain} have labels to measure anything there: "
                 "the proof is of the other domains; give --test rows of this one",
             )
             return cls(apart.labelled, None, (apart.target, *pools), others, told)
-        proof, rest = halves
         told = (
-            f"the proof is measured on {proof.frame.height:,} labelled rows of "
+            f"the proof is measured on {halves.proof.frame.height:,} labelled rows of "
             f"{options.target_domain}; nothing was learned from labels of this domain",
+            *halves.notes,
         )
-        proof = replace(proof, fingerprint=fingerprint(raw.fingerprint, options.target_domain))
-        return cls(apart.labelled, proof, (rest, *pools), others, told)
+        chosen = [name for name in (roles.group, roles.time) if name is not None]
+        mark = fingerprint(raw.fingerprint, options.target_domain, *chosen)
+        proof = replace(halves.proof, fingerprint=mark)
+        return cls(halves.labelled, proof, (halves.rest, *pools), others, told)
 
 
 def _of_domain(test: Raw, column: str, domain: str) -> tuple[Raw, tuple[str, ...]]:
