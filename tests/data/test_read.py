@@ -147,6 +147,25 @@ def test_columnar_and_json_files(tmp_path):
         assert len(raw.fingerprint) == 64
 
 
+@pytest.mark.parametrize("ending", [".csv", ".jsonl", ".json", ".parquet", ".arrow", ".arrows"])
+@pytest.mark.parametrize("name", ["d[1]", "d*", "d?"])
+def test_signs_in_a_file_name_are_no_pattern(tmp_path, name, ending):
+    ours, other = pl.DataFrame({"a": [1, 2]}), pl.DataFrame({"a": [3, 4, 5]})
+    ways = {
+        ".csv": pl.DataFrame.write_csv,
+        ".jsonl": pl.DataFrame.write_ndjson,
+        ".json": pl.DataFrame.write_json,
+        ".parquet": pl.DataFrame.write_parquet,
+        ".arrow": pl.DataFrame.write_ipc,
+        ".arrows": pl.DataFrame.write_ipc_stream,
+    }
+    write_frame, ending = ways[ending], ending.removesuffix("s")
+    for frame, path in ((ours, f"{name}{ending}"), (other, f"d1{ending}")):
+        with (tmp_path / path).open("wb") as file:
+            write_frame(frame, file)
+    assert read(tmp_path / f"{name}{ending}").frame["a"].to_list() == [1, 2]
+
+
 def test_frames_in_memory_agree():
     pandas = pytest.importorskip("pandas")
     datasets = pytest.importorskip("datasets")

@@ -148,7 +148,7 @@ def _header(file: TextFile, separator: str) -> list[str]:
 def _read_rows(file: TextFile, separator: str, names: list[str]) -> tuple[pl.DataFrame, list[int]]:
     """Read with polars; where it disagrees with the plain rules of CSV, read with those."""
     try:
-        frame = pl.read_csv(file.source(), separator=separator, infer_schema=False)
+        frame = pl.read_csv(file.source(), separator=separator, infer_schema=False, glob=False)
     except pl.exceptions.PolarsError:
         return _read_plainly(file, separator, names)
     if frame.width != len(names):

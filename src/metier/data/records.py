@@ -16,7 +16,8 @@ from metier.errors import DataError
 def read_json_lines(file: TextFile) -> pl.DataFrame:
     """Read one object a line. Raises DataError with the number of a broken line."""
     try:
-        return pl.read_ndjson(file.source(), infer_schema_length=None)
+        with file.bytes() as lines:
+            return pl.read_ndjson(lines, infer_schema_length=None)
     except pl.exceptions.PolarsError:
         return _from_objects(file.path, _parse_lines(file))
 
@@ -55,7 +56,8 @@ def read_arrow(path: Path) -> pl.DataFrame:
     with path.open("rb") as file:
         is_file = file.read(6) == b"ARROW1"
     read = pl.read_ipc if is_file else pl.read_ipc_stream
-    return _read_columns(path, "Arrow", lambda: read(path))
+    with path.open("rb") as file:  # polars takes a path for a pattern of names
+        return _read_columns(path, "Arrow", lambda: read(file))
 
 
 def from_columns(columns: dict[str, Any], where: str) -> pl.DataFrame:
