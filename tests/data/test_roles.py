@@ -100,6 +100,8 @@ def built(target, *, task=None, **more):
         ([0, 1] * 9, "binary"),
         ([-1.5, 2.0] * 9, "binary"),
         (["1", "2", "x"] * 9, "multiclass"),
+        ([f"{code:03}" for code in range(30)] * 3, "multiclass"),
+        ([str(code) for code in range(30)] * 3, "multiclass"),
         ([True, False] * 9, "binary"),
         (list(range(10)) * 9, "multiclass"),
         ([1, 2, 3] * 9, "multiclass"),
