@@ -204,17 +204,24 @@ def _pool(
         part, out = pool_table(raw, table.roles, known)
         parts.append(with_absolute_paths(part) if len(raws) > 1 else part)
         lost += out
-    frame = pl.concat([part.frame.select(list(table.roles.inputs)) for part in parts])
+    frames = [part.frame.select(list(table.roles.inputs)) for part in parts]
+    frame = pl.concat(frames, how="vertical_relaxed")  # whole numbers here, fractions there
     told = f"{lost:,} unlabelled rows are among the labelled ones and are left out"
     return replace(parts[0], frame=frame), (told,) if lost else ()
 
 
 def test_table(given: Raw, table: Table, task: Task) -> tuple[Table, tuple[str, ...]]:
-    """Return test data typed as the training rows are, without rows whose label those never had."""
+    """Return test data typed as the training rows are, without rows whose label those never had.
+
+    A time that is no input says nothing of rows that all prove: they need not have it.
+    """
     for name in (*table.roles.target, *table.roles.inputs, *table.roles.sensitive):
         if name not in given.frame.columns:
             raise DataError(f"test data {given.name}: no column {name!r}, which training has")
-    test, _ = build_table(given, table.roles, task.kind)
+    roles = table.roles
+    if roles.time not in given.frame.columns:
+        roles = replace(roles, time=None)
+    test, _ = build_table(given, roles, task.kind)
     known = known_rows(task, test)
     if len(known) == len(test):
         return test, ()
