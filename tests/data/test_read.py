@@ -3,6 +3,9 @@
 import csv
 import io
 import json
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from uuid import UUID
 
 import polars as pl
 import pytest
@@ -176,6 +179,58 @@ def test_frames_in_memory_agree():
     assert read(pandas.DataFrame(columns)).frame.equals(wanted)
     assert read(datasets.Dataset.from_dict(columns)).frame.equals(wanted)
     assert read(columns).fingerprint == read(wanted).fingerprint
+
+
+def test_moments_of_frames_are_in_utc():
+    pandas = pytest.importorskip("pandas")
+    noon = [datetime(2024, 1, day, 12) for day in (1, 2)]
+    zoned = pandas.Series(noon).dt.tz_localize("Europe/Vienna")
+    east = timezone(timedelta(hours=1))
+    frame = pandas.DataFrame(
+        {
+            "zoned": zoned,
+            "gap": zoned.where([True, False]),
+            "objects": pandas.Series([each.replace(tzinfo=east) for each in noon], dtype=object),
+            "arrow": zoned.astype("timestamp[ns, tz=Europe/Vienna][pyarrow]"),
+            "seconds": pandas.Series(noon).astype("datetime64[s]"),
+        }
+    )
+    found = read(frame).frame
+    moments = [each.replace(hour=11) for each in noon]
+    for name in ("zoned", "objects", "arrow"):
+        assert found[name].to_list() == moments
+    assert found["gap"].to_list() == [moments[0], None]
+    assert found["seconds"].to_list() == noon
+    assert all(dtype == pl.Datetime("us") for dtype in found.dtypes)
+
+
+def test_what_no_column_can_hold_is_read_as_text(tmp_path):
+    pandas = pytest.importorskip("pandas")
+    keys = [UUID(int=1), UUID(int=2), None]
+    frame = pandas.DataFrame(
+        {
+            "key": keys,
+            "path": [Path("a/b"), Path("c"), None],
+            "month": pandas.period_range("2024-01", periods=3, freq="M"),
+            "cut": pandas.cut([1, 2, 3], [0, 1, 3]),
+            "big": pandas.Series([10**40, 2, None], dtype=object),
+        }
+    )
+    found = read(frame).frame
+    assert found["key"].to_list() == [str(keys[0]), str(keys[1]), None]
+    assert found["path"].to_list() == [str(Path("a/b")), "c", None]
+    assert found["month"].to_list() == ["2024-01", "2024-02", "2024-03"]
+    assert found["cut"].to_list() == ["(0, 1]", "(1, 3]", "(1, 3]"]
+    assert found["big"].to_list() == [str(10**40), "2", None]
+    assert read(pl.DataFrame({"key": pl.Series(keys, dtype=pl.Object)})).frame["key"][1] == str(
+        keys[1]
+    )
+    for name, content in (
+        ("big.json", f'[{{"a": {10**40}}}, {{"a": 2}}]'),
+        ("big.jsonl", f'{{"a": {10**40}}}\n{{"a": 2}}\n'),
+    ):
+        (tmp_path / name).write_text(content)
+        assert read(tmp_path / name).frame["a"].to_list() == [str(10**40), "2"]
 
 
 def test_class_labels_of_datasets_keep_their_names():
