@@ -127,6 +127,60 @@ def test_stray_quotes_and_blank_lines(tmp_path):
     assert read(path).frame.rows() == [("one", "a"), ("two", "b")]
 
 
+def lone_marks(rows):
+    """100 rows of two columns, some of which begin with a quotation mark."""
+    return [f"{chr(34) * (i in rows)}text {i}\t{'up' if i % 2 else 'down'}" for i in range(100)]
+
+
+@pytest.mark.parametrize("marked", [(10, 40), (10, 11), (10,), (99,), (98,), (3, 50, 51, 90)])
+def test_a_lone_mark_swallows_no_rows(tmp_path, marked):
+    path = tmp_path / "d.tsv"
+    path.write_text("text\tlabel\n" + "\n".join(lone_marks(marked)) + "\n")
+    raw = read(path)
+    assert raw.frame.height == 100
+    assert raw.frame["text"][marked[0]] == f'"text {marked[0]}'
+    assert raw.frame["text"][12] == "text 12"
+    assert f"(row {marked[0]}" in raw.warnings[0]
+
+
+def test_a_mark_that_closes_rows_later_swallows_none(tmp_path):
+    rows = lone_marks([10])
+    rows[40] = rows[40].replace("\t", '"\t')
+    path = tmp_path / "d.tsv"
+    path.write_text("text\tlabel\n" + "\n".join(rows) + "\n")
+    raw = read(path)
+    assert raw.frame.height == 100 and raw.frame["text"][40] == 'text 40"'
+    rows[70] = '"two\nlines"\tup'
+    path.write_text("text\tlabel\n" + "\n".join(rows) + "\n")
+    raw = read(path)
+    assert raw.frame.height == 70
+    assert "whole rows (row 10)" in raw.warnings[0] and "write it twice" in raw.warnings[0]
+
+
+def test_quoted_cells_of_several_lines_stay_what_they_are(tmp_path):
+    addresses = [(f"{i} Main St, Town\nUtopia", "ab"[i % 2]) for i in range(30)]
+    tables = [(f"Some, words\na{i},b\nand more, and more", "ab"[i % 2]) for i in range(30)]
+    for rows in (addresses, tables):
+        raw = read(write(tmp_path / "d.csv", rows))
+        assert raw.frame.rows() == rows and not raw.warnings
+    for rows in ([("a\nb\nc\nd",), ("e",)], [("one, two\nthree, four\nfive", "up"), ("a, b", "c")]):
+        raw = read(write(tmp_path / "d.csv", rows, header=("text", "label")[: len(rows[0])]))
+        assert raw.frame.rows() == rows and not raw.warnings
+
+
+def test_first_cells_without_a_name_are_the_names_of_rows(tmp_path):
+    path = tmp_path / "d.csv"
+    path.write_text('"x","label"\n"1",0.5,"a"\n"2",0.25,"b"\n"3",NA,"b"\n')
+    raw = read(path)
+    assert raw.frame.rows() == [(0.5, "a"), (0.25, "b"), (None, "b")]
+    assert "taken for its name" in raw.warnings[0]
+    path.write_text("x,label\n1,a,\n2,b,\n")
+    raw = read(path)
+    assert raw.frame.rows() == [(1, "a"), (2, "b")] and "extra ones dropped" in raw.warnings[0]
+    path.write_text("text\none, two\nthree, four\n")
+    assert read(path).frame["text"].to_list() == ["one", "three"]
+
+
 def test_spelling_of_labels_and_codes_is_kept(tmp_path):
     path = write(tmp_path / "d.csv", [("007", "True"), ("012", "false")], header=("code", "label"))
     assert read(path).frame.rows() == [("007", "True"), ("012", "false")]
