@@ -11,7 +11,7 @@ import polars as pl
 
 from metier.data.encodings import TextFile
 
-_NO_CHANCE = 5
+_NO_CHANCE = 10
 """Separators in the right places from which on the lines of a cell are no prose."""
 
 
