@@ -178,6 +178,14 @@ def test_columns_classes_and_targets():
     assert named(found, "imbalance")[0].value == pytest.approx(74)
 
 
+def test_categories_that_are_all_but_numbers_are_named():
+    codes = [*(str(250 + i % 60) for i in range(290)), *["V57"] * 10]
+    frame = pl.DataFrame({"code": codes, "label": ["a", "b"] * 150})
+    table = Table(frame, Roles({"code": "category"}, ("label",)))
+    (finding,) = named(check(table, classes(table)), "odd numbers")
+    assert finding.rows == tuple(range(290, 300)) and "'V57'" in finding.verdict
+
+
 def test_outliers_of_a_regression_target():
     chance = np.random.default_rng(0)
     target = chance.normal(size=300)

@@ -127,6 +127,17 @@ def test_stray_quotes_and_blank_lines(tmp_path):
     assert read(path).frame.rows() == [("one", "a"), ("two", "b")]
 
 
+def test_an_odd_cell_leaves_numbers_with_a_decimal_comma_readable(tmp_path):
+    rows = [(f"{i},5", "ab"[i % 2]) for i in range(40)]
+    path = write(
+        tmp_path / "d.csv", [*rows, ("k.A.", "a"), ("NA", "b")], ";", header=("n", "label")
+    )
+    cells = read(path).frame["n"].to_list()
+    assert cells == [*(f"{i}.5" for i in range(40)), "k.A.", "NA"]
+    path = write(tmp_path / "e.csv", [*rows[:3], ("1,2 und 3", "a")], ";", header=("n", "label"))
+    assert read(path).frame["n"].to_list() == ["0,5", "1,5", "2,5", "1,2 und 3"]
+
+
 def lone_marks(rows):
     """100 rows of two columns, some of which begin with a quotation mark."""
     return [f"{chr(34) * (i in rows)}text {i}\t{'up' if i % 2 else 'down'}" for i in range(100)]

@@ -12,33 +12,16 @@ from itertools import islice
 import polars as pl
 
 from metier.data.encodings import TextFile
+from metier.data.numbers import CODE, MISSING, ODD, known_cells
 from metier.data.quoting import Rules, count_widths, find_swallowing
 from metier.data.raw import enumerate_some
 from metier.errors import DataError
 
 SEPARATORS = (",", ";", "\t", "|")
-MISSING = (
-    "",
-    "NA",
-    "N/A",
-    "n/a",
-    "#N/A",
-    "nan",
-    "NaN",
-    "null",
-    "NULL",
-    "None",
-    "?",
-    "-",
-    "inf",
-    "-inf",
-)
-"""How people write a missing number. In text and classes these stay what they are."""
 HUGE_CELL = 1_000_000
 _INTEGER = r"^-?(0|[1-9][0-9]*)$"
 _DECIMAL = r"^-?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$"
 _COMMA_DECIMAL = r"^-?[0-9]+(,[0-9]+)?$"
-_CODE = r"^-?0[0-9]"
 _BATCH = 20_000
 
 
@@ -153,11 +136,10 @@ def type_columns(frame: pl.DataFrame, *, decimal_comma: bool = False) -> pl.Data
 
 def _as_numbers(column: pl.Series, decimal_comma: bool) -> pl.Series:
     if not _all_match(column.head(1000), decimal_comma):
-        return column
-    cells = column.str.strip_chars()
-    cells = cells.set(cells.is_in(MISSING), None)
+        return _with_points(column) if decimal_comma else column
+    cells = known_cells(column)
     known = cells.drop_nulls()
-    if known.is_empty() or known.str.contains(_CODE).any():
+    if known.is_empty() or known.str.contains(CODE).any():
         return column
     if known.str.contains(_INTEGER).all():
         numbers = cells.cast(pl.Int64, strict=False)
@@ -166,8 +148,18 @@ def _as_numbers(column: pl.Series, decimal_comma: bool) -> pl.Series:
     elif decimal_comma and known.str.contains(_COMMA_DECIMAL).all():
         numbers = cells.str.replace(",", ".", literal=True).cast(pl.Float64, strict=False)
     else:
-        return column
+        return _with_points(column) if decimal_comma else column
     return numbers if numbers.null_count() == cells.null_count() else column
+
+
+def _with_points(column: pl.Series) -> pl.Series:
+    """Write numbers with a point where nearly all cells are such with a comma; odd ones stay."""
+    cells = known_cells(column)
+    numbers = cells.str.contains(_COMMA_DECIMAL).fill_null(value=False)
+    odd = len(cells) - cells.null_count() - int(numbers.sum())
+    if odd >= ODD * int(numbers.sum()) or not cells.filter(numbers).str.contains(",").any():
+        return column
+    return cells.str.replace(",", ".", literal=True).zip_with(numbers, column)
 
 
 def _all_match(cells: pl.Series, decimal_comma: bool) -> bool:
