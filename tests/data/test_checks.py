@@ -1,10 +1,12 @@
 """Each check finds what was planted, and names the rows."""
 
+import shutil
 from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
 import pytest
+from PIL import Image
 
 from metier.data.checks import check
 from metier.data.read import read
@@ -109,6 +111,26 @@ def test_rows_shared_with_the_test_set():
     assert finding.value == pytest.approx(1 / 30)
 
 
+@pytest.mark.parametrize("absolute", [False, True])
+def test_images_shared_with_the_test_set(tmp_path, absolute):
+    chance = np.random.default_rng(0)
+    tables = []
+    for part, count in (("train", 8), ("test", 3)):
+        (tmp_path / part).mkdir()
+        for i in range(count):
+            pixels = chance.integers(0, 256, (24, 24, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(tmp_path / part / f"{i}.png")
+        names = [f"{i}.png" for i in range(count)]
+        paths = [str(tmp_path / part / name) for name in names] if absolute else names
+        frame = pl.DataFrame({"image": paths, "label": ["a", "b", *"a" * (count - 2)]})
+        tables.append(Table(frame, Roles({"image": "image"}, ("label",)), tmp_path / part))
+    table, test = tables
+    assert not named(check(table, classes(table), test=test), "duplicates in test")
+    shutil.copy(tmp_path / "train" / "6.png", tmp_path / "test" / "1.png")
+    (finding,) = named(check(table, classes(table), test=test), "duplicates in test")
+    assert finding.rows == (6,) and finding.details["test_rows"] == [1]
+
+
 def test_leaks_are_found_and_good_columns_are_not_called_leaks():
     chance = np.random.default_rng(0)
     target = chance.choice(["no", "yes"], 400, p=[0.8, 0.2])
@@ -154,6 +176,14 @@ def test_columns_classes_and_targets():
     assert named(found, "empty texts")[0].rows == (8,)
     assert named(found, "tiny classes")[0].rows == (0, 1, 2, 3)
     assert named(found, "imbalance")[0].value == pytest.approx(74)
+
+
+def test_categories_that_are_all_but_numbers_are_named():
+    codes = [*(str(250 + i % 60) for i in range(290)), *["V57"] * 10]
+    frame = pl.DataFrame({"code": codes, "label": ["a", "b"] * 150})
+    table = Table(frame, Roles({"code": "category"}, ("label",)))
+    (finding,) = named(check(table, classes(table)), "odd numbers")
+    assert finding.rows == tuple(range(290, 300)) and "'V57'" in finding.verdict
 
 
 def test_outliers_of_a_regression_target():

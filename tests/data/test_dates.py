@@ -93,13 +93,45 @@ def test_a_column_of_dates_that_is_a_time_is_read_alike_too() -> None:
         ("Dec 31, 24", "%b %d, %y"),
     ],
 )
-@pytest.mark.parametrize("clock", ["", " 13:05", " 13:05:09.123456"])
+@pytest.mark.parametrize("clock", ["", " 13:05", " 13:05:09.123456", " 1:05 PM", " 13:05 UTC"])
 def test_two_digits_are_a_year_of_now(cell: str, format: str, clock: str) -> None:
     """They were years of the first century, because four digits are tried first."""
     found = parse_dates(pl.Series([cell + clock] * 3))
     assert found is not None
     assert found.format.startswith(format)
     assert found.moments.dt.date().to_list() == [date(2024, 12, 31)] * 3
+
+
+@pytest.mark.parametrize(
+    ("cells", "hours"),
+    [
+        (["01/31/2024 10:05 AM", "02/01/2024 12:05 pm", "02/01/2024 12:00 AM"], [10, 12, 0]),
+        (["31.01.2024 1:05:30PM", "01.02.2024 11:00:00 PM", "01.02.2024 09:00:00 AM"], [13, 23, 9]),
+        (
+            ["2024-01-31 10:00:00 UTC", "2024-02-01 23:00:00 UTC", "2024-02-01 00:00:00 GMT"],
+            [10, 23, 0],
+        ),
+        (
+            ["2024-01-31 10:00:00.5+02:00", "2024-02-01 23:00:00Z", "2024-02-01 01:00:00 UTC"],
+            [8, 23, 1],
+        ),
+        (["31 Jan 2024 10:00 UTC", "1 Feb 2024 23:00 UTC", "1 Feb 2024 05:30 UTC"], [10, 23, 5]),
+    ],
+)
+def test_halves_of_days_and_utc_are_read(cells: list[str], hours: list[int]) -> None:
+    found = parse_dates(pl.Series(cells))
+    assert found is not None
+    assert found.moments.dt.date().to_list() == [date(2024, 1, 31), *[date(2024, 2, 1)] * 2]
+    assert found.moments.dt.hour().to_list() == hours
+    assert [read_moment(cell, found.format) for cell in cells] == found.moments.to_list()
+
+
+@pytest.mark.parametrize("cell", ["01/31/2024 13:05 PM", "01/31/2024 00:05 AM"])
+def test_an_hour_that_no_half_of_a_day_has_is_no_moment(cell: str) -> None:
+    found = parse_dates(pl.Series([cell, *["01/31/2024 10:05 AM"] * 30]))
+    assert found is not None
+    assert found.moments.null_count() == 1
+    assert read_moment(cell, found.format) is None
 
 
 def test_the_first_of_all_days_is_left_what_it_is() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import polars as pl
 import pytest
 
-from metier.data.pool import pool_table, proving_half, set_apart
+from metier.data.pool import pool_table, set_apart
 from metier.data.raw import Raw
 from metier.data.read import read
 from metier.data.roles import infer_roles
@@ -68,18 +68,3 @@ def test_unlabelled_rows_keep_inputs_only_and_none_that_is_labelled() -> None:
 def test_other_columns_are_refused_and_the_near_one_named() -> None:
     with pytest.raises(DataError, match=r"no column 'text', .*did you mean 'texts'"):
         pool_table(read({"texts": ["a", "b"]}), ROLES)
-
-
-def test_the_proving_half_follows_from_content_alone() -> None:
-    raw = rows(400)
-    halves = proving_half(raw, ROLES)
-    assert halves is not None
-    proof, rest = (set(half.frame["text"].to_list()) for half in halves)
-    assert not proof & rest and len(proof | rest) == 400 and 140 < len(proof) < 260
-    shuffled = Raw(raw.frame.sample(fraction=1.0, shuffle=True, seed=1), None, "reviews", "1")
-    again = proving_half(shuffled, ROLES)
-    assert again is not None and set(again[0].frame["text"].to_list()) == proof
-    few = raw.frame.with_columns(
-        label=pl.when(pl.int_range(pl.len()) < 40).then("label").otherwise(None)
-    )
-    assert proving_half(Raw(few, None, "reviews", "2"), ROLES) is None

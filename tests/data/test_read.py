@@ -3,7 +3,9 @@
 import csv
 import io
 import json
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
+from uuid import UUID
 
 import polars as pl
 import pytest
@@ -125,6 +127,71 @@ def test_stray_quotes_and_blank_lines(tmp_path):
     assert read(path).frame.rows() == [("one", "a"), ("two", "b")]
 
 
+def test_an_odd_cell_leaves_numbers_with_a_decimal_comma_readable(tmp_path):
+    rows = [(f"{i},5", "ab"[i % 2]) for i in range(40)]
+    path = write(
+        tmp_path / "d.csv", [*rows, ("k.A.", "a"), ("NA", "b")], ";", header=("n", "label")
+    )
+    cells = read(path).frame["n"].to_list()
+    assert cells == [*(f"{i}.5" for i in range(40)), "k.A.", "NA"]
+    path = write(tmp_path / "e.csv", [*rows[:3], ("1,2 und 3", "a")], ";", header=("n", "label"))
+    assert read(path).frame["n"].to_list() == ["0,5", "1,5", "2,5", "1,2 und 3"]
+
+
+def lone_marks(rows):
+    """100 rows of two columns, some of which begin with a quotation mark."""
+    return [f"{chr(34) * (i in rows)}text {i}\t{'up' if i % 2 else 'down'}" for i in range(100)]
+
+
+@pytest.mark.parametrize("marked", [(10, 40), (10, 11), (10,), (99,), (98,), (3, 50, 51, 90)])
+def test_a_lone_mark_swallows_no_rows(tmp_path, marked):
+    path = tmp_path / "d.tsv"
+    path.write_text("text\tlabel\n" + "\n".join(lone_marks(marked)) + "\n")
+    raw = read(path)
+    assert raw.frame.height == 100
+    assert raw.frame["text"][marked[0]] == f'"text {marked[0]}'
+    assert raw.frame["text"][12] == "text 12"
+    assert f"(row {marked[0]}" in raw.warnings[0]
+
+
+def test_a_mark_that_closes_rows_later_swallows_none(tmp_path):
+    rows = lone_marks([10])
+    rows[40] = rows[40].replace("\t", '"\t')
+    path = tmp_path / "d.tsv"
+    path.write_text("text\tlabel\n" + "\n".join(rows) + "\n")
+    raw = read(path)
+    assert raw.frame.height == 100 and raw.frame["text"][40] == 'text 40"'
+    rows[70] = '"two\nlines"\tup'
+    path.write_text("text\tlabel\n" + "\n".join(rows) + "\n")
+    raw = read(path)
+    assert raw.frame.height == 70
+    assert "whole rows (row 10)" in raw.warnings[0] and "write it twice" in raw.warnings[0]
+
+
+def test_quoted_cells_of_several_lines_stay_what_they_are(tmp_path):
+    addresses = [(f"{i} Main St, Town\nUtopia", "ab"[i % 2]) for i in range(30)]
+    tables = [(f"Some, words\na{i},b\nand more, and more", "ab"[i % 2]) for i in range(30)]
+    for rows in (addresses, tables):
+        raw = read(write(tmp_path / "d.csv", rows))
+        assert raw.frame.rows() == rows and not raw.warnings
+    for rows in ([("a\nb\nc\nd",), ("e",)], [("one, two\nthree, four\nfive", "up"), ("a, b", "c")]):
+        raw = read(write(tmp_path / "d.csv", rows, header=("text", "label")[: len(rows[0])]))
+        assert raw.frame.rows() == rows and not raw.warnings
+
+
+def test_first_cells_without_a_name_are_the_names_of_rows(tmp_path):
+    path = tmp_path / "d.csv"
+    path.write_text('"x","label"\n"1",0.5,"a"\n"2",0.25,"b"\n"3",NA,"b"\n')
+    raw = read(path)
+    assert raw.frame.rows() == [(0.5, "a"), (0.25, "b"), (None, "b")]
+    assert "taken for its name" in raw.warnings[0]
+    path.write_text("x,label\n1,a,\n2,b,\n")
+    raw = read(path)
+    assert raw.frame.rows() == [(1, "a"), (2, "b")] and "extra ones dropped" in raw.warnings[0]
+    path.write_text("text\none, two\nthree, four\n")
+    assert read(path).frame["text"].to_list() == ["one", "three"]
+
+
 def test_spelling_of_labels_and_codes_is_kept(tmp_path):
     path = write(tmp_path / "d.csv", [("007", "True"), ("012", "false")], header=("code", "label"))
     assert read(path).frame.rows() == [("007", "True"), ("012", "false")]
@@ -148,6 +215,25 @@ def test_columnar_and_json_files(tmp_path):
         assert len(raw.fingerprint) == 64
 
 
+@pytest.mark.parametrize("ending", [".csv", ".jsonl", ".json", ".parquet", ".arrow", ".arrows"])
+@pytest.mark.parametrize("name", ["d[1]", "d*", "d?"])
+def test_signs_in_a_file_name_are_no_pattern(tmp_path, name, ending):
+    ours, other = pl.DataFrame({"a": [1, 2]}), pl.DataFrame({"a": [3, 4, 5]})
+    ways = {
+        ".csv": pl.DataFrame.write_csv,
+        ".jsonl": pl.DataFrame.write_ndjson,
+        ".json": pl.DataFrame.write_json,
+        ".parquet": pl.DataFrame.write_parquet,
+        ".arrow": pl.DataFrame.write_ipc,
+        ".arrows": pl.DataFrame.write_ipc_stream,
+    }
+    write_frame, ending = ways[ending], ending.removesuffix("s")
+    for frame, path in ((ours, f"{name}{ending}"), (other, f"d1{ending}")):
+        with (tmp_path / path).open("wb") as file:
+            write_frame(frame, file)
+    assert read(tmp_path / f"{name}{ending}").frame["a"].to_list() == [1, 2]
+
+
 def test_frames_in_memory_agree():
     pandas = pytest.importorskip("pandas")
     datasets = pytest.importorskip("datasets")
@@ -158,6 +244,58 @@ def test_frames_in_memory_agree():
     assert read(pandas.DataFrame(columns)).frame.equals(wanted)
     assert read(datasets.Dataset.from_dict(columns)).frame.equals(wanted)
     assert read(columns).fingerprint == read(wanted).fingerprint
+
+
+def test_moments_of_frames_are_in_utc():
+    pandas = pytest.importorskip("pandas")
+    noon = [datetime(2024, 1, day, 12) for day in (1, 2)]
+    zoned = pandas.Series(noon).dt.tz_localize("Europe/Vienna")
+    east = timezone(timedelta(hours=1))
+    frame = pandas.DataFrame(
+        {
+            "zoned": zoned,
+            "gap": zoned.where([True, False]),
+            "objects": pandas.Series([each.replace(tzinfo=east) for each in noon], dtype=object),
+            "arrow": zoned.astype("timestamp[ns, tz=Europe/Vienna][pyarrow]"),
+            "seconds": pandas.Series(noon).astype("datetime64[s]"),
+        }
+    )
+    found = read(frame).frame
+    moments = [each.replace(hour=11) for each in noon]
+    for name in ("zoned", "objects", "arrow"):
+        assert found[name].to_list() == moments
+    assert found["gap"].to_list() == [moments[0], None]
+    assert found["seconds"].to_list() == noon
+    assert all(dtype == pl.Datetime("us") for dtype in found.dtypes)
+
+
+def test_what_no_column_can_hold_is_read_as_text(tmp_path):
+    pandas = pytest.importorskip("pandas")
+    keys = [UUID(int=1), UUID(int=2), None]
+    frame = pandas.DataFrame(
+        {
+            "key": keys,
+            "path": [Path("a/b"), Path("c"), None],
+            "month": pandas.period_range("2024-01", periods=3, freq="M"),
+            "cut": pandas.cut([1, 2, 3], [0, 1, 3]),
+            "big": pandas.Series([10**40, 2, None], dtype=object),
+        }
+    )
+    found = read(frame).frame
+    assert found["key"].to_list() == [str(keys[0]), str(keys[1]), None]
+    assert found["path"].to_list() == [str(Path("a/b")), "c", None]
+    assert found["month"].to_list() == ["2024-01", "2024-02", "2024-03"]
+    assert found["cut"].to_list() == ["(0, 1]", "(1, 3]", "(1, 3]"]
+    assert found["big"].to_list() == [str(10**40), "2", None]
+    assert read(pl.DataFrame({"key": pl.Series(keys, dtype=pl.Object)})).frame["key"][1] == str(
+        keys[1]
+    )
+    for name, content in (
+        ("big.json", f'[{{"a": {10**40}}}, {{"a": 2}}]'),
+        ("big.jsonl", f'{{"a": {10**40}}}\n{{"a": 2}}\n'),
+    ):
+        (tmp_path / name).write_text(content)
+        assert read(tmp_path / name).frame["a"].to_list() == [str(10**40), "2"]
 
 
 def test_class_labels_of_datasets_keep_their_names():

@@ -43,6 +43,46 @@ def test_every_kind_is_found():
     assert (roles.group, roles.time) == ("patient_id", "joined")
 
 
+@pytest.mark.parametrize(
+    ("cells", "part"),
+    [
+        ([*map(str, range(99)), "unknown"], "number"),
+        ([*(f"{i}.5" for i in range(99)), "12a"], "number"),
+        ([*(str(18 + i % 60) for i in range(297)), "?", "not told", "NA"], "number"),
+        ([*(str(250 + i % 60) for i in range(290)), *["V57"] * 10], "category"),
+        ([f"{i:05}" for i in range(99)], "id"),
+        ([*(str(i % 5) for i in range(99)), "unknown"], "category"),
+        ([*(f"PC {i}" for i in range(20)), *map(str, range(80))], "id"),
+        ([f"ab{i}" for i in range(100)], "id"),
+    ],
+)
+def test_numbers_with_odd_cells_among_them(cells, part):
+    assert infer_part(pl.Series("c", cells)) == part
+
+
+def test_odd_cells_among_numbers_are_missing_and_told():
+    cells = [*map(str, range(99)), " 7 ", "not told", "NA"]
+    raw = read(pl.DataFrame({"x": cells, "label": ["a", "b"] * 51}))
+    table, findings = build_table(raw, infer_roles(raw, target="label"))
+    assert table.frame["x"].to_list() == [*map(float, range(99)), 7.0, None, None]
+    (told,) = findings
+    assert told.rows == (100,) and "1 cells (row 100: 'not told')" in told.verdict
+    assert told.level == "warning"
+
+
+REVIEWS = "这家餐厅的菜非常好吃服务也很周到下次还会再来但是价格有点贵环境一般停车不方便"
+
+
+def test_texts_in_a_script_without_spaces_are_texts():
+    rows = [REVIEWS[i % 20 : i % 20 + 12] + REVIEWS[i // 20 : i // 20 + 5] for i in range(200)]
+    assert infer_part(pl.Series("c", rows)) == "text"
+    assert infer_part(pl.Series("c", ["สวัสดีครับ" + row for row in REVIEWS])) == "text"
+    names = [a + b for a in REVIEWS[:8] for b in REVIEWS[8:12]]
+    assert infer_part(pl.Series("c", names)) == "category"
+    cities = ["北京", "上海", "广州市"] * 20
+    assert infer_part(pl.Series("c", cities)) == "category"
+
+
 def test_kinds_can_be_given():
     given = {"age": "category", "same": "text", "patient_id": "number"}
     raw = read(columns())
@@ -100,6 +140,8 @@ def built(target, *, task=None, **more):
         ([0, 1] * 9, "binary"),
         ([-1.5, 2.0] * 9, "binary"),
         (["1", "2", "x"] * 9, "multiclass"),
+        ([f"{code:03}" for code in range(30)] * 3, "multiclass"),
+        ([str(code) for code in range(30)] * 3, "multiclass"),
         ([True, False] * 9, "binary"),
         (list(range(10)) * 9, "multiclass"),
         ([1, 2, 3] * 9, "multiclass"),

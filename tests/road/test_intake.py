@@ -46,6 +46,32 @@ def test_rows_of_the_target_domain_prove_and_are_learned_from_without_labels() -
     assert any("nothing was learned from labels of this domain" in note for note in found.notes)
 
 
+def test_groups_of_the_proof_in_the_target_domain_are_not_learned_from() -> None:
+    data = measured().with_columns(user=pl.int_range(pl.len()) % 20)
+    found = read_data(data, Options(target_domain="there", group="user"))
+    assert found.test is not None and found.unlabeled is not None
+    assert not set(found.test.frame["user"]) & set(found.table.frame["user"])
+    assert any("share 'user' with the proof" in note for note in found.notes)
+    alone = read_data(data, Options(target_domain="there"))
+    assert found.proof != alone.proof
+
+
+def test_a_time_that_is_no_input_may_be_absent_from_a_test_file() -> None:
+    data = measured().with_columns(seen=pl.lit(2020))
+    assert "seen" not in read_data(data, Options(time="seen")).table.roles.inputs
+    found = read_data(data, Options(time="seen", test=measured(80, 1)))
+    assert found.test is not None
+    assert len(found.test) == 80 and found.table.roles.time == "seen"
+
+
+def test_rows_without_labels_may_be_whole_numbers_here_and_fractions_there() -> None:
+    data = measured().with_columns(pl.col("size").round())
+    more = measured(80, 1).with_columns(pl.col("size").round().cast(pl.Int64))
+    found = read_data(data, Options(target_domain="there", unlabeled=more))
+    assert found.unlabeled is not None
+    assert len(found.unlabeled) > 80
+
+
 def test_a_test_file_gives_only_its_rows_of_the_target_domain() -> None:
     test = measured(80, 1)
     found = read_data(measured(), Options(target_domain="there", test=test))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -112,3 +113,20 @@ def test_checks_look_at_what_there_is_time_for(data: Data) -> None:
     late = Clock(60.0, started=time.monotonic() - 58.0)
     (told,) = pace.checked(data, clusters, none, Cache(), late, 0)
     assert "not checked" in told.verdict
+
+
+def test_a_short_time_still_compares_with_the_test_rows_or_says_that_it_did_not(
+    data: Data, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pace, "CHECKS", (3.0, 1.0))
+    test = replace(data.table, frame=data.table.frame[:5])
+    both = replace(data, test=test)
+    clusters, none = near_clusters(data.table), pace.Shown({})
+    found = pace.checked(both, clusters, none, Cache(), Clock(60.0), 0)
+    assert [f.details["test_rows"] for f in found if f.name == "duplicates in test"] == [
+        [0, 1, 2, 3, 4]
+    ]
+    assert any("the checks looked at" in finding.verdict for finding in found)
+    late = Clock(60.0, started=time.monotonic() - 58.0)
+    (told,) = pace.checked(both, clusters, none, Cache(), late, 0)
+    assert "nor compared with the test rows" in told.verdict

@@ -13,7 +13,7 @@ from metier.data.columns import check_columns
 from metier.data.duplicates import equal_clusters, members, near_clusters
 from metier.data.leakage import find_leaks, find_told_labels
 from metier.data.mislabels import find_mislabels
-from metier.data.table import row_numbers, target_keys
+from metier.data.table import row_numbers, target_keys, with_absolute_paths
 from metier.data.vectors import plain_features
 from metier.types import Finding, Roles, Table, Task
 
@@ -140,17 +140,8 @@ def shared_rows(table: Table, test: Table) -> list[Finding]:
 
 def _stack(one: Table, two: Table) -> Table:
     """Put the inputs of two tables together; image paths are made absolute."""
-    inputs = one.roles.inputs
-    frames = []
-    for table in (one, two):
-        frame = table.inputs
-        for name, kind in inputs.items():
-            if kind == "image" and table.base is not None:
-                root = str(table.base)
-                frame = frame.with_columns(pl.concat_str([pl.lit(root + "/"), pl.col(name)]))
-        frames.append(frame)
-    stacked = pl.concat(frames, how="vertical_relaxed")
-    return Table(stacked, Roles(inputs))
+    frames = [with_absolute_paths(table).inputs for table in (one, two)]
+    return Table(pl.concat(frames, how="vertical_relaxed"), Roles(one.roles.inputs))
 
 
 def _contradictions(table: Table, clusters: NDArray[np.int64]) -> list[Finding]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 
+from metier.data.numbers import almost_numbers
 from metier.data.table import row_numbers
 from metier.types import Finding, Table
 
@@ -14,7 +15,13 @@ _SHOWN = 1000
 
 def check_columns(table: Table) -> list[Finding]:
     """Name columns that are no use, and cells that are missing or empty."""
-    return [*_unused(table), *_missing(table), *_empty_texts(table), *_repeating_ids(table)]
+    return [
+        *_unused(table),
+        *_missing(table),
+        *_empty_texts(table),
+        *_repeating_ids(table),
+        *_almost_numbers(table),
+    ]
 
 
 def _unused(table: Table) -> list[Finding]:
@@ -91,4 +98,32 @@ def _repeating_ids(table: Table) -> list[Finding]:
                 f"when predicting, split by --group {name}"
             )
             found.append(Finding("id column", verdict, n=len(table), details={"column": name}))
+    return found
+
+
+def _almost_numbers(table: Table) -> list[Finding]:
+    """Name columns of categories that are all but numbers."""
+    places = row_numbers(table)
+    found = []
+    for name, kind in table.roles.inputs.items():
+        column = table.frame[name]
+        numbers = almost_numbers(column) if kind == "category" else None
+        if numbers is not None and numbers.odd:
+            count, first = len(numbers.odd), numbers.odd[0]
+            verdict = (
+                f"column {name!r} is numbers but for {count} cells (row {places[first]}: "
+                f"{column[first]!r}) and is read as categories: mend those if it is to be numbers"
+            )
+            rows = tuple(int(places[row]) for row in numbers.odd[:_SHOWN])
+            details = {"column": name}
+            found.append(
+                Finding(
+                    "odd numbers",
+                    verdict,
+                    n=len(table),
+                    level="warning",
+                    rows=rows,
+                    details=details,
+                )
+            )
     return found

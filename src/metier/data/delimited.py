@@ -4,40 +4,24 @@ from __future__ import annotations
 
 import csv
 import re
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from itertools import islice
 
 import polars as pl
 
 from metier.data.encodings import TextFile
+from metier.data.numbers import CODE, MISSING, ODD, known_cells
+from metier.data.quoting import Rules, count_widths, find_swallowing
 from metier.data.raw import enumerate_some
 from metier.errors import DataError
 
 SEPARATORS = (",", ";", "\t", "|")
-MISSING = (
-    "",
-    "NA",
-    "N/A",
-    "n/a",
-    "#N/A",
-    "nan",
-    "NaN",
-    "null",
-    "NULL",
-    "None",
-    "?",
-    "-",
-    "inf",
-    "-inf",
-)
-"""How people write a missing number. In text and classes these stay what they are."""
 HUGE_CELL = 1_000_000
 _INTEGER = r"^-?(0|[1-9][0-9]*)$"
 _DECIMAL = r"^-?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$"
 _COMMA_DECIMAL = r"^-?[0-9]+(,[0-9]+)?$"
-_CODE = r"^-?0[0-9]"
 _BATCH = 20_000
 
 
@@ -47,10 +31,25 @@ def read_delimited(file: TextFile) -> tuple[pl.DataFrame, list[str]]:
     Returns the frame and warnings. Raises DataError when there is no row below the header.
     """
     with _wide_cells():
-        separator = find_separator(file)
-        header = _header(file, separator)
+        rules = Rules(find_separator(file))
+        header = _header(file, rules)
         names, warnings = name_columns(header)
-        frame, ragged = _read_rows(file, separator, names)
+        frame, ragged = _read_rows(file, rules, names)
+        swallowing = find_swallowing(file, rules, frame)
+        if swallowing:
+            plain = replace(rules, quoted=False)
+            fits = _header(file, plain) == header and _fits(file, plain, len(names))
+            warnings.append(_tell_swallowing(swallowing, fits))
+            if fits:
+                frame, ragged = _read_rows(file, plain, names)
+        if ragged and len(names) > 1 and _fits(file, rules, len(names) + 1):
+            named = _without_row_names(file, rules, names)
+            if named is not None:
+                frame, ragged = named, []
+                warnings.append(
+                    f"the rows have {len(names) + 1} cells and the header {len(names)}: the first "
+                    "cell of each row was taken for its name and left out"
+                )
     if frame.height == 0:
         raise DataError(f"{file.path} has a header but no rows: add labelled examples below it")
     if ragged:
@@ -58,7 +57,31 @@ def read_delimited(file: TextFile) -> tuple[pl.DataFrame, list[str]]:
             f"{len(ragged)} rows do not have {len(names)} cells; missing ones were left empty and "
             f"extra ones dropped (lines {enumerate_some([str(n) for n in ragged])})"
         )
-    return type_columns(frame, decimal_comma=separator == ";"), warnings
+    return type_columns(frame, decimal_comma=rules.separator == ";"), warnings
+
+
+def _fits(file: TextFile, rules: Rules, width: int) -> bool:
+    """Tell whether every row below the header has so many cells."""
+    return set(count_widths(file, rules)) - {0} == {width}
+
+
+def _tell_swallowing(rows: list[int], fits: bool) -> str:
+    told = enumerate_some([str(row) for row in rows])
+    if fits:
+        return (
+            f"a lone quotation mark would have swallowed the rows after it (row {told}): in this "
+            "file the marks were read as text"
+        )
+    return (
+        f"a cell holds what looks like whole rows (row {told}): a lone quotation mark may have "
+        "swallowed them; close it, or write it twice"
+    )
+
+
+def _without_row_names(file: TextFile, rules: Rules, names: list[str]) -> pl.DataFrame | None:
+    """Leave out first cells that have no name; None where it is the last cells that say nothing."""
+    frame, _ = _read_plainly(file, rules, ["", *names])
+    return None if frame[names[-1]].is_null().all() else frame.drop("")
 
 
 def find_separator(file: TextFile) -> str:
@@ -113,11 +136,10 @@ def type_columns(frame: pl.DataFrame, *, decimal_comma: bool = False) -> pl.Data
 
 def _as_numbers(column: pl.Series, decimal_comma: bool) -> pl.Series:
     if not _all_match(column.head(1000), decimal_comma):
-        return column
-    cells = column.str.strip_chars()
-    cells = cells.set(cells.is_in(MISSING), None)
+        return _with_points(column) if decimal_comma else column
+    cells = known_cells(column)
     known = cells.drop_nulls()
-    if known.is_empty() or known.str.contains(_CODE).any():
+    if known.is_empty() or known.str.contains(CODE).any():
         return column
     if known.str.contains(_INTEGER).all():
         numbers = cells.cast(pl.Int64, strict=False)
@@ -126,8 +148,18 @@ def _as_numbers(column: pl.Series, decimal_comma: bool) -> pl.Series:
     elif decimal_comma and known.str.contains(_COMMA_DECIMAL).all():
         numbers = cells.str.replace(",", ".", literal=True).cast(pl.Float64, strict=False)
     else:
-        return column
+        return _with_points(column) if decimal_comma else column
     return numbers if numbers.null_count() == cells.null_count() else column
+
+
+def _with_points(column: pl.Series) -> pl.Series:
+    """Write numbers with a point where nearly all cells are such with a comma; odd ones stay."""
+    cells = known_cells(column)
+    numbers = cells.str.contains(_COMMA_DECIMAL).fill_null(value=False)
+    odd = len(cells) - cells.null_count() - int(numbers.sum())
+    if odd >= ODD * int(numbers.sum()) or not cells.filter(numbers).str.contains(",").any():
+        return column
+    return cells.str.replace(",", ".", literal=True).zip_with(numbers, column)
 
 
 def _all_match(cells: pl.Series, decimal_comma: bool) -> bool:
@@ -137,47 +169,43 @@ def _all_match(cells: pl.Series, decimal_comma: bool) -> bool:
     return all(cell in MISSING or pattern.match(cell) for cell in stripped)
 
 
-def _header(file: TextFile, separator: str) -> list[str]:
+def _header(file: TextFile, rules: Rules) -> list[str]:
     with file.lines() as lines:
-        for row in csv.reader(lines, delimiter=separator):
+        for row in csv.reader(lines, delimiter=rules.separator, quoting=rules.quoting):
             if row:
                 return row
     raise DataError(f"{file.path} is empty: give a file with a header line and rows")
 
 
-def _read_rows(file: TextFile, separator: str, names: list[str]) -> tuple[pl.DataFrame, list[int]]:
+def _read_rows(file: TextFile, rules: Rules, names: list[str]) -> tuple[pl.DataFrame, list[int]]:
     """Read with polars; where it disagrees with the plain rules of CSV, read with those."""
     try:
-        frame = pl.read_csv(file.source(), separator=separator, infer_schema=False)
+        frame = pl.read_csv(
+            file.source(),
+            separator=rules.separator,
+            quote_char=rules.mark,
+            infer_schema=False,
+            glob=False,
+        )
     except pl.exceptions.PolarsError:
-        return _read_plainly(file, separator, names)
+        return _read_plainly(file, rules, names)
     if frame.width != len(names):
-        return _read_plainly(file, separator, names)
+        return _read_plainly(file, rules, names)
     frame.columns = names
-    if frame.height and frame[names[-1]].null_count():
-        ragged, blank = _scan_widths(file, separator, len(names))
-        if ragged or blank:
-            return _read_plainly(file, separator, names)
+    gaps = frame.height and frame[names[-1]].null_count()
+    if gaps and set(count_widths(file, rules)) != {len(names)}:
+        return _read_plainly(file, rules, names)
     return _without_empty(frame), []
 
 
-def _scan_widths(file: TextFile, separator: str, width: int) -> tuple[bool, bool]:
-    with file.lines() as lines:
-        widths = Counter(map(len, csv.reader(lines, delimiter=separator)))
-    blank = widths.pop(0, 0)
-    return set(widths) != {width}, blank > 0
-
-
-def _read_plainly(
-    file: TextFile, separator: str, names: list[str]
-) -> tuple[pl.DataFrame, list[int]]:
+def _read_plainly(file: TextFile, rules: Rules, names: list[str]) -> tuple[pl.DataFrame, list[int]]:
     """Read with Python's csv module, batch by batch; blank lines are no rows."""
     width = len(names)
     schema = dict.fromkeys(names, pl.String)
     ragged: list[int] = []
     parts: list[pl.DataFrame] = [pl.DataFrame(schema=schema)]
     with file.lines() as lines:
-        reader = csv.reader(lines, delimiter=separator)
+        reader = csv.reader(lines, delimiter=rules.separator, quoting=rules.quoting)
         numbered = ((reader.line_num, row) for row in reader if row)
         next(numbered, None)
         while batch := list(islice(numbered, _BATCH)):

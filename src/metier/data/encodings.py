@@ -44,6 +44,10 @@ class TextFile:
         """Return what polars reads as UTF-8."""
         return self.path if self.content is None else io.BytesIO(self.content)
 
+    def bytes(self) -> IO[bytes]:
+        """Open the bytes, UTF-8."""
+        return self.path.open("rb") if self.content is None else io.BytesIO(self.content)
+
     def lines(self) -> IO[str]:
         """Open the text, newlines untouched."""
         if self.content is None:

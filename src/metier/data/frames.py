@@ -10,7 +10,7 @@ from typing import Any
 import polars as pl
 
 from metier.data.raw import Raw, finite
-from metier.data.records import from_columns
+from metier.data.records import from_columns, series
 from metier.errors import DataError
 
 _SLICE = 50_000
@@ -71,11 +71,14 @@ def _from_pandas_column(name: str, column: Any) -> pl.Series:
     if column.dtype.kind in "iufb" and not hasattr(column.dtype, "pyarrow_dtype"):
         values = column.to_numpy(na_value=None) if column.hasnans else column.to_numpy()
         return pl.Series(name, values.tolist() if values.dtype == object else values)
+    if getattr(column.dtype, "tz", None) is not None:
+        column = column.dt.tz_convert(None)
     if column.dtype.kind in "mM":
-        return pl.Series(name, column.to_numpy())
+        moments = column.to_numpy()
+        if moments.dtype.kind in "mM":
+            return pl.Series(name, moments.astype(f"{moments.dtype.kind}8[us]"))
     known = column.notna()
-    values = [v if k else None for v, k in zip(column.tolist(), known, strict=True)]
-    return from_columns({name: values}, "data")[name]
+    return series(name, [v if k else None for v, k in zip(column.tolist(), known, strict=True)])
 
 
 def _from_datasets(data: Any, what: str) -> pl.DataFrame:
@@ -108,7 +111,10 @@ def _image_paths(column: pl.Series, what: str) -> pl.Series:
 
 
 def _plain(column: pl.Series) -> pl.Series:
-    """Undo encodings of the frame library that do not matter here; NaN and infinity are missing."""
+    """Undo encodings of the frame library that do not matter here.
+
+    NaN and infinity are missing, and moments with a zone become UTC.
+    """
     if column.dtype in (pl.Categorical, pl.Enum):
         return column.cast(pl.String)
     if column.dtype == pl.Decimal:
@@ -117,4 +123,8 @@ def _plain(column: pl.Series) -> pl.Series:
         return column.arr.to_list()
     if column.dtype == pl.Binary:
         return column.bin.encode("hex")
+    if isinstance(column.dtype, pl.Datetime) and column.dtype.time_zone is not None:
+        return column.dt.convert_time_zone("UTC").dt.replace_time_zone(None)
+    if column.dtype == pl.Object:
+        return series(column.name, column.to_list())
     return finite(column)

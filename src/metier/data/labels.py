@@ -112,7 +112,7 @@ def _infer(target: pl.Series, untabular: bool) -> TaskKind:
 def _refuse_almost_numbers(target: pl.Series) -> None:
     numbers = target.cast(pl.Float64, strict=False)
     odd = numbers.is_null().arg_true()
-    if len(odd) < 0.1 * len(target) and numbers.n_unique() > _MOST_INTEGER_CLASSES:
+    if 0 < len(odd) < 0.1 * len(target) and numbers.n_unique() > _MOST_INTEGER_CLASSES:
         raise DataError(
             f"target {target.name!r} is numbers but for {len(odd)} rows (row {odd[0]}: "
             f"{target[int(odd[0])]!r}): mend those, or say that the task is multiclass"

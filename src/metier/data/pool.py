@@ -15,8 +15,6 @@ from metier.types import Roles, Table
 
 FEWEST = 2
 """Rows without labels that there have to be: one says nothing of how rows are spread."""
-FEWEST_PROVING = 60
-"""Rows of the target domain with labels from which half are kept for the proof."""
 
 
 @dataclass(frozen=True)
@@ -77,19 +75,3 @@ def pool_table(raw: Raw, roles: Roles, known: Sequence[Table] = ()) -> tuple[Tab
             "labelled ones; give more"
         )
     return table.take(rows), len(table) - len(rows)
-
-
-def proving_half(raw: Raw, roles: Roles) -> tuple[Raw, Raw] | None:
-    """Split rows of the target domain into those for the proof and those without labels.
-
-    Which half a row falls into is decided by its content, so that equal rows stay together. None
-    when too few have labels to prove anything.
-    """
-    labelled = ~pl.any_horizontal(raw.frame[name].is_null() for name in roles.target)
-    marked = raw.frame.with_columns(labelled=labelled)
-    if int(marked["labelled"].sum()) < FEWEST_PROVING:
-        return None
-    content = raw.frame.select(pl.struct(list(roles.inputs)).hash(seed=0)).to_series()
-    proves = marked["labelled"] & (content % 2 == 0)
-    first, second = raw.frame.filter(proves), raw.frame.filter(~proves)
-    return replace(raw, frame=first), replace(raw, frame=second)

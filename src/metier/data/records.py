@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +12,15 @@ import polars as pl
 
 from metier.data.encodings import TextFile
 from metier.errors import DataError
+from metier.runtime.dates import in_utc
 from metier.runtime.rows import readable
 
 
 def read_json_lines(file: TextFile) -> pl.DataFrame:
     """Read one object a line. Raises DataError with the number of a broken line."""
     try:
-        return pl.read_ndjson(file.source(), infer_schema_length=None)
+        with file.bytes() as lines:
+            return pl.read_ndjson(lines, infer_schema_length=None)
     except pl.exceptions.PolarsError:
         return _from_objects(file.path, _parse_lines(file))
 
@@ -56,7 +59,8 @@ def read_arrow(path: Path) -> pl.DataFrame:
     with path.open("rb") as file:
         is_file = file.read(6) == b"ARROW1"
     read = pl.read_ipc if is_file else pl.read_ipc_stream
-    return _read_columns(path, "Arrow", lambda: read(path))
+    with path.open("rb") as file:  # polars takes a path for a pattern of names
+        return _read_columns(path, "Arrow", lambda: read(file))
 
 
 def from_columns(columns: dict[str, Any], where: str) -> pl.DataFrame:
@@ -65,17 +69,33 @@ def from_columns(columns: dict[str, Any], where: str) -> pl.DataFrame:
     if len(set(lengths.values())) > 1:
         told = ", ".join(f"{name} has {length}" for name, length in lengths.items())
         raise DataError(f"{where}: columns differ in length ({told}): give one value for each row")
-    named = {str(name): _series(str(name), values) for name, values in columns.items()}
+    named = {str(name): series(str(name), values) for name, values in columns.items()}
     return pl.DataFrame(named)
 
 
-def _series(name: str, values: Any) -> pl.Series:
+def series(name: str, values: Any) -> pl.Series:
+    """Build a column from any values: moments in UTC, and text from what no column can hold.
+
+    >>> series("a", [10**40, 2]).to_list()[1]
+    '2'
+    """
     try:
-        return pl.Series(name, values)
-    except (TypeError, pl.exceptions.PolarsError):
-        return pl.Series(name, [None if v is None else str(v) for v in values], dtype=pl.String)
+        column = pl.Series(name, values)
+    except (TypeError, OverflowError, pl.exceptions.PolarsError):
+        return _texts(name, values)
     except UnicodeEncodeError:
-        return pl.Series(name, [readable(value) for value in values], strict=False)
+        column = pl.Series(name, [readable(value) for value in values], strict=False)
+    if column.dtype != pl.Object:
+        return column
+    known = [value for value in values if value is not None]
+    if all(isinstance(value, datetime) for value in known):
+        moments = [value if value is None else in_utc(value) for value in values]
+        return pl.Series(name, moments, dtype=pl.Datetime("us"))
+    return _texts(name, values)
+
+
+def _texts(name: str, values: Any) -> pl.Series:
+    return pl.Series(name, [None if v is None else str(v) for v in values], dtype=pl.String)
 
 
 def _read_columns(path: Path, form: str, read: Callable[[], pl.DataFrame]) -> pl.DataFrame:

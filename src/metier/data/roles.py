@@ -11,6 +11,7 @@ import polars as pl
 
 from metier.data.dates import parse_dates
 from metier.data.folders import IMAGE_ENDINGS
+from metier.data.numbers import almost_numbers
 from metier.data.raw import Raw
 from metier.errors import DataError, suggest
 from metier.types import Kind, Roles
@@ -23,6 +24,9 @@ _ID_NAME = re.compile(
     r"|_(id|uuid|guid)$|[a-z](Id|ID|Uuid|UUID)$"
 )
 _UUID = r"^\{?[0-9a-fA-F]{8}-([0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}\}?$"
+_SPACELESS = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}"
+_WORD = rf"[{_SPACELESS}]{{1,2}}|[^\s{_SPACELESS}]+"
+"""A word; where none are set apart by spaces, every two signs are taken for one."""
 _TEXT_NAME = re.compile(
     r"(^|_)(text|sentence|review|comment|message|body|description|content|question|title|query"
     r"|utterance|document|abstract|summary|subject)(_|s?$)",
@@ -112,7 +116,15 @@ def _part_of_strings(name: str, known: pl.Series, base: Path | None) -> Part:
         return "image"
     if parse_dates(sample) is not None and parse_dates(known) is not None:
         return "date"
-    words = float(sample.str.count_matches(r"\S+").to_numpy().mean())
+    numbers = almost_numbers(known)
+    if numbers is not None and numbers.odd and not numbers.digits:
+        return "number"
+    part = _part_of_words(name, known, sample)
+    return "number" if numbers is not None and part in ("id", "text") else part
+
+
+def _part_of_words(name: str, known: pl.Series, sample: pl.Series) -> Part:
+    words = float(sample.str.count_matches(_WORD).to_numpy().mean())
     length = float(sample.str.len_chars().to_numpy().mean())
     distinct = known.n_unique()
     share = distinct / len(known)
@@ -121,9 +133,14 @@ def _part_of_strings(name: str, known: pl.Series, base: Path | None) -> Part:
         return "text"
     if (words >= 3 and share > 0.2) or (words >= 6 and distinct > 50) or length > 80:
         return "text"
-    if words < 1.5 and share > 0.95 and distinct >= 20:
+    if words < 1.5 and share > 0.95 and distinct >= 20 and _are_plain(sample):
         return "id"
     return "category"
+
+
+def _are_plain(sample: pl.Series) -> bool:
+    """Tell whether most cells are written in the signs in which programs write keys."""
+    return 2 * int(sample.str.contains(r"^[\x00-\x7f]*$").sum()) > len(sample)
 
 
 def _are_images(sample: pl.Series, base: Path | None) -> bool:

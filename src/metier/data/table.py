@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 from metier.data.dates import parse_dates
 from metier.data.images import look
 from metier.data.labels import SEPARATORS, label_parts, split_labels
+from metier.data.numbers import known_cells
 from metier.data.raw import Raw
 from metier.errors import DataError
-from metier.runtime.columns import category_text
+from metier.runtime.columns import category_text, to_numbers
 from metier.types import Finding, Kind, Roles, Rows, Table
 
 ROW = "__row__"
@@ -73,12 +74,13 @@ def build_table(raw: Raw, roles: Roles, task: str | None = None) -> tuple[Table,
     """
     findings = [Finding("reading", warning, level="warning") for warning in raw.warnings]
     frame = raw.frame if ROW in raw.frame.columns else raw.frame.with_row_index(ROW)
+    findings += _odd_numbers(frame, roles)
     dates = dict(roles.dates)
     frame = frame.with_columns(
         _typed(frame[name], kind, dates) for name, kind in roles.inputs.items()
     )
     if roles.time is not None and roles.inputs.get(roles.time) != "date":
-        frame = frame.with_columns(_moments(frame[roles.time], dates))
+        frame = frame.with_columns(read_moments(frame[roles.time], dates))
     roles = replace(roles, dates=dates)
     frame, dropped = _without_missing(frame, roles)
     findings += dropped
@@ -102,12 +104,45 @@ def target_keys(table: Table) -> list[str]:
     return target.cast(pl.String).to_list()
 
 
+def with_absolute_paths(table: Table) -> Table:
+    """Return the same rows with image paths that need no base, so that tables can be joined."""
+    if table.base is None:
+        return table
+    columns = table.columns()
+    images = [name for name, kind in table.roles.inputs.items() if kind == "image"]
+    paths = [pl.Series(name, columns[name], dtype=pl.String) for name in images]
+    return replace(table, frame=table.frame.with_columns(paths), base=None)
+
+
 def _typed(column: pl.Series, kind: Kind, dates: dict[str, str]) -> pl.Series:
     if kind == "number":
-        return column if column.dtype.is_numeric() else column.cast(pl.Float64, strict=False)
+        return column if column.dtype.is_numeric() else _numbers(column)
     if kind == "date":
-        return _moments(column, dates)
+        return read_moments(column, dates)
     return _texts(column) if kind == "category" else column.cast(pl.String, strict=False)
+
+
+def _numbers(column: pl.Series) -> pl.Series:
+    """Numbers written as text, read as at predict."""
+    if column.dtype != pl.String:
+        return column.cast(pl.Float64, strict=False)
+    return pl.Series(column.name, to_numbers(column.to_list())).fill_nan(None)
+
+
+def _odd_numbers(frame: pl.DataFrame, roles: Roles) -> list[Finding]:
+    """Name the cells of number columns that are no numbers, and were not left out as missing."""
+    found = []
+    for name, kind in roles.inputs.items():
+        if kind != "number" or frame[name].dtype != pl.String:
+            continue
+        odd = (known_cells(frame[name]).is_not_null() & _numbers(frame[name]).is_null()).arg_true()
+        if len(odd):
+            verdict = (
+                f"column {name!r} is numbers but for {len(odd)} cells (row "
+                f"{frame[ROW][odd[0]]}: {frame[name][odd[0]]!r}), which count as missing"
+            )
+            found.append(_about_rows("odd numbers", verdict, frame[ROW].gather(odd).to_list()))
+    return found
 
 
 def _texts(column: pl.Series) -> pl.Series:
@@ -118,7 +153,7 @@ def _texts(column: pl.Series) -> pl.Series:
     return pl.Series(column.name, texts, dtype=pl.String)
 
 
-def _moments(column: pl.Series, dates: dict[str, str]) -> pl.Series:
+def read_moments(column: pl.Series, dates: dict[str, str]) -> pl.Series:
     """Moments of a date column; numbers (a year, a step) keep their order and stay numbers.
 
     How text is read is looked up in `dates`, or noted there.

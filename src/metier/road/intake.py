@@ -10,12 +10,13 @@ import polars as pl
 
 from metier.cache import fingerprint
 from metier.data.labels import infer_task
-from metier.data.pool import pool_table, proving_half, set_apart
+from metier.data.pool import pool_table, set_apart
+from metier.data.proving import proving_half
 from metier.data.raw import Raw
 from metier.data.read import read
 from metier.data.roles import infer_roles
 from metier.data.sensitive import split_cuts, with_cuts
-from metier.data.table import ROW, build_table
+from metier.data.table import ROW, build_table, with_absolute_paths
 from metier.errors import DataError, MissingExtraError, OptionError, SourceError
 from metier.evidence.calibration import cost_matrix
 from metier.evidence.metrics import find as find_metric
@@ -161,20 +162,22 @@ class _Given:
         if test is not None:
             test, told = _of_domain(test, roles.domain, options.target_domain)
             return cls(apart.labelled, test, (apart.target, *pools), others, told)
-        halves = proving_half(apart.target, roles)
+        halves = proving_half(apart, roles)
         if halves is None:
             told = (
                 f"too few rows of {options.target_domain} have labels to measure anything there: "
                 "the proof is of the other domains; give --test rows of this one",
             )
             return cls(apart.labelled, None, (apart.target, *pools), others, told)
-        proof, rest = halves
         told = (
-            f"the proof is measured on {proof.frame.height:,} labelled rows of "
+            f"the proof is measured on {halves.proof.frame.height:,} labelled rows of "
             f"{options.target_domain}; nothing was learned from labels of this domain",
+            *halves.notes,
         )
-        proof = replace(proof, fingerprint=fingerprint(raw.fingerprint, options.target_domain))
-        return cls(apart.labelled, proof, (rest, *pools), others, told)
+        chosen = [name for name in (roles.group, roles.time) if name is not None]
+        mark = fingerprint(raw.fingerprint, options.target_domain, *chosen)
+        proof = replace(halves.proof, fingerprint=mark)
+        return cls(halves.labelled, proof, (halves.rest, *pools), others, told)
 
 
 def _of_domain(test: Raw, column: str, domain: str) -> tuple[Raw, tuple[str, ...]]:
@@ -199,28 +202,26 @@ def _pool(
     parts, lost = [], 0
     for raw in raws:
         part, out = pool_table(raw, table.roles, known)
-        parts.append(_absolute(part) if len(raws) > 1 else part)
+        parts.append(with_absolute_paths(part) if len(raws) > 1 else part)
         lost += out
-    frame = pl.concat([part.frame.select(list(table.roles.inputs)) for part in parts])
+    frames = [part.frame.select(list(table.roles.inputs)) for part in parts]
+    frame = pl.concat(frames, how="vertical_relaxed")  # whole numbers here, fractions there
     told = f"{lost:,} unlabelled rows are among the labelled ones and are left out"
     return replace(parts[0], frame=frame), (told,) if lost else ()
 
 
-def _absolute(table: Table) -> Table:
-    """The same rows with image paths that need no base, so that tables can be joined."""
-    if table.base is None:
-        return table
-    columns = table.columns()
-    paths = [pl.Series(n, columns[n]) for n, k in table.roles.inputs.items() if k == "image"]
-    return replace(table, frame=table.frame.with_columns(paths), base=None)
-
-
 def test_table(given: Raw, table: Table, task: Task) -> tuple[Table, tuple[str, ...]]:
-    """Return test data typed as the training rows are, without rows whose label those never had."""
+    """Return test data typed as the training rows are, without rows whose label those never had.
+
+    A time that is no input says nothing of rows that all prove: they need not have it.
+    """
     for name in (*table.roles.target, *table.roles.inputs, *table.roles.sensitive):
         if name not in given.frame.columns:
             raise DataError(f"test data {given.name}: no column {name!r}, which training has")
-    test, _ = build_table(given, table.roles, task.kind)
+    roles = table.roles
+    if roles.time not in given.frame.columns:
+        roles = replace(roles, time=None)
+    test, _ = build_table(given, roles, task.kind)
     known = known_rows(task, test)
     if len(known) == len(test):
         return test, ()

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metier.cache import Cache, write_aside
-from metier.data.checks import check
+from metier.data.checks import check, shared_rows
 from metier.data.splits import PROVE, Split
 from metier.errors import MetierError
 from metier.road.intake import Data
@@ -201,12 +201,13 @@ def features_of(source: Source, table: Table, cache: Cache) -> NDArray[np.float3
 def checked(
     data: Data, clusters: NDArray[np.int64], shown: Shown, cache: Cache, clock: Clock, seed: int
 ) -> list[Finding]:
-    """Check the data, on as many rows as the time allows."""
+    """Check the data, on as many rows as the time allows; all are compared with the test rows."""
     n = len(data.table)
     base, each = CHECKS
     seconds = FOR_CHECKS * clock.left
     if seconds < base:
-        verdict = "the data were not checked: the time is too short; see `metier check`"
+        test = "" if data.test is None else ", nor compared with the test rows"
+        verdict = f"the data were not checked{test}: the time is too short; see `metier check`"
         return [Finding("checks", verdict, level="warning")]
     if base + each * n <= seconds:
         features = _features(data, shown, cache)
@@ -219,8 +220,9 @@ def checked(
         f"the checks looked at {len(rows):,} of {n:,} rows, drawn by class: the time allowed no "
         "more; `metier check` looks at all"
     )
+    shared = [] if data.test is None else shared_rows(data.table, data.test)
     found = check(part.table, part.task, seed=seed)
-    return [*found, Finding("checks", verdict, n=len(rows))]
+    return [*shared, *found, Finding("checks", verdict, n=len(rows))]
 
 
 def _features(data: Data, shown: Shown, cache: Cache) -> Any:

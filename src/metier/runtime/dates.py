@@ -21,10 +21,12 @@ _PARTS = {
     "%B": "(?P<name>[A-Za-z]{3,9})",
     "%d": "(?P<day>[0-9]{1,2})",
     "%H": "(?P<hour>[0-9]{1,2})",
+    "%I": "(?P<half>[0-9]{1,2})",
+    "%p": "(?P<noon>[AP])M",
     "%M": "(?P<minute>[0-9]{1,2})",
     "%S": "(?P<second>[0-5]?[0-9])",
     "%.f": r"(?:\.(?P<fraction>[0-9]+))?",
-    "%#z": r"\s*(?P<zone>Z|[+-][0-9]{2}(?::?[0-9]{2})?)",
+    "%#z": r"\s*(?P<zone>Z|UTC|GMT|[+-][0-9]{2}(?::?[0-9]{2})?)",
 }
 
 
@@ -80,15 +82,24 @@ def _moment(parts: dict[str, str | None]) -> datetime:
         year = int(short) + (1900 if int(short) >= _CENTURY else 2000)
     month = int(parts.get("month") or 1) if name is None else _NUMBER.get(name.lower(), 0)
     hour, minute, second = (int(parts.get(each) or 0) for each in ("hour", "minute", "second"))
+    if parts.get("noon") is not None:
+        hour = _hour(int(parts.get("half") or 0), str(parts["noon"]))
     micro = int((fraction or "0")[:6].ljust(6, "0"))
     day = int(parts.get("day") or 1)
     found = datetime(year, month, day, hour, minute, second, micro)
     return found - _offset(parts.get("zone"))
 
 
+def _hour(half: int, noon: str) -> int:
+    """Return the hour of the day. Raises ValueError when half a day has no such hour."""
+    if not 1 <= half <= 12:
+        raise ValueError(f"no hour {half} before or after noon")
+    return half % 12 + (12 if noon in "Pp" else 0)
+
+
 def _offset(zone: str | None) -> timedelta:
-    """Return how far a zone (Z, +02, +0200, -02:30) is ahead of UTC."""
-    if zone is None or zone in "Zz":
+    """Return how far a zone (Z, UTC, +02, +0200, -02:30) is ahead of UTC."""
+    if zone is None or zone[0] not in "+-":
         return timedelta()
     ahead = timedelta(hours=int(zone[1:3]), minutes=int(zone[3:].lstrip(":") or 0))
     return -ahead if zone[0] == "-" else ahead
