@@ -98,11 +98,10 @@ def test_rows_without_labels_add_few_rungs_by_where_they_come_from() -> None:
     assert near == [*plain, "pseudolabel(probe)", "consistency(finetune-top)"]
     far = rungs(TEXT, "binary", ["small"], unlabeled=True, shifted=True)
     added = [name for name in names(far) if name not in plain]
-    assert added == ["align(probe)", "align(finetune-top)", "pretrain(finetune-top)"]
+    assert added == ["align(probe)", "pretrain(finetune-top)", "align(finetune-top)"]
     assert [name for name in names(far) if name in plain] == plain
-    assert far[-1].name == "pretrain(finetune-top)"
-    for inner in ("probe", "finetune-top"):
-        assert names(far).index(f"align({inner})") == names(far).index(inner) + 1
+    for outer, inner in (("align", "probe"), ("pretrain", "finetune-top")):
+        assert names(far).index(f"{outer}({inner})") == names(far).index(inner) + 1
     closed, searched = (r for r in far if r.strategy.startswith("align"))
     assert closed.fixed == {"method": "coral"} and "method" in searched.space
     assert searched.fixed == {"inner.train": "top"}

@@ -88,15 +88,14 @@ WITH_ROWS: Mapping[bool, tuple[tuple[str, str, Mapping[str, Any]], ...]] = {
     True: (
         ("align", "probe", {"method": "coral"}),
         ("align", "boost", {"method": "weight"}),
-        ("align", "finetune-top", {}),
         ("pretrain", "finetune-top", {}),
+        ("align", "finetune-top", {}),
     ),
 }
 """What goes around which rung when there are rows without labels, by whether they come from
 elsewhere: cheap first, and few, since a budget is shared. Labels that a model says itself are
-trusted where rows are like those it learned from; elsewhere, features are brought together."""
-BESIDE = "align"
-"""What comes right after the rung that it goes around."""
+trusted where rows are like those it learned from; elsewhere, features are brought together, or made at home there first: of the ways to learn for another
+domain `pretrain` was the best on every pair of reviews that was measured (`bench/domains.py`)."""
 FEW_A_CLASS, FEW_ROWS = 32, 1500
 """Labels are few up to this many rows a class on average, or rows in all. With more, fine-tuning
 learns what pairs could tell it; with fewer, a fit on pairs takes a minute at most."""
@@ -173,8 +172,8 @@ def _neural(roles: Roles, sources: Sequence[str], few: bool, many: bool) -> list
 def _with_rows(climbed: Sequence[Rung], roles: Roles, kind: TaskKind, shifted: bool) -> list[Rung]:
     """The rungs that are climbed anyway, and those that learn from rows without labels around them.
 
-    Those that bring domains together come right after what they go around: where rows come from
-    elsewhere, training more of the network is worth less. The others come last.
+    Where rows come from elsewhere they stand right after what they go around, since training more of
+    the network is worth less there; otherwise last.
     """
     beside: dict[str, list[Rung]] = {}
     last: list[Rung] = []
@@ -185,7 +184,7 @@ def _with_rows(climbed: Sequence[Rung], roles: Roles, kind: TaskKind, shifted: b
         for rung in climbed:
             if rung.name.partition("@")[0] == inner:
                 wrapped = _wrapped(outer, rung)
-                place = beside.setdefault(rung.name, []) if outer == BESIDE else last
+                place = beside.setdefault(rung.name, []) if shifted else last
                 place.append(replace(wrapped, fixed={**wrapped.fixed, **fixed}))
     found = [each for rung in climbed for each in (rung, *beside.get(rung.name, ()))]
     return [*found, *last]
