@@ -94,8 +94,8 @@ WITH_ROWS: Mapping[bool, tuple[tuple[str, str, Mapping[str, Any]], ...]] = {
 }
 """What goes around which rung when there are rows without labels, by whether they come from
 elsewhere: cheap first, and few, since a budget is shared. Labels that a model says itself are
-trusted where rows are like those it learned from; elsewhere, features are brought together, or made at home there first: of the ways to learn for another
-domain `pretrain` was the best on every pair of reviews that was measured (`bench/domains.py`)."""
+trusted where rows are like those it learned from; elsewhere, texts of the domain are read first
+(the best on every pair of reviews that `bench/domains.py` measured), or features brought together."""
 FEW_A_CLASS, FEW_ROWS = 32, 1500
 """Labels are few up to this many rows a class on average, or rows in all. With more, fine-tuning
 learns what pairs could tell it; with fewer, a fit on pairs takes a minute at most."""
@@ -172,8 +172,8 @@ def _neural(roles: Roles, sources: Sequence[str], few: bool, many: bool) -> list
 def _with_rows(climbed: Sequence[Rung], roles: Roles, kind: TaskKind, shifted: bool) -> list[Rung]:
     """The rungs that are climbed anyway, and those that learn from rows without labels around them.
 
-    Where rows come from elsewhere they stand right after what they go around, since training more of
-    the network is worth less there; otherwise last.
+    Where rows come from elsewhere they stand right after what they go around, since training more
+    of the network is worth less there; otherwise last.
     """
     beside: dict[str, list[Rung]] = {}
     last: list[Rung] = []
