@@ -114,27 +114,23 @@ def _bounds(
         values = metric.finish(values - values.mean() + metric.compute(once)[0])
     low, high = bootstrap.percentiles(values, level, size)
     if high - low < 1e-12 and metric.best is not None and metric.worst is not None:
-        return _at_the_end(metric, value, once.answers, size, level, (low, high))
+        return at_the_end(metric, value, once.answers, size, level)
     return min(low, value), max(high, value)
 
 
-def _at_the_end(
-    metric: Metric,
-    value: float,
-    answers: Answers,
-    size: int,
-    level: float,
-    found: tuple[float, float],
+def at_the_end(
+    metric: Metric, value: float, answers: Answers, size: int, level: float
 ) -> tuple[float, float]:
-    """Return an interval for answers without any mistake, or with nothing else.
+    """Return an interval for answers without any mistake, or with nothing else; of others the value
+    itself, twice.
 
     All resamples of them are the same, but the next row need not be: Wilson's interval of as many
     rows as count for a mean over classes.
     """
     if metric.best is None or metric.worst is None:
-        return found
+        return value, value
     if not np.isclose(value, [metric.best, metric.worst]).any():
-        return found
+        return value, value
     n = min(answers.balanced_rows(), float(size))
     span = metric.best - metric.worst
     low, high = bootstrap.wilson((value - metric.worst) / span * n, n, level)
