@@ -34,19 +34,31 @@ def test_the_bound_of_a_step_is_that_of_clopper_and_pearson() -> None:
     assert sure == sorted(sure, reverse=True) and len(set(sure)) == len(sure)
 
 
-def test_the_error_asked_for_is_kept_in_19_of_20_calibrations() -> None:
-    broken = 0
+@pytest.mark.parametrize(("rows", "error"), [(600, 0.08), (3000, 0.05)])
+def test_the_error_asked_for_is_kept_in_19_of_20_calibrations(rows: int, error: float) -> None:
+    broken = answered = 0
     scores, y = drawn(40_000, 999)
     sure, wrong = confidence(scores, RULE), RULE.choices(scores) != y
     for seed in range(60):
-        found = learn(*drawn(600, seed), RULE)
+        found = learn(*drawn(rows, seed), RULE)
         assert found is not None
         try:
-            least = found.least(0.08).confidence
+            least = found.least(error).confidence
         except OptionError:
             continue
-        broken += wrong[sure >= least].mean() > 0.08
+        answered += 1
+        broken += wrong[sure >= least].mean() > error
+    assert answered >= 40
     assert broken <= 8
+
+
+def test_what_is_refused_is_told_what_would_be_answered() -> None:
+    found = learn(*drawn(400, 0), RULE)
+    assert found is not None
+    with pytest.raises(OptionError, match="not even without a wrong answer") as told:
+        found.least(0.001)
+    least = float(str(told.value).split("ask for ")[1])
+    assert found.least(least).bound <= least < 0.13
 
 
 def test_numbers_and_few_rows_have_no_steps() -> None:
