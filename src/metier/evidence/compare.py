@@ -51,6 +51,11 @@ class Comparison:
     level: float = 0.95
 
     @property
+    def defined(self) -> bool:
+        """Whether the metric is defined on these rows, so that anything was compared."""
+        return bool(np.isfinite([self.difference, self.low, self.high]).all())
+
+    @property
     def error(self) -> float:
         """The standard error of the difference, as its interval tells it."""
         return (self.high - self.low) / (2.0 * -float(ndtri((1.0 - self.level) / 2.0)))
