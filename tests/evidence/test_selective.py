@@ -84,6 +84,27 @@ def test_the_curve_rises_to_the_error_of_all_and_its_area_lies_between() -> None
     assert all(p.low <= p.error <= p.high for p in curve.points)
 
 
+def test_rows_of_equal_confidence_enter_together_whatever_their_order() -> None:
+    y = np.repeat([0, 1], [200, 100])
+    always = np.tile([1.0, 0.0], (300, 1))
+    mixed = np.random.default_rng(0).permutation(300)
+    sorted_by_class = risk_coverage(always, y, RULE, resamples=200)
+    shuffled = risk_coverage(always, y[mixed], RULE, resamples=200)
+    assert sorted_by_class.points == shuffled.points
+    (only,) = sorted_by_class.points
+    assert (only.answered, only.error) == (1.0, pytest.approx(1 / 3))
+    assert answered_at(sorted_by_class, 0.05) == (0.0, 0.0, 0.0)
+    for curve in (sorted_by_class, shuffled):
+        assert curve.area == pytest.approx(1 / 3)
+        assert 0.26 < curve.area_low < 0.30 and 0.37 < curve.area_high < 0.41
+    # halves of two confidences, sorted by class within each
+    sure = np.repeat([4.0, 1.0], 50)[:, None] * np.array([[1.0, 0.0]])
+    y = np.tile(np.repeat([0, 1], [40, 10]), 2)
+    curve = risk_coverage(sure, y, RULE, resamples=20)
+    assert [p.answered for p in curve.points] == [0.5, 1.0]
+    assert curve.area == pytest.approx(0.2)
+
+
 def test_what_share_can_be_answered_at_an_error() -> None:
     curve = risk_coverage(*drawn(1000, 0), RULE, resamples=50)
     share, low, high = answered_at(curve, 0.05)
