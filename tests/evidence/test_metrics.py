@@ -223,6 +223,38 @@ def test_answers_without_a_mistake_still_have_an_interval(name: str) -> None:
     assert found.low is not None and 0.5 < found.low < 0.97
 
 
+def test_answers_without_a_mistake_may_still_cost_something() -> None:
+    y = np.repeat([0, 1], [15, 5])
+    plain = Decision("binary", ("a", "b"))
+    dear = Decision("binary", ("a", "b"), costs=((0.0, 1.0), (5.0, 0.0)))
+    ends = [interval("cost", y, np.eye(2)[y] * 5.0, each) for each in (plain, dear)]
+    assert [(found.value, found.low) for found in ends] == [(0.0, 0.0)] * 2
+    share = interval("accuracy", y, np.eye(2)[y] * 5.0, plain)
+    assert share.low is not None and ends[0].high == pytest.approx(1 - share.low)
+    # a fourth of the rows may cost 5, three fourths 1
+    by_class = [5 / 4 * wilson(0, 5, 0.95)[1], 3 / 4 * wilson(0, 15, 0.95)[1]]
+    assert ends[1].high == pytest.approx(np.hypot(*by_class))
+    grouped = interval("cost", y, np.eye(2)[y] * 5.0, dear, clusters=np.arange(20) % 10)
+    assert grouped.high is not None and ends[1].high is not None
+    assert grouped.high > ends[1].high
+    wrong = interval("cost", y, np.eye(2)[1 - y] * 5.0, plain)
+    assert wrong.high == 1.0 and wrong.low == share.low
+
+
+def test_the_cost_of_rare_mistakes_is_within_its_interval() -> None:
+    random = np.random.default_rng(0)
+    decision = Decision("binary", ("a", "b"), costs=((0.0, 1.0), (5.0, 0.0)))
+    y = np.repeat([0, 1], [80, 20])
+    truth, missed = 0.01 * (0.8 * 1.0 + 0.2 * 5.0), 0
+    for seed in range(200):
+        said = np.where(random.random(100) < 0.99, y, 1 - y)
+        found = interval("cost", y, 5.0 * np.eye(2)[said], decision, resamples=100, seed=seed)
+        assert found.high is not None
+        missed += found.high < truth
+    # 2.5 % of 200 are 5; three standard errors above are 12
+    assert missed <= 12
+
+
 def test_two_sides_of_one_answer_are_not_twice_the_rows() -> None:
     y = np.array([1] * 5 + [0] * 95)
     found = interval("roc_auc", y, np.eye(2)[y] * 4.0, Decision("binary", ("a", "b")))

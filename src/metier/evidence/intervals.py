@@ -147,7 +147,7 @@ def _bounds(
     if metric.finish is not None:
         values = metric.finish(values - values.mean() + metric.compute(once)[0])
     low, high = bootstrap.percentiles(values, level, size)
-    if high - low < 1e-12 and metric.best is not None and metric.worst is not None:
+    if high - low < 1e-12:
         return at_the_end(metric, value, once.answers, size, level)
     return min(low, value), max(high, value)
 
@@ -161,6 +161,8 @@ def at_the_end(
     All resamples of them are the same, but the next row need not be: Wilson's interval of as many
     rows as count for a mean over classes.
     """
+    if metric.compute is counts.cost:
+        return _cost_at_the_end(value, answers, size, level)
     if metric.best is None or metric.worst is None:
         return value, value
     if not np.isclose(value, [metric.best, metric.worst]).any():
@@ -169,6 +171,20 @@ def at_the_end(
     span = metric.best - metric.worst
     low, high = bootstrap.wilson((value - metric.worst) / span * n, n, level)
     return metric.worst + span * low, metric.worst + span * high
+
+
+def _cost_at_the_end(
+    value: float, answers: Answers, size: int, level: float
+) -> tuple[float, float]:
+    """Return the interval of a mean cost that is the same for every row: the mistakes of each class
+    that its rows do not rule out, at what the dearest of them costs."""
+    if not answers.costs:
+        return bootstrap.wilson(value * size, size, level)
+    if value != 0.0:
+        return value, value
+    rows, shares = answers.flags.sum(axis=0), answers.flags.mean(axis=0)
+    most = np.array([bootstrap.wilson(0.0, n * size / len(answers), level)[1] for n in rows])
+    return 0.0, float(np.sqrt(((shares * most * np.max(answers.costs, axis=1)) ** 2).sum()))
 
 
 _EACH: tuple[tuple[str, Callable[[Sample], Array]], ...] = (
