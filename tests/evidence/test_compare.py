@@ -89,6 +89,51 @@ def test_the_same_answers_cannot_be_told_apart() -> None:
     assert share.low < 0 < share.high
 
 
+def separable(n: int, positives: int) -> tuple[Array, Array, Array]:
+    """Truth, the scores of a perfect model, and those of one that always says the same."""
+    y = np.zeros(n, int)
+    y[:positives] = 1
+    return y, 6.0 * np.eye(2)[y], np.tile([2.0, 0.0], (n, 1))
+
+
+@pytest.mark.parametrize(
+    "name", ["balanced_accuracy", "f1", "f1_macro", "mcc", "recall", "roc_auc", "average_precision"]
+)
+def test_a_perfect_model_is_better_than_a_constant_one(name: str) -> None:
+    y, perfect, constant = separable(500, 30)
+    found = paired(name, y, perfect, constant, RULE, RULE, resamples=200)
+    assert found.verdict == "better" and found.p < 1e-6
+    assert 0 < found.low < found.difference <= found.high
+    back = paired(name, y, constant, perfect, RULE, RULE, resamples=200)
+    assert back.verdict == "worse"
+    assert (back.low, back.high, back.p) == pytest.approx((-found.high, -found.low, found.p))
+
+
+@pytest.mark.parametrize("name", ["balanced_accuracy", "recall", "roc_auc"])
+def test_a_perfect_model_on_a_handful_of_positives_proves_nothing(name: str) -> None:
+    y, perfect, constant = separable(500, 5)
+    assert paired(name, y, perfect, constant, RULE, RULE, resamples=200).p == 2.0**-4
+    always, never = np.tile([0.0, 2.0], (500, 1)), constant
+    found = paired("recall", y, always, never, RULE, RULE, resamples=200)
+    assert (found.verdict, found.p) == ("not distinguishable", 2.0**-4)
+
+
+def test_a_difference_without_spread_in_several_labels_numbers_and_groups() -> None:
+    flags = np.random.default_rng(0).integers(0, 2, (60, 3))
+    rule = Decision("multilabel", ("a", "b", "c"))
+    right, none = 6.0 * (2 * flags - 1), np.full((60, 3), -2.0)
+    for name in ("f1_micro", "f1_macro", "roc_auc"):
+        assert paired(name, flags, right, none, rule, rule, resamples=100).verdict == "better"
+    y, numbers = np.arange(1.0, 41.0), Decision("regression")
+    order = paired("spearman", y, y[:, None], np.zeros((40, 1)), numbers, numbers, resamples=100)
+    assert (order.verdict, order.p) == ("better", 2.0**-39)
+    truth, perfect, _ = separable(40, 20)
+    for count, verdict in ((10, "better"), (5, "not distinguishable")):
+        groups = np.arange(40) % count
+        found = paired("accuracy", truth, perfect, -perfect, RULE, RULE, clusters=groups)
+        assert (found.verdict, found.p) == (verdict, 2.0 ** (1 - count))
+
+
 def test_rows_of_one_person_are_not_taken_for_many() -> None:
     y, a, b = models(12, 4, skill_a=1.6)
     often = [np.repeat(v, 40, axis=0) for v in (y, a, b)]

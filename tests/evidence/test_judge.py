@@ -5,8 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from metier.evidence.compare import Comparison, Verdict
+from metier.evidence.compare import Comparison, Verdict, paired
 from metier.evidence.judge import gains, judge
+from metier.evidence.metrics import interval
+from metier.runtime.postprocess import Decision
 from metier.types import Finding
 
 
@@ -118,6 +120,26 @@ def test_overfitting_is_not_told_of_what_is_not_defined() -> None:
     assert [f.name for f in judge(found("roc_auc"), {}, on_train=nothing, on_unseen=some)] == [
         "verdict"
     ]
+
+
+def test_what_is_not_defined_is_not_called_nothing_learned() -> None:
+    rows, y = np.random.default_rng(0).normal(size=(30, 2)), np.zeros(30, np.int64)
+    rule = Decision("binary", ("no", "yes"))
+    unknown = paired("roc_auc", y, rows, rows[:, ::-1], rule, rule)
+    every = dict.fromkeys(("generalist", "majority", "classical"), unknown)
+    told = judge(
+        interval("roc_auc", y, rows, rule),
+        every,
+        runner_up=("lora", unknown),
+    )
+    assert [(f.name, f.level) for f in told] == [("verdict", "warning")]
+    assert told[0].verdict == "The ROC-AUC of the specialist is not defined on 30 test rows."
+    assert told[0].details["against"] is None
+    assert gains(every)[0].verdict == (
+        "No comparison with the general model: the ROC-AUC is not defined on these rows."
+    )
+    known = judge(found(), {"generalist": BETTER, "majority": unknown})
+    assert [f.name for f in known] == ["verdict"]
 
 
 def test_one_lucky_p_among_many_does_not_count() -> None:

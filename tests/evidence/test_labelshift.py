@@ -38,6 +38,23 @@ def test_the_same_shares_are_told_as_no_change() -> None:
     assert changed <= 1
 
 
+def test_a_common_class_is_not_taken_for_more_common_than_it_is() -> None:
+    off, changed = [], 0
+    for seed in range(25):
+        random = np.random.default_rng(seed)
+        means = 0.4 * random.normal(size=(2, 32))
+        own, others = ((random.random(n) < 0.15).astype(np.int64) for n in (200, 600))
+        rows = [means[each] + random.normal(size=(len(each), 32)) for each in (own, others)]
+        found = estimate_shares(*rows, own, NAMES, seed=seed)
+        assert found is not None
+        off.append(found.classes[0].now - 0.85)
+        changed += found.classes[0].changed
+    # chance moves the mean of 25 runs by 0.007
+    assert abs(np.mean(off)) < 0.018
+    # 5 % of 25 are 1; three standard errors above are 4
+    assert changed <= 4
+
+
 def test_chances_made_for_other_shares_are_taken_back() -> None:
     random = np.random.default_rng(0)
     truth = (random.random(4000) < 0.1).astype(int)

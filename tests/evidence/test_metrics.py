@@ -13,6 +13,7 @@ from sklearn import metrics as sk
 
 from metier.errors import OptionError
 from metier.evidence.answers import Sample, answers_of
+from metier.evidence.bootstrap import wilson
 from metier.evidence.metrics import METRICS, find, interval, measure, names, scorecard
 from metier.runtime.postprocess import Decision, TaskKind
 from metier.tasks.classify import (
@@ -171,6 +172,37 @@ def test_intervals_cover_the_true_value(name: str, kind: TaskKind) -> None:
     assert 0.89 * 200 <= covered <= 200
 
 
+@pytest.mark.parametrize("name", ["balanced_accuracy", "recall_macro"])
+@pytest.mark.parametrize(
+    ("recalls", "rows"),
+    [
+        ([0.9, 0.98], [9, 141]),
+        ([0.8, 0.97], [9, 141]),
+        ([0.97, 0.97], [9, 141]),
+        ([0.6, 0.97], [5, 300]),
+        ([0.6, 0.8, 0.95], [10, 40, 100]),
+        ([0.9] * 10, [10] * 10),
+        ([0.93] * 40, [10] * 40),
+    ],
+)
+def test_intervals_of_a_mean_of_recalls_cover_it(
+    name: str, recalls: list[float], rows: list[int]
+) -> None:
+    random = np.random.default_rng(0)
+    kinds: tuple[TaskKind, TaskKind] = ("binary", "multiclass")
+    decision = Decision(kinds[len(rows) > 2], tuple(str(k) for k in range(len(rows))))
+    y = np.repeat(np.arange(len(rows)), rows)
+    missed = 0
+    for _ in range(300):
+        right = random.random(len(y)) < np.repeat(recalls, rows)
+        said = np.where(right, y, (y + 1) % len(rows))
+        found = interval(name, y, np.eye(len(rows))[said], decision)
+        assert found.low is not None and found.high is not None
+        missed += not found.low <= np.mean(recalls) <= found.high
+    # 5 % of 300 is 15; three standard errors above are 27
+    assert missed <= 27
+
+
 def test_clusters_widen_an_interval() -> None:
     y, scores, decision = example("binary", n=60)
     y, scores = np.repeat(y, 10), np.repeat(scores, 10, axis=0)
@@ -189,6 +221,45 @@ def test_answers_without_a_mistake_still_have_an_interval(name: str) -> None:
     assert found.value == pytest.approx(1.0)
     assert found.high == pytest.approx(1.0)
     assert found.low is not None and 0.5 < found.low < 0.97
+
+
+def test_answers_without_a_mistake_may_still_cost_something() -> None:
+    y = np.repeat([0, 1], [15, 5])
+    plain = Decision("binary", ("a", "b"))
+    dear = Decision("binary", ("a", "b"), costs=((0.0, 1.0), (5.0, 0.0)))
+    ends = [interval("cost", y, np.eye(2)[y] * 5.0, each) for each in (plain, dear)]
+    assert [(found.value, found.low) for found in ends] == [(0.0, 0.0)] * 2
+    share = interval("accuracy", y, np.eye(2)[y] * 5.0, plain)
+    assert share.low is not None and ends[0].high == pytest.approx(1 - share.low)
+    # a fourth of the rows may cost 5, three fourths 1
+    by_class = [5 / 4 * wilson(0, 5, 0.95)[1], 3 / 4 * wilson(0, 15, 0.95)[1]]
+    assert ends[1].high == pytest.approx(np.hypot(*by_class))
+    grouped = interval("cost", y, np.eye(2)[y] * 5.0, dear, clusters=np.arange(20) % 10)
+    assert grouped.high is not None and ends[1].high is not None
+    assert grouped.high > ends[1].high
+    wrong = interval("cost", y, np.eye(2)[1 - y] * 5.0, plain)
+    assert wrong.high == 1.0 and wrong.low == share.low
+
+
+def test_the_cost_of_rare_mistakes_is_within_its_interval() -> None:
+    random = np.random.default_rng(0)
+    decision = Decision("binary", ("a", "b"), costs=((0.0, 1.0), (5.0, 0.0)))
+    y = np.repeat([0, 1], [80, 20])
+    truth, missed = 0.01 * (0.8 * 1.0 + 0.2 * 5.0), 0
+    for seed in range(200):
+        said = np.where(random.random(100) < 0.99, y, 1 - y)
+        found = interval("cost", y, 5.0 * np.eye(2)[said], decision, resamples=100, seed=seed)
+        assert found.high is not None
+        missed += found.high < truth
+    # 2.5 % of 200 are 5; three standard errors above are 12
+    assert missed <= 12
+
+
+def test_two_sides_of_one_answer_are_not_twice_the_rows() -> None:
+    y = np.array([1] * 5 + [0] * 95)
+    found = interval("roc_auc", y, np.eye(2)[y] * 4.0, Decision("binary", ("a", "b")))
+    # 19 evenly spread rows, half of them of each class, say as much: 4 / (1/5 + 1/95)
+    assert found.low == pytest.approx(wilson(19.0, 19.0, 0.95)[0])
 
 
 def test_an_interval_is_the_same_for_the_same_seed() -> None:

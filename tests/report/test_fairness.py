@@ -78,7 +78,9 @@ def test_the_curve_shows_the_limit_and_what_was_taken() -> None:
     assert (
         ">limit<" in told and "a&lt;b" in told and "chosen" in told and "there was no time" in told
     )
-    assert "stair" in told
+    assert "stair" in told and "Points lost" in told
+    errors = page((tradeoff_section(replace(tradeoff(), metric="rmse")),))
+    assert "Per cent lost" in errors and "Points lost" not in errors
 
 
 def test_a_trade_off_comes_back_from_json_the_same() -> None:

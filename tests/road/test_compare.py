@@ -113,6 +113,9 @@ def test_numbers_are_compared_by_who_is_nearer(bundles: dict[str, Path]) -> None
     assert found.counts["b"] > found.counts["a"]
     assert sum(found.counts.values()) == len(frame)
     assert "less than A" in found.verdict
+    lines = {line["metric"]: line for line in versus.metric_lines(found)}
+    for name in ("root mean squared error", "R²"):
+        assert lines[name]["B better by"].startswith("+") and lines[name]["B is"] == "better"
 
 
 def test_labels_in_another_order_are_the_same_labels(bundles: dict[str, Path]) -> None:

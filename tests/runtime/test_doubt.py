@@ -34,7 +34,7 @@ def doubt_for(decision: Decision, scale: float = 1.0) -> Doubt:
         return Doubt(conformal.learn(off, values, decision))
     y = random.integers(0, 2, 300)
     scores = scale * random.normal(size=(300, 2)) + np.eye(2)[y]
-    steps = (Step(0.8, 0.3, 0.0, 0.02), Step(0.6, 0.6, 0.05, 0.1))
+    steps = (Step(0.8, 0.3, 0.0, 0.033), Step(0.6, 0.6, 0.05, 0.1))
     usual = domain.learn("binary", scores, None, None)
     return Doubt(conformal.learn(scores, y, decision), Selective(steps, 300), usual)
 

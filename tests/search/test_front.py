@@ -48,6 +48,13 @@ def test_within_limits_what_loses_least_is_taken() -> None:
     assert "losing 0.300 points (loss -0.100 to 0.700 on 1,000 rows)" in found.verdict
 
 
+def test_a_loss_is_told_in_the_unit_it_was_counted_in() -> None:
+    found = conclude(Limits(), PARENT, [replace(SMALL, unit="per cent")])
+    assert "losing 0.300 per cent (loss -0.100 to 0.700 on 1,000 rows)" in found.verdict
+    assert found.unit == "per cent"
+    assert conclude(Limits(), PARENT, [SMALL]).unit == "points"
+
+
 def test_without_limits_what_saves_most_is_taken() -> None:
     assert conclude(Limits(), PARENT, [LARGE, SMALL, SMALLER, LOSSY]).chosen == "distill > int8"
 

@@ -41,6 +41,12 @@ def test_the_nearest_is_taken_and_named_when_nothing_is_within() -> None:
     assert "10.0 points of the metric lost (+8.0 to +12.0, 400 rows)" in found.verdict
 
 
+def test_what_it_costs_is_told_in_the_unit_of_the_metric() -> None:
+    lost = point("a", 1.1, 0.01, lost=10.0, lost_low=8.0, lost_high=12.0)
+    found = conclude(ASKED, "rmse", False, [point("", 1.0, 0.2), lost])
+    assert "10.0 per cent of the metric lost (+8.0 to +12.0, 400 rows)" in found.verdict
+
+
 def test_what_changes_next_to_nothing_is_not_taken() -> None:
     found = conclude(ASKED, "accuracy", True, [point("", 0.9, 0.2), point("a", 0.89, 0.19)])
     assert found.chosen == "" and not found.met and "the nearest is as it was" in found.verdict

@@ -79,7 +79,7 @@ class Answers:
         if self.kind == "regression":
             return float(len(self))
         support = self.flags.sum(axis=0)
-        if self.kind != "multiclass":
+        if self.kind == "multilabel":
             support = np.concatenate([support, len(self) - support])
         support = support[support > 0]
         return float(len(support) ** 2 / (1.0 / support).sum()) if len(support) else 0.0

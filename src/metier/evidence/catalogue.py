@@ -14,6 +14,8 @@ from metier.evidence.answers import Array, Sample
 from metier.evidence.words import number, percent
 from metier.runtime.postprocess import TaskKind
 
+LossUnit = Literal["points", "per cent"]
+
 
 @dataclass(frozen=True)
 class Metric:
@@ -51,6 +53,12 @@ class Metric:
     def per_row(self) -> bool:
         """Whether it is the share of all rows that are answered right."""
         return self.among is _rows
+
+    @property
+    def loss_unit(self) -> LossUnit:
+        """What a loss is told in: points (hundredths) where the best value is 1, else per cent of
+        what it was."""
+        return "points" if self.best == 1.0 else "per cent"
 
     def value(self, sample: Sample) -> Array:
         """Return the metric of each resample."""

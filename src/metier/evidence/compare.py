@@ -10,13 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import bdtr, ndtri, stdtr
 
-from metier.evidence import bootstrap
+from metier.evidence import bootstrap, unanimous
 from metier.evidence.answers import Answers, Array, Sample, answers_of, whole
 from metier.evidence.catalogue import METRICS, Metric, find
 from metier.evidence.intervals import RESAMPLES, affordable
 from metier.runtime.postprocess import Decision
 
 Verdict = Literal["better", "worse", "not distinguishable"]
+SAME = 1e-9
+"""An interval that is this narrow beside the difference is as wide as rounding makes it."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,11 @@ class Comparison:
     level: float = 0.95
 
     @property
+    def defined(self) -> bool:
+        """Whether the metric is defined on these rows, so that anything was compared."""
+        return bool(np.isfinite([self.difference, self.low, self.high]).all())
+
+    @property
     def error(self) -> float:
         """The standard error of the difference, as its interval tells it."""
         return (self.high - self.low) / (2.0 * -float(ndtri((1.0 - self.level) / 2.0)))
@@ -77,8 +84,8 @@ def paired(
     """Compare two models on the same rows.
 
     Accuracy of independent rows: McNemar's exact test, with the interval of Bonett & Price (2012).
-    Everything else: a paired bootstrap of rows, or of whole groups with `clusters` (n,). `y` is
-    what `Task.encode` returns, scores are (n, outputs).
+    Everything else: a paired bootstrap of rows, or of whole groups with `clusters` (n,); a sign
+    test where all resamples agree. `y` is what `Task.encode` returns, scores are (n, outputs).
 
     >>> y = np.array([0, 1] * 50)
     >>> right, wrong = np.eye(2)[y], np.eye(2)[1 - y]
@@ -98,8 +105,11 @@ def paired(
         drawn = sign * _drawn(metric, a, b, resamples, seed, clusters)
         _, size = bootstrap.groups(clusters, len(a))
         low, high = bootstrap.percentiles(drawn, level, size)
-        p = _p_of(drawn, difference, size)
-        low, high = min(low, difference), max(high, difference)
+        if high - low <= SAME * abs(difference):
+            low, high, p = unanimous.judged(metric, a, b, level, clusters)
+        else:
+            p = _p_of(drawn, difference, size)
+            low, high = min(low, difference), max(high, difference)
     return Comparison(
         name,
         difference,
@@ -190,10 +200,9 @@ def _drawn_by_group(gained: Array, resamples: int, seed: int, clusters: NDArray[
 def _p_of(drawn: Array, difference: float, n: int) -> float:
     """Return the two-sided p-value of a difference from its bootstrap spread (Student's t)."""
     drawn = drawn[np.isfinite(drawn)]
-    spread = float(drawn.std(ddof=1)) if len(drawn) > 1 else 0.0
-    if n < 2 or not np.isfinite(difference) or spread == 0.0:
+    if n < 2 or len(drawn) < 2 or not np.isfinite(difference):
         return 1.0
-    spread *= float(np.sqrt(n / (n - 1)))
+    spread = float(drawn.std(ddof=1)) * float(np.sqrt(n / (n - 1)))
     return float(2.0 * stdtr(n - 1, -abs(difference) / spread))
 
 

@@ -30,7 +30,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtri
 
-from metier.evidence.catalogue import METRICS
+from metier.evidence.catalogue import METRICS, LossUnit
 from metier.evidence.compare import Comparison, paired
 from metier.evidence.pair import Cost, PairCost, Ratio, measure_pair
 from metier.evidence.words import number, whole
@@ -70,7 +70,7 @@ class Gate:
     loss: float
     low: float
     high: float
-    unit: Literal["points", "per cent"]
+    unit: LossUnit
     metric: str
     n: int
     max_loss: float
@@ -90,7 +90,7 @@ class Loss:
     low: float
     high: float
     error: float
-    unit: Literal["points", "per cent"]
+    unit: LossUnit
     metric: str
     n: int
 
@@ -170,13 +170,12 @@ def judge(
 
 def measure_loss(found: Comparison) -> Loss:
     """Return what the child of a comparison (its `a`) loses against the parent (its `b`)."""
-    points = METRICS[found.metric].best == 1.0
-    unit: Literal["points", "per cent"] = "points" if points else "per cent"
+    unit = METRICS[found.metric].loss_unit
     z = -float(ndtri((1.0 - found.level) / 2.0))
     error = (found.high - found.low) / (2.0 * z)
 
     def scaled(value: float) -> float:
-        if points or value == 0.0:
+        if unit == "points" or value == 0.0:
             return 100.0 * value
         # Beside a parent without any error, every error is beyond all bounds.
         return 100.0 * value / abs(found.b) if found.b else float(np.copysign(np.inf, value))

@@ -62,9 +62,11 @@ def judge(
     Returns:
         Findings named `verdict`, then, where they apply, `learned_nothing`, `negative_transfer`,
         `runner_up` and `overfitting`. With several comparisons a difference counts only when it
-        outlasts Holm's adjustment for all of them.
+        outlasts Holm's adjustment for all of them. What is not defined on these rows says nothing.
     """
     metric = METRICS[specialist.name]
+    baselines = {name: c for name, c in baselines.items() if c.defined}
+    runner_up = runner_up if runner_up and runner_up[1].defined else None
     family = {**baselines, **({f"runner-up {runner_up[0]}": runner_up[1]} if runner_up else {})}
     told = verdicts(family)
     found = [_headline(metric, specialist, baselines, told, rows)]
@@ -125,7 +127,7 @@ def _headline(
 ) -> Finding:
     text = _statement(metric, specialist, rows)
     rival = _main_rival(baselines)
-    level: Level = "info"
+    level: Level = "info" if specialist.value is not None else "warning"
     if rival is not None:
         text += ": " + _against(metric, called(rival), baselines[rival], told[rival])
         level = LEVELS[told[rival]]
@@ -191,6 +193,8 @@ def _difference(metric: Metric, c: Comparison) -> str:
 
 def _against(metric: Metric, rival: str, c: Comparison, verdict: Verdict) -> str:
     """Return what the specialist is compared with one rival, as the end of a sentence."""
+    if not c.defined:
+        return f"no comparison with {rival}: the {metric.title} is not defined on these rows"
     if verdict == "not distinguishable":
         return f"not distinguishable from {rival} ({_difference(metric, c)})"
     more = (verdict == "better") == metric.higher_is_better

@@ -92,10 +92,11 @@ def estimate_shares(
 ) -> LabelShift | None:
     """Estimate the share of each class among unlabelled rows (Saerens et al., 2002).
 
-    Probabilities of a cross-fitted, calibrated logistic regression on features (n, d) and (m, d)
-    are weighed until they agree with the shares they imply, which is maximum likelihood where rows
-    of a class look alike in both sets (Alexandari et al., 2020). Intervals resample the rows of
-    both. None when some class has fewer rows than there are folds.
+    Probabilities of a cross-fitted logistic regression on features (n, d) and (m, d), calibrated
+    until their mean over the labelled rows is what is known of those, are weighed until they agree
+    with the shares they imply, which is maximum likelihood where rows of a class look alike in
+    both sets (Alexandari et al., 2020). Intervals resample the rows of both. None when some class
+    has fewer rows than there are folds.
     """
     counts = np.bincount(classes, minlength=len(names))
     if len(names) < 2 or counts.min() < FOLDS:
@@ -103,9 +104,10 @@ def estimate_shares(
     with few_threads(labelled.size):
         own, others = _log_odds(labelled, unlabelled, classes, seed)
     heat = fit_temperature(own, classes, "multiclass")
-    own, others = softmax(own / heat, axis=1), softmax(others / heat, axis=1)
     before = counts / counts.sum()
-    now = shares_of(others, own.mean(axis=0))
+    offsets = _offsets(own / heat, before)
+    own, others = (softmax(each / heat + offsets, axis=1) for each in (own, others))
+    now = shares_of(others, before)
     random = np.random.default_rng((seed, 29))
     drawn = np.stack(
         [
@@ -118,6 +120,21 @@ def estimate_shares(
         ]
     )
     return _told(names, before, now, drawn, len(labelled), len(unlabelled))
+
+
+def _offsets(log_odds: Array, shares: Array) -> Array:
+    """Return what is added to log odds (n, k) so that their mean probabilities are the shares (k,)
+    of the classes.
+
+    Where a class is called too often, rows without any shift seem to hold more of it.
+    """
+    offsets = np.zeros(len(shares))
+    for _ in range(ROUNDS):
+        found = softmax(log_odds + offsets, axis=1).mean(axis=0)
+        if np.abs(found - shares).max() < CLOSE:
+            break
+        offsets += np.log(shares / np.maximum(found, 1e-9))
+    return offsets
 
 
 def shares_of(chances: Array, before: Array, begin: Array | None = None) -> Array:

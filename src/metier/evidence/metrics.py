@@ -46,7 +46,8 @@ def interval(
 ) -> Finding:
     """Return a metric with its interval.
 
-    Shares of rows have Wilson's interval, everything else a bootstrap over rows. With `clusters`
+    Shares of rows have Wilson's interval, means of recalls one that follows from it, everything
+    else a bootstrap over rows. With `clusters`
     (n,) whole groups are resampled, for rows that are not independent.
     """
     metric = find(name, decision.kind)

@@ -83,12 +83,16 @@ def risk_coverage(
     """Return the risk-coverage curve (El-Yaniv & Wiener, 2010; Geifman & El-Yaniv, 2017).
 
     An error is an answer that is not wholly right. Rows without finite scores are never answered
-    right and least sure.
+    right and least sure. Rows of equal confidence are answered together or not at all; for the area
+    they stand in no order, so each counts as wrong as they are on average.
     """
     sure, wrong = _sure_and_wrong(scores, y, decision)
     order = np.argsort(-sure, kind="stable")
     hits, n = wrong[order], len(wrong)
-    shares = np.unique(np.linspace(max(1, n / points), n, min(points, n)).astype(int))
+    firsts = np.flatnonzero(np.diff(sure[order], prepend=np.inf))
+    ends = np.append(firsts[1:], n)
+    wished = np.linspace(max(1, n / points), n, min(points, n)).astype(int)
+    shares = np.unique(ends[np.searchsorted(ends, wished)])
     sums = np.cumsum(hits)
     found = [
         Point(int(k) / n, float(sums[k - 1]) / int(k), *wilson(float(sums[k - 1]), int(k), LEVEL))
@@ -97,12 +101,22 @@ def risk_coverage(
     areas = []
     for weights in draws(n, resamples, seed):
         own = np.asarray(weights, np.float64)[order]
-        given, errors = np.cumsum(own, axis=0), np.cumsum(own * hits[:, None], axis=0)
-        areas.append((own * errors / np.maximum(given, 1)).sum(axis=0) / n)
-    area = float((sums / np.arange(1, n + 1)).mean())
+        areas.append(_areas(own, hits, firsts))
+    area = float(_areas(np.ones((n, 1)), hits, firsts)[0])
     low, high = percentiles(np.concatenate(areas), LEVEL, n)
     best = float((np.cumsum(np.sort(hits)) / np.arange(1, n + 1)).mean())
     return Curve(tuple(found), area, min(low, area), max(high, area), best, n)
+
+
+def _areas(weights: Array, hits: Array, firsts: NDArray[np.int64]) -> Array:
+    """Return the mean error over all shares in each resample: rows (n,) in the order in which they
+    are answered, weights (n, resamples), and where rows of one confidence begin."""
+    together = np.diff(np.append(firsts, len(hits)))
+    rows = np.add.reduceat(weights, firsts, axis=0)
+    wrong = np.add.reduceat(weights * hits[:, None], firsts, axis=0)
+    wrong = weights * np.repeat(wrong / np.maximum(rows, 1), together, axis=0)
+    errors = np.cumsum(wrong, axis=0) / np.maximum(np.cumsum(weights, axis=0), 1)
+    return np.asarray((weights * errors).sum(axis=0) / len(hits))
 
 
 def answered_at(curve: Curve, error: float) -> tuple[float, float, float]:

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from markupsafe import Markup
 
+from metier.evidence.catalogue import METRICS
 from metier.report import wording
 from metier.report.assets import render
 from metier.report.plots import HEIGHT, WIDTH, Panel, axis_over, frame
@@ -63,6 +64,7 @@ def filters() -> dict[str, Callable[..., Any]]:
         "figure": wording.number,
         "front": front_plot,
         "candidates": _lines,
+        "loss_unit": lambda metric: METRICS[metric].loss_unit,
     }
 
 
@@ -92,7 +94,7 @@ def _lines(found: Compression) -> list[dict[str, Any]]:
 
 
 def loss_told(each: Shrunk) -> str:
-    """Return the points gained against the specialist as it was, with their interval."""
+    """Return what was gained against the specialist as it was, with their interval."""
     if each.loss is None:
         return ""
     told = f"{-each.loss:+.2f}"
@@ -104,7 +106,7 @@ def loss_told(each: Shrunk) -> str:
 def front_plot(found: Compression, along: Along) -> Markup:
     """Draw quality against size or latency; the stair joins what nothing else beats in both.
 
-    Up is better: points gained against the specialist as it was, with the paired interval.
+    Up is better: what is gained against the specialist as it was, with the paired interval.
     """
     value = _megabytes if along == "size" else _latency
     measured = [each for each in found.tried if each.side is not None and each.loss is not None]
@@ -114,14 +116,15 @@ def front_plot(found: Compression, along: Along) -> Markup:
     ends = [v for e in measured for v in (e.loss, e.loss_low, e.loss_high) if v is not None]
     panel = Panel(across, axis_over((0.0, *(-v for v in ends)), 4), HEIGHT)
     unit = "MB" if along == "size" else "ms a row"
-    parts = frame(panel, unit, "points gained")
+    parts = frame(panel, unit, f"{found.unit} gained")
     parts += _limits(panel, limit)
     parts += _stair(panel, [(value(found.parent), 0.0), *_points(measured, value)])
     parts += [_mark(panel, each, value, found.chosen) for each in measured]
     (x, y), note = panel.at(value(found.parent), 0.0), f"as it was: {found.parent.told()}"
     cls = "dot" if found.chosen == "" else "dot parent"
     parts.append(tag("circle", cls=cls, body=hover(note), cx=x, cy=y, r=5))
-    spoken = f"Points gained against {along}, {len(measured)} candidates and the parent"
+    gained = f"{found.unit.capitalize()} gained"
+    spoken = f"{gained} against {along}, {len(measured)} candidates and the parent"
     return picture(WIDTH, HEIGHT, parts, spoken, cls="front")
 
 
@@ -179,7 +182,7 @@ def _mark(panel: Panel, each: Shrunk, value: Callable[[Side], float], chosen: st
         _, top = panel.at(0, -each.loss_low)
         _, bottom = panel.at(0, -each.loss_high)
         parts.append(tag("line", cls="whisker thin", x1=x, x2=x, y1=bottom, y2=top))
-    note = hover(f"{each.name}: {each.side.told()}, {-each.loss:+.2f} points; {each.state}")
+    note = hover(f"{each.name}: {each.side.told()}, {-each.loss:+.2f} {each.unit}; {each.state}")
     parts.append(tag("circle", cls="dot", body=note, cx=x, cy=y, r=4.5))
     state = "chosen" if each.name == chosen else each.state
     return tag("g", cls=state, body=Markup("").join(parts))

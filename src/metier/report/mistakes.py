@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from metier.data.table import row_numbers
 from metier.report.content import Mistake
 from metier.runtime.postprocess import Decision
+from metier.runtime.selective import confidence
 from metier.search.race import Race
 from metier.search.records import Candidate
 from metier.types import Floats, Table
@@ -25,13 +26,13 @@ def find_mistakes(race: Race, chosen: Candidate, decision: Decision) -> tuple[Mi
     """Return the out-of-fold rows of the training data that were answered worst."""
     rows = np.sort(np.concatenate([race.split.folds[k].valid for k in sorted(chosen.folds)]))
     scores, targets = race.scores(chosen, rows), race.targets[rows]
-    worst, sure = _worst(scores, targets, _at(decision, race.table.take(rows)))
-    if not len(worst):
+    places, sure = worst(scores, targets, _at(decision, race.table.take(rows)))
+    if not len(places):
         return ()
     numbers = row_numbers(race.table)
-    shown = race.table.take(rows[worst])
+    shown = race.table.take(rows[places])
     inputs = _shown(shown)
-    answers = _at(decision, shown).answers(scores[worst])
+    answers = _at(decision, shown).answers(scores[places])
     return tuple(
         Mistake(
             row=int(numbers[rows[i]]),
@@ -40,7 +41,7 @@ def find_mistakes(race: Race, chosen: Candidate, decision: Decision) -> tuple[Mi
             answer=_written(answers[k]),
             probability=None if sure is None else float(sure[k]),
         )
-        for k, i in enumerate(worst)
+        for k, i in enumerate(places)
     )
 
 
@@ -49,22 +50,24 @@ def _at(decision: Decision, table: Table) -> Decision:
     return decision.at({name: table.frame[name].to_list() for name in table.roles.sensitive})
 
 
-def _worst(
+def worst(
     scores: Floats, targets: NDArray[Any], decision: Decision
 ) -> tuple[NDArray[np.int64], NDArray[Any] | None]:
-    """The places of the worst answers, and how sure each was where that is one number."""
+    """Return the places of the worst answers, and how sure each was where that is one number: the
+    probability of the answer that was given."""
     if decision.kind == "regression":
         return np.argsort(-np.abs(scores[:, 0] - targets))[:MOST_MISTAKES], None
-    chances, choices = decision.probabilities(scores), decision.choices(scores)
+    choices = decision.choices(scores)
     if decision.kind == "multilabel":
+        chances = decision.probabilities(scores)
         wrong = (choices != targets).any(axis=1)
         surest = np.where(targets > 0, 1 - chances, chances).max(axis=1)
     else:
         wrong = choices != targets
-        surest = chances.max(axis=1)
-    worst = np.argsort(-np.where(wrong, surest, -1.0), kind="stable")[:MOST_MISTAKES]
-    worst = worst[wrong[worst]]
-    return worst, None if decision.kind == "multilabel" else surest[worst]
+        surest = confidence(scores, decision)
+    places = np.argsort(-np.where(wrong, surest, -1.0), kind="stable")[:MOST_MISTAKES]
+    places = places[wrong[places]]
+    return places, None if decision.kind == "multilabel" else surest[places]
 
 
 def _told(race: Race, target: Any) -> str:

@@ -86,7 +86,7 @@ def _print_tradeoff(found: Tradeoff, console: Console) -> None:
 def _print_tried(found: Compression, console: Console) -> None:
     table = Table(box=None, pad_edge=False, header_style="dim")
     table.add_column("chain", overflow="fold")
-    for heading in ("folder", "one row", "rows/s", "points gained"):
+    for heading in ("folder", "one row", "rows/s", f"{found.unit} gained"):
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("", overflow="fold")
     table.add_row("as it was", *_figures(found.parent), "", "chosen" if not found.chosen else "")

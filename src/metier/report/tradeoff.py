@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from markupsafe import Markup, escape
 
+from metier.evidence.catalogue import METRICS
 from metier.evidence.disparity import TITLES
 from metier.evidence.words import points, sentence
 from metier.report import wording
@@ -77,7 +78,8 @@ def _mark(panel: Panel, point: Point, found: Tradeoff) -> Markup:
 
 
 def _grid(found: Tradeoff) -> Grid:
-    head = ("Candidate", wording.title(found.metric), "Points apart", "Points lost")
+    unit = METRICS[found.metric].loss_unit
+    head = ("Candidate", wording.title(found.metric), "Points apart", f"{unit.capitalize()} lost")
     rows = tuple(_row(point, found) for point in found.points)
     return Grid("What was tried", head, rows, frozenset({1, 2, 3}))
 

@@ -231,11 +231,10 @@ def _proof(
     clusters = clusters_of(table)
     found = paired(metric, rows.truth[held], *scores, decision, decision, clusters=clusters)
     lost = measure_loss(found)
-    unit = "points" if lost.unit == "points" else "%"
     told = (
         f"On {whole(found.n)} further rows that no choice has used it is {found.verdict} "
         f"{'than' if found.verdict != 'not distinguishable' else 'from'} the specialist as it was: "
-        f"{-lost.value:+.2f} {unit} of {METRICS[metric].title} ({-lost.high:+.2f} to "
+        f"{-lost.value:+.2f} {lost.unit} of {METRICS[metric].title} ({-lost.high:+.2f} to "
         f"{-lost.low:+.2f}, 95 %)."
     )
     return {

@@ -17,13 +17,13 @@ RIGHT = {"a": "A", "b": "B", "neither": "neither"}
 
 
 def metric_lines(found: Compared) -> list[Line]:
-    """Every metric of both with its interval, and what B is compared with A."""
+    """Every metric of both with its interval, and how much better B is, whichever way it points."""
     return [
         {
             "metric": METRICS[gain.name].title,
             "A": _measured(one),
             "B": _measured(other),
-            "B − A": _signed(gain),
+            "B better by": _signed(gain),
             "B is": str(gain.details["verdict"]),
         }
         for gain, one, other in zip(

@@ -15,6 +15,9 @@ from metier.runtime.postprocess import Decision
 from metier.runtime.ranked import Doubles
 from metier.runtime.shares import check_share
 
+CHANCE = 0.05
+"""How often a step may promise what it does not keep."""
+
 
 @dataclass(frozen=True)
 class Step:
@@ -41,25 +44,49 @@ class Selective:
 
         Steps are tested in a fixed order and the first that fails ends it, so no correction for
         many tests is needed: the error is kept in 95 of 100 calibrations (Geifman & El-Yaniv,
-        2017; Angelopoulos et al., 2021, "Learn then test").
+        2017; Angelopoulos et al., 2021, "Learn then test"). The order begins with the first step
+        that has rows enough to pass without any error.
 
         Raises:
             OptionError: when `max_error` is no share, or not even the surest answers keep it.
         """
         check_share("--max-error", max_error, 0.05)
+        found = self._last(max_error)
+        if found is None:
+            why = "so few errors"
+            if self.steps and all(self._too_few(step, max_error) for step in self.steps):
+                why = "so few errors, not even without a wrong answer among them"
+            least = self.fewest
+            mend = f"ask for {least:g}" if least else "its answers are too often wrong"
+            raise OptionError(
+                f"--max-error {max_error:g}: {self.rows:,} calibration rows cannot promise {why}; "
+                f"{mend}"
+            )
+        return found
+
+    @property
+    def fewest(self) -> float | None:
+        """The smallest share of errors that can be promised, to three digits; None for none."""
+        told = sorted(math.ceil(1000 * step.bound) / 1000 for step in self.steps)
+        return next((each for each in told if each < 1 and self._last(each)), None)
+
+    def _last(self, max_error: float) -> Step | None:
         found = None
         for step in self.steps:
+            if found is None and self._too_few(step, max_error):
+                continue
             if step.bound > max_error:
                 break
             found = step
-        if found is None:
-            least = min((step.bound for step in self.steps[:1]), default=1.0)
-            least = math.ceil(1000 * least) / 1000
-            raise OptionError(
-                f"--max-error {max_error:g}: {self.rows:,} calibration rows cannot promise so few "
-                f"errors, not even of the surest answers; ask for {least:g} or more"
-            )
         return found
+
+    def _too_few(self, step: Step, max_error: float) -> bool:
+        """Whether a step has too few rows to promise so few errors, even if it had none.
+
+        It is known from the number of rows alone, not from what was wrong.
+        """
+        rows = round(step.answered * self.rows)
+        return 1.0 - math.pow(CHANCE, 1.0 / rows) > max_error
 
     def to_json(self) -> dict[str, Any]:
         """Return it as plain JSON."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from metier.errors import OptionError
+from metier.evidence.catalogue import LossUnit
 from metier.evidence.words import number
 
 State = Literal["accepted", "rejected", "failed", "skipped"]
@@ -102,11 +103,12 @@ class Shrunk:
         state: what the gate, or the clock, said.
         reason: why, in plain words.
         side: its figures; None for what gave no bundle.
-        loss: points lost against the parent, paired on the same rows; below 0 is a gain.
+        loss: what is lost against the parent, paired on the same rows; below 0 is a gain.
         loss_low: lower end of the interval of the loss.
         loss_high: its upper end.
         meets: whether it is within the limits of size and latency.
         seconds: what trying it took.
+        unit: what the loss is counted in.
     """
 
     name: str
@@ -118,6 +120,7 @@ class Shrunk:
     loss_high: float | None = None
     meets: bool = False
     seconds: float = 0.0
+    unit: LossUnit = "points"
 
 
 @dataclass(frozen=True)
@@ -134,6 +137,11 @@ class Compression:
     chosen: str
     met: bool
     verdict: str
+
+    @property
+    def unit(self) -> LossUnit:
+        """What losses are counted in."""
+        return next((each.unit for each in self.tried if each.loss is not None), "points")
 
 
 def limits_of(size: str | int | None, latency: str | float | None, loss: float | None) -> Limits:
@@ -228,7 +236,7 @@ def _gain(parent: Side, best: Shrunk) -> str:
     what = "losing" if best.loss > 0 else "gaining"
     low, high = sorted((best.loss_low, best.loss_high))
     return (
-        f"{change}, {what} {number(abs(best.loss))} points "
+        f"{change}, {what} {number(abs(best.loss))} {best.unit} "
         f"(loss {number(low)} to {number(high)} on {side.n:,} rows)"
     )
 

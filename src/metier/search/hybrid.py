@@ -17,8 +17,8 @@ from metier.cache import Cache
 from metier.data.table import clusters_of
 from metier.errors import DataError, Pruned
 from metier.evidence.compare import Comparison, paired
+from metier.evidence.metrics import Metric, measure
 from metier.evidence.metrics import find as find_metric
-from metier.evidence.metrics import measure
 from metier.runtime.postprocess import Decision
 from metier.search.clock import Clock
 from metier.space import Choice, Int, Range, space
@@ -290,11 +290,15 @@ def _fit_single(arena: Arena, strategy: Any, problem: Problem, fits: int) -> Spe
 
 
 def _value(arena: Arena, task: int, scores: Floats) -> float:
-    """How well scores do, turned so that higher is better; numbers in units of their spread."""
     problem, wanted = arena.problems[task], arena.targets(task)
     name = problem.task.metrics[0]
-    metric = find_metric(name, problem.task.kind)
-    found = measure(name, wanted, scores, plain(problem))
-    if problem.task.kind == "regression":
-        found = found if name == "r2" else found / (float(np.std(wanted)) or 1.0)
+    return worth(find_metric(name, problem.task.kind), wanted, scores, plain(problem))
+
+
+def worth(metric: Metric, wanted: NDArray[Any], scores: Floats, rule: Decision) -> float:
+    """Return how well scores (n, outputs) do, turned so that higher is better, and comparable from
+    task to task: errors in the unit of a number are told in units of its spread."""
+    found = measure(metric.name, wanted, scores, rule)
+    if rule.kind == "regression" and not metric.higher_is_better:
+        found /= float(np.std(wanted)) or 1.0
     return found if metric.higher_is_better else -found

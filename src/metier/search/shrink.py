@@ -213,6 +213,7 @@ class _Ring:
             gate.high,
             meets=self.limits.excess(found) <= 1,
             seconds=time.monotonic() - began,
+            unit=gate.unit,
         )
 
     def in_vain(self, plans: Sequence[Plan], limit: int) -> dict[str, str]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from metier.errors import OptionError
+from metier.evidence.catalogue import METRICS
 from metier.evidence.disparity import TITLES, Kind
 from metier.evidence.words import points, whole
 from metier.types import Finding
@@ -48,8 +49,8 @@ class Point:
         apart: the largest disparity of a sensitive column, with its interval; None where no column
             has two groups to judge.
         column: that column.
-        lost: points of the deciding metric lost against the specialist as it was, paired on the
-            same rows; below 0 is a gain.
+        lost: what is lost of the deciding metric against the specialist as it was, in its
+            `loss_unit`, paired on the same rows; below 0 is a gain.
         n: rows that judge.
         meets: whether it is within the limit.
     """
@@ -137,7 +138,8 @@ def conclude(
         if best is start:
             told = f"the specialist is within the limit as it is: {best.told()}"
         else:
-            told = f"taken is {best.called}: {best.told()}, down from {start.told()}; {_cost(best)}"
+            told = f"taken is {best.called}: {best.told()}, down from {start.told()}"
+            told += f"; {_cost(best, metric)}"
         return Tradeoff(*parts, best.name, True, told)
     nearest = min(measured, key=lambda each: (each.apart or 0.0, -worth(each)[0]))
     if (nearest.apart or 0.0) > WORTH_IT * start.apart:
@@ -147,20 +149,19 @@ def conclude(
         f"{nearest.called} with {nearest.told()}"
     )
     if nearest is not start:
-        told += f", down from {start.told()}; {_cost(nearest)}"
+        told += f", down from {start.told()}; {_cost(nearest, metric)}"
     return Tradeoff(*parts, nearest.name, False, told)
 
 
-def _cost(point: Point) -> str:
+def _cost(point: Point, metric: str) -> str:
     if point.lost is None or point.lost_low is None or point.lost_high is None:
         return f"measured on {whole(point.n)} rows"
     what = "lost" if point.lost >= 0 else "gained"
     low, high = point.lost_low, point.lost_high
     low, high = (low, high) if point.lost >= 0 else (-high, -low)
-    return (
-        f"{abs(point.lost):.1f} points of the metric {what} ({low:+.1f} to {high:+.1f}, "
-        f"{whole(point.n)} rows)"
-    )
+    amount = f"{abs(point.lost):.1f} {METRICS[metric].loss_unit}"
+    rows = whole(point.n)
+    return f"{amount} of the metric {what} ({low:+.1f} to {high:+.1f}, {rows} rows)"
 
 
 def front(found: Tradeoff) -> tuple[Point, ...]:

@@ -66,8 +66,8 @@ def _beside(doubt: Doubt) -> Schema:
         coverage = {"exclusiveMinimum": 0, "maximum": conformal.highest, "exclusiveMaximum": 1}
         coverage = {"type": ["number", "null"], **coverage}
     error: Schema = {"type": "null"}
-    if selective is not None and selective.steps[0].bound < 1:
-        error = {"minimum": selective.steps[0].bound, "exclusiveMaximum": 1}
+    if selective is not None and selective.fewest is not None:
+        error = {"minimum": selective.fewest, "exclusiveMaximum": 1}
         error = {"type": ["number", "null"], **error}
     abstain: Schema = {"enum": [False, None]} if doubt == Doubt() else {"type": ["boolean", "null"]}
     told = {
