@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from itertools import islice
 
@@ -14,6 +14,7 @@ import polars as pl
 from metier.data.encodings import TextFile
 from metier.data.raw import enumerate_some
 from metier.errors import DataError
+from metier.types import Kind
 
 SEPARATORS = (",", ";", "\t", "|")
 MISSING = (
@@ -41,8 +42,13 @@ _CODE = r"^-?0[0-9]"
 _BATCH = 20_000
 
 
-def read_delimited(file: TextFile) -> tuple[pl.DataFrame, list[str]]:
+def read_delimited(
+    file: TextFile, known: Mapping[str, Kind] | None = None
+) -> tuple[pl.DataFrame, list[str]]:
     """Read a delimited text file; numbers become numbers, everything else keeps its spelling.
+
+    Columns whose kind is `known` are text, as they are written; where semicolons separate cells, a
+    comma in a number is decimal, and becomes a point.
 
     Returns the frame and warnings. Raises DataError when there is no row below the header.
     """
@@ -58,7 +64,12 @@ def read_delimited(file: TextFile) -> tuple[pl.DataFrame, list[str]]:
             f"{len(ragged)} rows do not have {len(names)} cells; missing ones were left empty and "
             f"extra ones dropped (lines {enumerate_some([str(n) for n in ragged])})"
         )
-    return type_columns(frame, decimal_comma=separator == ";"), warnings
+    kinds, comma = known or {}, separator == ";"
+    guessed = type_columns(frame.drop(kinds, strict=False), decimal_comma=comma)
+    written = [frame[name] for name in frame.columns if name in kinds]
+    if comma:
+        written = [_with_point(c) if kinds[c.name] == "number" else c for c in written]
+    return frame.with_columns(*guessed, *written), warnings
 
 
 def find_separator(file: TextFile) -> str:
@@ -128,6 +139,10 @@ def _as_numbers(column: pl.Series, decimal_comma: bool) -> pl.Series:
     else:
         return column
     return numbers if numbers.null_count() == cells.null_count() else column
+
+
+def _with_point(column: pl.Series) -> pl.Series:
+    return column.str.strip_chars().str.replace(r"^(-?[0-9]+),([0-9]+)$", "$1.$2")
 
 
 def _all_match(cells: pl.Series, decimal_comma: bool) -> bool:

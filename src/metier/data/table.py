@@ -74,9 +74,9 @@ def build_table(raw: Raw, roles: Roles, task: str | None = None) -> tuple[Table,
     findings = [Finding("reading", warning, level="warning") for warning in raw.warnings]
     frame = raw.frame if ROW in raw.frame.columns else raw.frame.with_row_index(ROW)
     dates = dict(roles.dates)
-    frame = frame.with_columns(
-        _typed(frame[name], kind, dates) for name, kind in roles.inputs.items()
-    )
+    typed = [_typed(frame[name], kind, dates) for name, kind in roles.inputs.items()]
+    findings += _unread(frame, typed, roles)
+    frame = frame.with_columns(typed)
     if roles.time is not None and roles.inputs.get(roles.time) != "date":
         frame = frame.with_columns(_moments(frame[roles.time], dates))
     roles = replace(roles, dates=dates)
@@ -110,6 +110,25 @@ def _typed(column: pl.Series, kind: Kind, dates: dict[str, str]) -> pl.Series:
     return _texts(column) if kind == "category" else column.cast(pl.String, strict=False)
 
 
+def _unread(frame: pl.DataFrame, typed: Sequence[pl.Series], roles: Roles) -> list[Finding]:
+    """Name the cells that held something and are missing now, since they are no number or date."""
+    findings = []
+    for column in typed:
+        kind, given = roles.inputs[column.name], frame[column.name]
+        lost = (column.is_null() & given.is_not_null()).arg_true()
+        if kind in ("number", "date") and len(lost):
+            rows = frame[ROW].gather(lost).to_list()
+            held = (
+                f"{len(rows)} cells are no {kind}s and count"
+                if len(rows) > 1
+                else (f"1 cell is no {kind} and counts")
+            )
+            shown = given[int(lost[0])]
+            verdict = f"column {column.name!r}: {held} as missing (such as {shown!r})"
+            findings.append(_about_rows("unread cells", verdict, rows))
+    return findings
+
+
 def _texts(column: pl.Series) -> pl.Series:
     """Categories as text, written as at predict."""
     if column.dtype == pl.String:
@@ -123,6 +142,8 @@ def _moments(column: pl.Series, dates: dict[str, str]) -> pl.Series:
 
     How text is read is looked up in `dates`, or noted there.
     """
+    if column.dtype.is_integer() and column.name in dates:
+        column = column.cast(pl.String)  # 20241231 was text where it was beside a word
     if column.dtype == pl.String:
         parsed = parse_dates(column, dates.get(column.name))
         if parsed is not None:
