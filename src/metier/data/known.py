@@ -84,10 +84,12 @@ def _groups(decision: Decision) -> dict[str, list[str]]:
     """The groups of each column that has a threshold by its values."""
     if decision.groups is None:
         return {}
-    parts = [group.split(JOINT) for group in decision.groups.thresholds]
+    columns, groups = decision.groups.columns, decision.groups.thresholds
+    parts = [[group] if len(columns) == 1 else group.split(JOINT) for group in groups]
+    told = [own for own in parts if len(own) == len(columns)]
     return {
-        column.name: sorted({own[place] for own in parts if len(own) > place} - {NO_GROUP})
-        for place, column in enumerate(decision.groups.columns)
+        column.name: sorted({own[place] for own in told} - {NO_GROUP})
+        for place, column in enumerate(columns)
         if not column.cuts
     }
 
