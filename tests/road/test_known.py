@@ -97,6 +97,17 @@ def test_what_is_odd_about_a_test_file_is_passed_on(tmp_path: Path) -> None:
     assert any("test data: 2 rows have no target" in note for note in found.notes)
 
 
+def test_rows_of_whole_numbers_are_known_again_where_training_has_fractions(tmp_path: Path) -> None:
+    """They are alike to the last figure, so a test row that was learned from is found."""
+    rows: list[Row] = [(f"{i // 2},{5 * (i % 2)}", i % 7, "low") for i in range(N)]
+    rows = [*rows[:-1], (*rows[-1][:2], "high")]
+    test = write(tmp_path / "test.csv", [row for row in rows if row[0].endswith(",0")])
+    test.write_text(test.read_text(encoding="utf-8").replace(",0", ""), encoding="utf-8")
+    found = read_data(write(tmp_path / "rows.csv", rows), Options(target="label", test=test))
+    assert found.test is not None
+    assert set(found.test.digests.tolist()) <= set(found.table.digests.tolist())
+
+
 def test_truth_values_are_labels_in_every_spelling(tmp_path: Path) -> None:
     frame = pl.DataFrame({"x": range(N), "y": [i % 2 == 0 for i in range(N)]})
     file = tmp_path / "python.csv"

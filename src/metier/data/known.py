@@ -26,10 +26,13 @@ class Known:
         kinds: what the cells of each column are.
         categories: the categories of a column, as training spells them; a column of categories
             that is not here keeps the spelling of the file.
+        fractions: columns of numbers that are not all whole: in a file where they are, they are the
+            same numbers.
     """
 
     kinds: Mapping[str, Kind] = field(default_factory=dict)
     categories: Mapping[str, Iterable[str]] = field(default_factory=dict)
+    fractions: frozenset[str] = frozenset()
 
     @classmethod
     def of_rows(cls, frame: pl.DataFrame, roles: Roles) -> Known:
@@ -39,7 +42,9 @@ class Known:
         kinds = {name: _kind(frame[name]) for name in others if name in frame.columns}
         kinds.update(roles.inputs)
         named = [n for n in (*roles.inputs, *roles.sensitive) if kinds.get(n) == "category"]
-        return cls(kinds, {name: _texts(frame[name].unique()) for name in named})
+        categories = {name: _texts(frame[name].unique()) for name in named}
+        fractions = frozenset(n for n in roles.inputs if frame[n].dtype.is_float())
+        return cls(kinds, categories, fractions)
 
     @classmethod
     def of_bundle(cls, manifest: Manifest) -> Known:
@@ -67,8 +72,10 @@ class Known:
             if name not in frame.columns:
                 continue
             column = frame[name]
-            if kind == "number" and column.dtype == pl.String:
-                columns.append(_numbers(column, warnings))
+            if kind == "number":
+                numbers = _numbers(column, warnings) if column.dtype == pl.String else column
+                whole = numbers.dtype.is_integer() and name in self.fractions
+                columns.append(numbers.cast(pl.Float64) if whole else numbers)
             elif kind == "category" and name in self.categories and not column.dtype.is_nested():
                 columns.append(_respelled(column, self.categories[name]))
         return frame.with_columns(columns), warnings
@@ -107,8 +114,8 @@ def _numbers(column: pl.Series, warnings: list[str]) -> pl.Series:
     numbers = numbers.set(~numbers.is_finite(), None)
     odd = column.filter(numbers.is_null() & cells.is_not_null())
     if len(odd):
-        many = len(odd) > 1
-        held = f"{len(odd)} cells are no numbers and count" if many else "1 cell is none and counts"
+        many = f"{len(odd)} cells are no numbers and count"
+        held = many if len(odd) > 1 else "1 cell is no number and counts"
         warnings.append(f"column {column.name!r}: {held} as missing (such as {odd[0]!r})")
     whole = cells.cast(pl.Int64, strict=False)
     return whole if whole.null_count() == numbers.null_count() else numbers
