@@ -141,10 +141,6 @@ def _as_numbers(column: pl.Series, decimal_comma: bool) -> pl.Series:
     return numbers if numbers.null_count() == cells.null_count() else column
 
 
-def _with_point(column: pl.Series) -> pl.Series:
-    return column.str.strip_chars().str.replace(r"^(-?[0-9]+),([0-9]+)$", "$1.$2")
-
-
 def _all_match(cells: pl.Series, decimal_comma: bool) -> bool:
     """Decide from a few cells whether looking at all of them is worth while."""
     pattern = re.compile(f"{_DECIMAL}|{_COMMA_DECIMAL}" if decimal_comma else _DECIMAL)
@@ -230,3 +226,7 @@ def warn_of_huge_cells(frame: pl.DataFrame) -> list[str]:
                     f"(rows {enumerate_some([str(r) for r in rows])})"
                 )
     return warnings
+
+
+def _with_point(column: pl.Series) -> pl.Series:
+    return column.str.strip_chars().str.replace(r"^(-?[0-9]+),([0-9]+)$", "$1.$2")

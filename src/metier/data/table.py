@@ -75,7 +75,7 @@ def build_table(raw: Raw, roles: Roles, task: str | None = None) -> tuple[Table,
     frame = raw.frame if ROW in raw.frame.columns else raw.frame.with_row_index(ROW)
     dates = dict(roles.dates)
     typed = [_typed(frame[name], kind, dates) for name, kind in roles.inputs.items()]
-    findings += _unread(frame, typed, roles)
+    findings += _undated(frame, typed, roles)
     frame = frame.with_columns(typed)
     if roles.time is not None and roles.inputs.get(roles.time) != "date":
         frame = frame.with_columns(_moments(frame[roles.time], dates))
@@ -110,22 +110,18 @@ def _typed(column: pl.Series, kind: Kind, dates: dict[str, str]) -> pl.Series:
     return _texts(column) if kind == "category" else column.cast(pl.String, strict=False)
 
 
-def _unread(frame: pl.DataFrame, typed: Sequence[pl.Series], roles: Roles) -> list[Finding]:
-    """Name the cells that held something and are missing now, since they are no number or date."""
+def _undated(frame: pl.DataFrame, typed: Sequence[pl.Series], roles: Roles) -> list[Finding]:
+    """Name the cells of date columns that held something and are missing now."""
     findings = []
     for column in typed:
-        kind, given = roles.inputs[column.name], frame[column.name]
+        given = frame[column.name]
         lost = (column.is_null() & given.is_not_null()).arg_true()
-        if kind in ("number", "date") and len(lost):
+        if roles.inputs[column.name] == "date" and len(lost):
             rows = frame[ROW].gather(lost).to_list()
-            held = (
-                f"{len(rows)} cells are no {kind}s and count"
-                if len(rows) > 1
-                else (f"1 cell is no {kind} and counts")
-            )
-            shown = given[int(lost[0])]
-            verdict = f"column {column.name!r}: {held} as missing (such as {shown!r})"
-            findings.append(_about_rows("unread cells", verdict, rows))
+            held = f"{len(rows)} cells are no dates and count"
+            held = held if len(rows) > 1 else "1 cell is no date and counts"
+            verdict = f"column {column.name!r}: {held} as missing (such as {given[int(lost[0])]!r})"
+            findings.append(_about_rows("odd dates", verdict, rows))
     return findings
 
 

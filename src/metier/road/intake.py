@@ -164,14 +164,13 @@ class _Given:
         if test is not None:
             test, told = _of_domain(test, roles.domain, options.target_domain)
             return cls(apart.labelled, test, (apart.target, *pools), others, told)
-        target = replace(apart.target, warnings=())  # told of the rows that are learned from
-        halves = proving_half(target, roles)
+        halves = proving_half(apart.target, roles)
         if halves is None:
             told = (
                 f"too few rows of {options.target_domain} have labels to measure anything there: "
                 "the proof is of the other domains; give --test rows of this one",
             )
-            return cls(apart.labelled, None, (target, *pools), others, told)
+            return cls(apart.labelled, None, (apart.target, *pools), others, told)
         proof, rest = halves
         told = (
             f"the proof is measured on {proof.frame.height:,} labelled rows of "
