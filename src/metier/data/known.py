@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import polars as pl
 
 from metier.data.delimited import MISSING
+from metier.data.raw import finite
 from metier.runtime.columns import category_text, to_numbers
 from metier.runtime.groups import JOINT
 from metier.runtime.groups import MISSING as NO_GROUP
@@ -110,7 +111,9 @@ def _numbers(column: pl.Series, warnings: list[str]) -> pl.Series:
     """Read cell by cell, as at predict; what is no number is missing, and said."""
     cells = column.str.strip_chars()
     cells = cells.set(cells.is_in(MISSING), None)
-    numbers = pl.Series(column.name, to_numbers(cells.to_list())).fill_nan(None)
+    numbers = cells.cast(pl.Float64, strict=False)
+    left = (numbers.is_null() & cells.is_not_null()).arg_true()
+    numbers = finite(numbers.scatter(left, to_numbers(cells.gather(left).to_list())))
     odd = column.filter(numbers.is_null() & cells.is_not_null())
     if len(odd):
         many = f"{len(odd)} cells are no numbers and count"
