@@ -44,8 +44,9 @@ class Known:
         kinds.update(roles.inputs)
         named = [n for n in (*roles.inputs, *roles.sensitive) if kinds.get(n) == "category"]
         categories = {name: _texts(frame[name].unique()) for name in named}
-        fractions = frozenset(n for n in roles.inputs if frame[n].dtype.is_float())
-        return cls(kinds, categories, fractions)
+        numbers = [name for name, kind in roles.inputs.items() if kind == "number"]
+        whole = {name for name in numbers if frame[name].dtype.is_integer()}
+        return cls(kinds, categories, frozenset(numbers) - whole)
 
     @classmethod
     def of_bundle(cls, manifest: Manifest) -> Known:
