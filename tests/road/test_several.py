@@ -321,3 +321,16 @@ def test_a_budget_without_time_for_a_fit_is_refused(
     assert main([*words, "--budget", "0.01s"]) == 2
     assert "budget is too small" in capsys.readouterr().err.splitlines()[-1]
     assert not (tmp_path / "out").exists()
+
+
+def test_a_test_file_is_read_as_the_file_that_it_proves(tmp_path: Path) -> None:
+    """Its own rows alone would make numbers of the versions, which training read as text."""
+    frame = tiny.labelled_texts(90, "binary").frame.rename({"target": "a"})
+    version = pl.Series("b", [("2.10", "2.1", "beta")[k % 3] for k in range(90)])
+    frame = frame.with_columns(version)
+    frame.write_csv(tmp_path / "rows.csv")
+    frame.filter(pl.col("b") != "beta").write_csv(tmp_path / "test.csv")
+    tasks = read_tasks([tmp_path / "rows.csv"], ["a", "b"], [tmp_path / "test.csv"])
+    table = tasks[1].test
+    assert table is not None and len(table) == 60 and not tasks[1].notes
+    assert set(table.frame["b"]) == {"2.10", "2.1"}

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from metier.road.compare import Compared
     from metier.road.label import Worth
     from metier.road.options import Progress
-    from metier.runtime.manifest import InputColumn
+    from metier.runtime.manifest import Manifest
     from metier.runtime.session import Predictions
     from metier.types import Finding
 
@@ -54,7 +54,7 @@ def predict(
         check_format(target)
     loaded = load(bundle)
     loaded.doubt.check(Asked(abstain, coverage, max_error))
-    columns, paths, warnings = _rows_of(data, loaded.manifest.columns)
+    columns, paths, warnings = _rows_of(data, loaded.manifest)
     found = loaded.predict(columns, abstain=abstain, coverage=coverage, max_error=max_error)
     found = replace(found, warnings=(*warnings, *found.warnings))
     if target is not None:
@@ -72,6 +72,7 @@ def evaluate(bundle: str | Path, data: Any, *, sensitive: Sequence[str] = ()) ->
     With `sensitive` columns (`age:25,60` cuts a number), who is served worse follows: groups, how
     far they lie apart, what gives the group away, and regions that nobody named.
     """
+    from metier.data.known import Known
     from metier.data.read import read
     from metier.evidence.metrics import scorecard
     from metier.road.fairly import serve_whom
@@ -80,7 +81,8 @@ def evaluate(bundle: str | Path, data: Any, *, sensitive: Sequence[str] = ()) ->
     from metier.road.sureness import measure_sureness
     from metier.runtime.session import load
 
-    loaded, raw = load(bundle), read(data)
+    loaded = load(bundle)
+    raw = read(data, known=Known.of_bundle(loaded.manifest))
     rows = read_labelled(loaded, raw)
     served = serve_whom(loaded, rows, raw, sensitive).findings if sensitive else ()
     decision = loaded.manifest.decision.at(rows.columns())
@@ -104,6 +106,7 @@ def robustness(
         seed: where all random numbers start.
         examples: keep a few broken inputs, which are rows of the data.
     """
+    from metier.data.known import Known
     from metier.data.read import read
     from metier.road.labelled import read_labelled
     from metier.road.robustness import measure_robustness
@@ -111,7 +114,7 @@ def robustness(
 
     settle_threads()
     loaded = load(bundle)
-    rows = read_labelled(loaded, read(data))
+    rows = read_labelled(loaded, read(data, known=Known.of_bundle(loaded.manifest)))
     return measure_robustness(loaded, rows, Path(bundle), seconds, seed, examples=examples)
 
 
@@ -273,15 +276,18 @@ def label(
 
 
 def _rows_of(
-    data: Any, inputs: Sequence[InputColumn]
+    data: Any, manifest: Manifest
 ) -> tuple[dict[str, Any], list[str] | None, tuple[str, ...]]:
     """Columns for predicting, the paths when rows are files, and what reading warned of."""
+    from metier.data.known import Known
     from metier.data.read import read
     from metier.runtime.rows import refuse_unknown
 
+    inputs = manifest.columns
     wanted = [column.name for column in inputs]
     images = [column.name for column in inputs if column.kind == "image"]
-    raw = read(data, expect_images_of=images[0] if images else None)
+    known = Known.of_bundle(manifest)
+    raw = read(data, expect_images_of=images[0] if images else None, known=known)
     if not set(wanted) & set(raw.frame.columns):
         refuse_unknown(raw.frame.columns, inputs)
     columns = {name: raw.frame[name].to_list() for name in raw.frame.columns if name in wanted}

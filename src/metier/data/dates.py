@@ -52,7 +52,8 @@ def parse_dates(column: pl.Series, format: str | None = None) -> Dates | None:
 
     One format is used for the whole column: the one given, or the one that reads most cells. Where
     day and month cannot be told apart in any row, the month comes first. Cells that it does not
-    read may be ISO 8601, as at predict. Times with a zone become UTC.
+    read may be ISO 8601, as at predict. Times with a zone become UTC. A format that was given
+    reads each cell for itself: None then means that not one of them is a date.
 
     >>> parse_dates(pl.Series(["2024-01-31", "2024-02-01"])).moments.dt.day().to_list()
     [31, 1]
@@ -62,7 +63,7 @@ def parse_dates(column: pl.Series, format: str | None = None) -> Dates | None:
     if format is not None:
         moments = _rest(_parse(cells, format), cells, format)
         failed = moments.null_count() - cells.null_count()
-        return Dates(moments, format) if failed < _least(known) else None
+        return Dates(moments, format) if failed < max(known, 1) else None
     if known == 0 or not _looks_like_dates(cells.drop_nulls()):
         return None
     best: Dates | None = None

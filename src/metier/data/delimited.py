@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from itertools import islice
@@ -16,6 +16,7 @@ from metier.data.numbers import CODE, MISSING, ODD, known_cells
 from metier.data.quoting import Rules, count_widths, find_swallowing
 from metier.data.raw import enumerate_some
 from metier.errors import DataError
+from metier.types import Kind
 
 SEPARATORS = (",", ";", "\t", "|")
 HUGE_CELL = 1_000_000
@@ -25,8 +26,13 @@ _COMMA_DECIMAL = r"^-?[0-9]+(,[0-9]+)?$"
 _BATCH = 20_000
 
 
-def read_delimited(file: TextFile) -> tuple[pl.DataFrame, list[str]]:
+def read_delimited(
+    file: TextFile, known: Mapping[str, Kind] | None = None
+) -> tuple[pl.DataFrame, list[str]]:
     """Read a delimited text file; numbers become numbers, everything else keeps its spelling.
+
+    Columns whose kind is `known` are text, as they are written; where semicolons separate cells, a
+    comma in a number is decimal, and becomes a point.
 
     Returns the frame and warnings. Raises DataError when there is no row below the header.
     """
@@ -57,7 +63,12 @@ def read_delimited(file: TextFile) -> tuple[pl.DataFrame, list[str]]:
             f"{len(ragged)} rows do not have {len(names)} cells; missing ones were left empty and "
             f"extra ones dropped (lines {enumerate_some([str(n) for n in ragged])})"
         )
-    return type_columns(frame, decimal_comma=rules.separator == ";"), warnings
+    kinds, comma = known or {}, rules.separator == ";"
+    guessed = type_columns(frame.drop(kinds, strict=False), decimal_comma=comma)
+    written = [frame[name] for name in frame.columns if name in kinds]
+    if comma:
+        written = [_with_point(c) if kinds[c.name] == "number" else c for c in written]
+    return frame.with_columns(*guessed, *written), warnings
 
 
 def _fits(file: TextFile, rules: Rules, width: int) -> bool:
@@ -243,3 +254,7 @@ def warn_of_huge_cells(frame: pl.DataFrame) -> list[str]:
                     f"(rows {enumerate_some([str(r) for r in rows])})"
                 )
     return warnings
+
+
+def _with_point(column: pl.Series) -> pl.Series:
+    return column.str.strip_chars().str.replace(r"^(-?[0-9]+),([0-9]+)$", "$1.$2")

@@ -26,7 +26,7 @@ class Apart:
 
 
 def set_apart(raw: Raw, column: str, domain: str) -> Apart:
-    """Split data by domain. Rows keep their numbers.
+    """Split data by domain. Rows keep their numbers; what reading warned of is told of the first.
 
     Raises DataError when there is no row of the target domain, one only, or none of another.
     """
@@ -48,7 +48,8 @@ def set_apart(raw: Raw, column: str, domain: str) -> Apart:
             f"--target-domain {domain}: every row is of this domain, so nothing is left to learn "
             "from; leave the option out"
         )
-    return Apart(replace(raw, frame=frame.filter(~ours)), replace(raw, frame=frame.filter(ours)))
+    target = replace(raw, frame=frame.filter(ours), warnings=())
+    return Apart(replace(raw, frame=frame.filter(~ours)), target)
 
 
 def pool_table(raw: Raw, roles: Roles, known: Sequence[Table] = ()) -> tuple[Table, int]:

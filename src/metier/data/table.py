@@ -76,9 +76,9 @@ def build_table(raw: Raw, roles: Roles, task: str | None = None) -> tuple[Table,
     frame = raw.frame if ROW in raw.frame.columns else raw.frame.with_row_index(ROW)
     findings += _odd_numbers(frame, roles)
     dates = dict(roles.dates)
-    frame = frame.with_columns(
-        _typed(frame[name], kind, dates) for name, kind in roles.inputs.items()
-    )
+    typed = [_typed(frame[name], kind, dates) for name, kind in roles.inputs.items()]
+    findings += _undated(frame, typed, roles)
+    frame = frame.with_columns(typed)
     if roles.time is not None and roles.inputs.get(roles.time) != "date":
         frame = frame.with_columns(read_moments(frame[roles.time], dates))
     roles = replace(roles, dates=dates)
@@ -145,6 +145,21 @@ def _odd_numbers(frame: pl.DataFrame, roles: Roles) -> list[Finding]:
     return found
 
 
+def _undated(frame: pl.DataFrame, typed: Sequence[pl.Series], roles: Roles) -> list[Finding]:
+    """Name the cells of date columns that held something and are missing now."""
+    findings = []
+    for column in typed:
+        given = frame[column.name]
+        lost = (column.is_null() & given.is_not_null()).arg_true()
+        if roles.inputs[column.name] == "date" and len(lost):
+            rows = frame[ROW].gather(lost).to_list()
+            held = f"{len(rows)} cells are no dates and count"
+            held = held if len(rows) > 1 else "1 cell is no date and counts"
+            verdict = f"column {column.name!r}: {held} as missing (such as {given[int(lost[0])]!r})"
+            findings.append(_about_rows("odd dates", verdict, rows))
+    return findings
+
+
 def _texts(column: pl.Series) -> pl.Series:
     """Categories as text, written as at predict."""
     if column.dtype == pl.String:
@@ -158,6 +173,8 @@ def read_moments(column: pl.Series, dates: dict[str, str]) -> pl.Series:
 
     How text is read is looked up in `dates`, or noted there.
     """
+    if column.dtype.is_integer() and column.name in dates:
+        column = column.cast(pl.String)  # 20241231 was text where it was beside a word
     if column.dtype == pl.String:
         parsed = parse_dates(column, dates.get(column.name))
         if parsed is not None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from metier.cache import write_aside
+from metier.data.known import Known
 from metier.data.raw import Raw
 from metier.data.read import read
 from metier.errors import DataError, MetierError
@@ -83,7 +84,8 @@ def audit_bundle(asked: Asked, progress: Progress, clock: Clock) -> Audit:
     Raises InputError for a bundle, data or columns that cannot be used, and for fewer than 20 rows.
     """
     progress.stage("reading the data")
-    bundle, raw = load(asked.bundle), read(asked.data)
+    bundle = load(asked.bundle)
+    raw = read(asked.data, known=Known.of_bundle(bundle.manifest))
     rows = read_labelled(bundle, raw)
     if len(rows) < FEWEST:
         raise DataError(f"{raw.name}: {len(rows)} rows are too few to judge by; give {FEWEST}")

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from metier.data.known import Known
 from metier.data.raw import Raw
 from metier.data.read import read
 from metier.errors import OptionError
@@ -93,8 +94,8 @@ def compare_bundles(
     """
     bundles = load(a), load(b)
     refuse_clash(*bundles)
-    raw = read(data)
-    rows = _shared(*(read_labelled(bundle, raw) for bundle in bundles))
+    raws = [read(data, known=Known.of_bundle(each.manifest)) for each in bundles]
+    rows = _shared(*map(read_labelled, bundles, raws))
     scores = _scores(rows, bundles)
     first, second = (
         each.manifest.decision.at(own.columns()) for each, own in zip(bundles, rows, strict=True)
@@ -129,7 +130,7 @@ def compare_bundles(
         rows={who: tuple(numbers[both.right == who].tolist()) for who in WHO},
         differing=both.differing(numbers, _inputs(rows)),
         cost=_cost((Path(a), Path(b)), rows, seconds),
-        findings=_odd(rows, raw, (Path(a), Path(b))),
+        findings=_odd(rows, raws, (Path(a), Path(b))),
     )
 
 
@@ -248,10 +249,10 @@ def _inputs(rows: Sequence[Labelled]) -> dict[str, Sequence[Any]]:
     return columns
 
 
-def _odd(rows: Sequence[Labelled], raw: Raw, paths: Sequence[Path]) -> Measured:
+def _odd(rows: Sequence[Labelled], raws: Sequence[Raw], paths: Sequence[Path]) -> Measured:
     """What was found about the rows, told once where it holds for both."""
     found: dict[str, Finding] = {}
-    for who, own, path in zip("AB", rows, paths, strict=True):
+    for who, own, raw, path in zip("AB", rows, raws, paths, strict=True):
         for each in own.findings:
             found.setdefault(each.verdict, each)
         for each in look(path, raw):

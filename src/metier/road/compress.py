@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from metier.cache import Cache, write_aside
 from metier.data.dealing import deal, hash_rows
 from metier.data.duplicates import equal_clusters, near_clusters
+from metier.data.known import Known
 from metier.data.read import read
 from metier.data.remembered import remember, together
 from metier.data.splits import units_of
@@ -108,7 +109,7 @@ def compress(asked: Asked, folder: Path, progress: Progress, clock: Clock) -> Ha
     parent = reopen(asked.bundle)
     tried = _plans(parent, asked)
     progress.stage("reading the data")
-    raw = read(asked.data)
+    raw = read(asked.data, known=Known.of_bundle(bundle.manifest))
     rows = read_labelled(bundle, raw)
     for finding in (*learned_from(Path(asked.bundle), raw), *rows.findings):
         progress.warn(finding.verdict)
@@ -150,7 +151,8 @@ def _compress(
     table, judging = rows.table, np.flatnonzero(part == JUDGE)
     learned = rows, table.take(np.flatnonzero(part == LEARN))
     if asked.train is not None:
-        given = read_labelled(bundle, read(asked.train, what="training data"))
+        known = Known.of_bundle(bundle.manifest)
+        given = read_labelled(bundle, read(asked.train, what="training data", known=known))
         learned = given, given.table
     bout = Bout(
         parent,
@@ -169,7 +171,7 @@ def _compress(
         reserve=RESERVE,
         seed=asked.seed,
         columns=bundle.manifest.columns,
-        unlabeled=_unlabeled(asked, rows.table),
+        unlabeled=_unlabeled(asked, rows.table, bundle),
     )
     progress.stage("measuring the specialist as it is")
     side, attempts = shrink(arena, tried, asked.limits, lambda name: progress.trial(name, {}))
@@ -181,11 +183,12 @@ def _compress(
     return _hand_over(asked, folder, bundle, made, found, proof, rows, part, learned[1])
 
 
-def _unlabeled(asked: Asked, like: Table) -> Table | None:
+def _unlabeled(asked: Asked, like: Table, bundle: Bundle) -> Table | None:
     """Read the rows without labels, with the inputs of the labelled ones."""
     if asked.unlabeled is None:
         return None
-    raw = read(asked.unlabeled, what="unlabelled data")
+    known = Known.of_bundle(bundle.manifest)
+    raw = read(asked.unlabeled, what="unlabelled data", known=known)
     missing = [name for name in like.roles.inputs if name not in raw.frame.columns]
     if missing:
         raise DataError(f"unlabelled data {raw.name}: no column {missing[0]!r}")

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from metier.data.known import Known
 from metier.data.raw import Raw
 from metier.data.read import read
 from metier.data.table import build_table, row_numbers
@@ -242,14 +243,15 @@ def _readable(games: Games, named: bool) -> Games:
 def _read(data: Any, bundle: Bundle) -> Raw:
     """Read rows; a folder of class folders with its labels, any other folder as its images."""
     image = next((c.name for c in bundle.manifest.columns if c.kind == "image"), None)
+    known = Known.of_bundle(bundle.manifest)
     if image is not None and isinstance(data, str | Path) and Path(data).is_dir():
         try:
-            raw = read(data)
+            raw = read(data, known=known)
         except DataError:
-            return read(data, expect_images_of=image)
+            return read(data, expect_images_of=image, known=known)
         if image in raw.frame.columns:
             return raw
-    return read(data, expect_images_of=image)
+    return read(data, expect_images_of=image, known=known)
 
 
 def _columns(bundle: Bundle) -> tuple[InputColumn, ...]:

@@ -9,6 +9,7 @@ from pathlib import Path
 import polars as pl
 
 from metier.cache import fingerprint
+from metier.data.known import Known
 from metier.data.labels import infer_task
 from metier.data.pool import pool_table, set_apart
 from metier.data.proving import proving_half
@@ -150,11 +151,13 @@ class _Given:
     def of(cls, raw: Raw, roles: Roles, options: Options) -> _Given:
         """Read what else was given, and set the rows of the target domain apart."""
         images = next((name for name, kind in roles.inputs.items() if kind == "image"), None)
-        test = None if options.test is None else read(options.test, what="test data")
+        known, test = Known.of_rows(raw.frame, roles), None
+        if options.test is not None:
+            test = read(options.test, what="test data", known=known)
         pools = []
         if options.unlabeled is not None:
             what = "unlabelled rows"
-            pools.append(read(options.unlabeled, what=what, expect_images_of=images))
+            pools.append(read(options.unlabeled, what=what, expect_images_of=images, known=known))
         others = tuple(each.fingerprint for each in (test, *pools) if each is not None)
         if options.target_domain is None or roles.domain is None:
             return cls(raw, test, tuple(pools), others)
@@ -211,7 +214,8 @@ def _pool(
 
 
 def test_table(given: Raw, table: Table, task: Task) -> tuple[Table, tuple[str, ...]]:
-    """Return test data typed as the training rows are, without rows whose label those never had.
+    """Return test data typed as the training rows are, without rows whose label those never had,
+    and what was odd about them.
 
     A time that is no input says nothing of rows that all prove: they need not have it.
     """
@@ -221,14 +225,16 @@ def test_table(given: Raw, table: Table, task: Task) -> tuple[Table, tuple[str, 
     roles = table.roles
     if roles.time not in given.frame.columns:
         roles = replace(roles, time=None)
-    test, _ = build_table(given, roles, task.kind)
+    test, findings = build_table(given, roles, task.kind)
+    odd = tuple(f"test data: {finding.verdict}" for finding in findings)
     known = known_rows(task, test)
     if len(known) == len(test):
-        return test, ()
+        return test, odd
     if not len(known):
         raise DataError(f"test data {given.name}: no row has a label that training knows")
     lost = len(test) - len(known)
-    return test.take(known), (f"{lost} test rows with labels that training never saw are left out",)
+    told = f"{lost} test rows with labels that training never saw are left out"
+    return test.take(known), (*odd, told)
 
 
 def open_sources(table: Table, names: Sequence[str]) -> dict[str, Source]:

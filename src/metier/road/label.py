@@ -10,6 +10,7 @@ import polars as pl
 from numpy.typing import NDArray
 from scipy.stats import t as student
 
+from metier.data.known import Known
 from metier.data.raw import Raw
 from metier.data.read import read
 from metier.data.table import build_table, row_numbers
@@ -68,7 +69,7 @@ def worth_labels(
     kinds: dict[str, Kind] = {
         c.name: c.kind for c in columns_read(bundle.manifest.columns, bundle.manifest.preprocess)
     }
-    raw = read(data, expect_images_of=_image(kinds))
+    raw = read(data, expect_images_of=_image(kinds), known=Known.of_bundle(bundle.manifest))
     for name in kinds:
         if name not in raw.frame.columns:
             raise DataError(f"{raw.name}: no column {name!r}, which the bundle reads")
@@ -176,7 +177,8 @@ def _against_chance(bundle: Bundle, data: Any, by: By, seed: int) -> Finding:
     """Play choosing against chance on rows whose labels are known, from ten starts."""
     from metier.training.asking import play
 
-    found = read_labelled(bundle, read(data, what="labelled rows"))
+    known = Known.of_bundle(bundle.manifest)
+    found = read_labelled(bundle, read(data, what="labelled rows", known=known))
     features, _, _ = _seen(bundle, found.table)
     if features is None:
         raise OptionError("--compare: this bundle keeps no features, so nothing can be played")

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import shlex
 import tomllib
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from metier.cache import fingerprint
+from metier.data.known import Known
 from metier.data.raw import Raw
 from metier.data.read import read
 from metier.data.table import build_table, row_numbers
@@ -45,7 +45,7 @@ def find_nearest(games: Games, train: Any, clock: Clock) -> Nearest:
     if model is None:
         return _none("they need the weights of a run folder, and this is a bundle alone")
     try:
-        raw = _given_or_found(games.path, train)
+        raw = _given_or_found(games, train)
     except InputError:
         if train is not None:
             raise
@@ -93,11 +93,12 @@ def _none(why: str) -> Nearest:
     return Nearest(f"No training rows are shown: {why}.", {})
 
 
-def _given_or_found(run: Path, train: Any) -> Raw | None:
+def _given_or_found(games: Games, train: Any) -> Raw | None:
     """The rows that were given, or those that the run remembers, if they are still the same."""
     if train is not None:
-        return read(train, what="training data")
-    folder = run.resolve()
+        known = Known.of_bundle(games.bundle.manifest)
+        return read(train, what="training data", known=known)
+    folder = games.path.resolve()
     folder = folder if (folder / "run.toml").is_file() else folder.parent
     try:
         asked = tomllib.loads((folder / "run.toml").read_text(encoding="utf-8"))

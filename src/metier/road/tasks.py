@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from metier.data.known import Known
 from metier.data.labels import infer_task
 from metier.data.raw import Raw
 from metier.data.read import read
@@ -75,10 +76,10 @@ def read_tasks(
     own_metrics: list[str | None] = [*metrics] or [None]
     deciding = own_metrics if len(own_metrics) == count else own_metrics * count
     raws = [read(each) for each in data]
-    proofs = [read(each, what="test data") for each in tests]
     found: list[Asked] = []
     if len(raws) == 1:
         columns = raws[0].frame.columns
+        proofs = _proofs(tests, raws, [targets], group)
         for target, metric in zip(targets, deciding, strict=True):
             if target not in columns:
                 raise DataError(f"no column {target!r} for target{suggest(target, columns)}")
@@ -88,11 +89,26 @@ def read_tasks(
             found.append(_typed(target, pair[0], target, proof, metric, group))
     else:
         own = list(targets) if len(targets) == len(raws) else list(targets) * len(raws)
+        proofs = _proofs(tests, raws, own or [None] * len(raws), group)
         for k, (raw, name) in enumerate(zip(raws, _names(data, raws), strict=True)):
             proof = proofs[k] if proofs else None
             found.append(_typed(name, raw, own[k] if own else None, proof, deciding[k], group))
     _refuse_names(found)
     _refuse_clashes(found)
+    return found
+
+
+def _proofs(
+    tests: Sequence[Any],
+    raws: Sequence[Raw],
+    targets: Sequence[str | Sequence[str] | None],
+    group: str | None,
+) -> list[Raw]:
+    """Read each test file as the file that it proves."""
+    found = []
+    for test, raw, target in zip(tests, raws, targets, strict=False):
+        known = Known.of_rows(raw.frame, infer_roles(raw, target=target, group=group))
+        found.append(read(test, what="test data", known=known))
     return found
 
 

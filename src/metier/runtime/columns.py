@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from metier.runtime.dates import in_utc, pattern, read_moment
 from metier.runtime.preprocess import Arrays, Columns, Encoded, Example, Preprocess, is_missing
+from metier.runtime.spellings import Spellings, number_text
 
 ColumnKind = Literal["number", "category", "date"]
 Encoding = Literal["raw", "code", "onehot", "scaled", "target", "missing"]
@@ -119,8 +120,8 @@ class Numbers:
         return tuple(i for i, spec in enumerate(owners) if spec.encoding == "code")
 
     @cached_property
-    def _indices(self) -> tuple[dict[str, int], ...]:
-        return tuple(_index(spec.vocabulary) for spec in self.columns)
+    def _spellings(self) -> tuple[Spellings, ...]:
+        return tuple(Spellings.of(spec.vocabulary) for spec in self.columns)
 
     def matrix(self, columns: Columns) -> NDArray[np.float32]:
         """Return all rows at once: float32 (n, d)."""
@@ -132,11 +133,11 @@ class Numbers:
         unseen: dict[str, int] = {}
         undated: dict[str, int] = {}
         start = 0
-        for spec, index in zip(self.columns, self._indices, strict=True):
+        for spec, known in zip(self.columns, self._spellings, strict=True):
             cells = columns[spec.name]
             stop = start + len(spec.names)
             if spec.kind == "category":
-                codes, unknown = _codes(cells, index)
+                codes, unknown = _codes(cells, known)
                 block = _category(spec, codes, cells)
                 if unknown and spec.encoding != "missing":
                     unseen[spec.name] = unknown
@@ -188,7 +189,7 @@ def category_text(value: Any) -> str | None:
     if isinstance(value, Integral):
         return str(int(value))
     if isinstance(value, float | np.floating):
-        return str(int(value)) if float(value).is_integer() else repr(float(value))
+        return number_text(float(value))
     return str(value)
 
 
@@ -227,6 +228,8 @@ def to_dates(cells: Sequence[Any], format: str = "") -> Doubles:
 def _moment(cell: Any, format: str) -> datetime | None:
     if isinstance(cell, np.datetime64):
         cell = cell.astype("datetime64[us]").item()
+    if format and isinstance(cell, Integral):
+        cell = str(cell)  # 20241231, where a file's other cells made it a number
     if isinstance(cell, str):
         return read_moment(cell, format)
     if isinstance(cell, datetime):
@@ -242,24 +245,14 @@ def _no_dates(dates: Doubles, cells: Sequence[Any]) -> int:
     return sum(bool(unread) and not is_missing(cell) and cell != "" for unread, cell in odd)
 
 
-def _index(vocabulary: Sequence[str]) -> dict[str, int]:
-    """Return the places of categories; a truth value is known in the spelling of every program."""
-    found = {text: place for place, text in enumerate(vocabulary)}
-    for text, place in list(found.items()):
-        if text.lower() in ("true", "false"):
-            for spelling in (text.lower(), text.capitalize(), text.upper()):
-                found.setdefault(spelling, place)
-    return found
-
-
-def _codes(cells: Sequence[Any], index: Mapping[str, int]) -> tuple[NDArray[np.int64], int]:
+def _codes(cells: Sequence[Any], known: Spellings) -> tuple[NDArray[np.int64], int]:
     """Return codes (n,) with -1 for missing and unseen, and how many were unseen."""
     codes = np.full(len(cells), -1, dtype=np.int64)
     unseen = 0
     for row, cell in enumerate(cells):
         text = category_text(cell)
         if text is not None:
-            codes[row] = index.get(text, -1)
+            codes[row] = known.place(text)
             unseen += codes[row] < 0
     return codes, int(unseen)
 

@@ -9,6 +9,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from metier.runtime.spellings import spellings_of_truth
+
 AFFIRMATIVE = {"1", "true", "t", "yes", "y", "+", "positive", "pos", "present", "abnormal"} | {
     *("malignant", "spam", "fraud", "sick", "defect")
 }
@@ -70,9 +72,13 @@ def spell(column: pl.Series) -> pl.Series:
 def indices(texts: pl.Series, labels: Sequence[str]) -> NDArray[np.int64]:
     """Return the place of each text among the labels, -1 where it is none or missing.
 
-    A number written another way is the same label: `1.0` in a file with gaps is `1` elsewhere.
+    A number written another way is the same label: `1.0` in a file with gaps is `1` elsewhere. So
+    is a truth value: `True` in one program is `true` in another.
     """
     place: dict[str | None, int] = {label: i for i, label in enumerate(labels)}
+    for i, label in enumerate(labels):
+        for spelling in spellings_of_truth(label):
+            place.setdefault(spelling, i)
     by_number = _unambiguous((as_number(label), i) for i, label in enumerate(labels))
     for text in texts.unique().drop_nulls():
         number = as_number(text)
