@@ -123,7 +123,8 @@ def _add_limits(parser: argparse.ArgumentParser) -> None:
         "--max-loss",
         metavar="POINTS",
         type=float,
-        help="points of the metric that making it smaller may cost (default: 0.5)",
+        help="points of the metric, per cent of an error, that making it smaller may cost "
+        "(default: 0.5)",
     )
 
 
