@@ -65,6 +65,6 @@ def test_a_file_in_which_they_could_be_another_is_measured_as_it_is_predicted(
 def test_what_is_no_date_is_told(made: tuple[Path, Path]) -> None:
     found = load(made[0]).predict({"day": ["13/02/2024", "2/13/2024", "soon", None]})
     assert found.warnings == (
-        "cells without a date, written as in training or as 2024-12-31, treated as empty in "
-        "'day' (2)",
+        "cells that are no number, or no date written as in training or as 2024-12-31, treated as "
+        "empty in 'day' (2)",
     )

@@ -38,14 +38,14 @@ class Both:
         found = [part.encode(columns) for part in self.parts]
         reasons: dict[int, str] = {}
         unseen: Counter[str] = Counter()
-        undated: Counter[str] = Counter()
+        unread: Counter[str] = Counter()
         for one in reversed(found):
             reasons.update(one.reasons)
             unseen.update(one.unseen)
-            undated.update(one.undated)
+            unread.update(one.unread)
         rows = zip(*(one.examples for one in found), strict=True)
         examples = [_together(row) for row in rows]
-        return Encoded(examples, dict(sorted(reasons.items())), dict(unseen), dict(undated))
+        return Encoded(examples, dict(sorted(reasons.items())), dict(unseen), dict(unread))
 
     def cost(self, example: Example) -> int:
         """The costs of all parts."""

@@ -28,6 +28,8 @@ ALLOWED: dict[str, tuple[str, ...]] = {
 }
 DATE_PARTS = ("year", "month", "day", "weekday", "days")
 EPOCH = datetime(1970, 1, 1)
+NOTHING = ("", "na", "n/a", "nan", "null", "none", "inf", "-inf")
+"""How programs write that there is no number."""
 FLOAT32_MAX = float(np.finfo(np.float32).max)
 
 
@@ -131,7 +133,7 @@ class Numbers:
         rows = len(columns[self.columns[0].name]) if self.columns else 0
         found = np.empty((rows, len(self.names)), dtype=np.float32)
         unseen: dict[str, int] = {}
-        undated: dict[str, int] = {}
+        unread: dict[str, int] = {}
         start = 0
         for spec, known in zip(self.columns, self._spellings, strict=True):
             cells = columns[spec.name]
@@ -144,18 +146,21 @@ class Numbers:
             elif spec.kind == "date":
                 dates = to_dates(cells, spec.format)
                 block = _date(spec, dates)
-                if odd := _no_dates(dates, cells):
-                    undated[spec.name] = odd
+                if odd := _unread(dates[:, 0], cells):
+                    unread[spec.name] = odd
             else:
-                block = _number(spec, cells)
+                numbers = to_numbers(cells)
+                block = _number(spec, numbers)
+                if odd := _unread(numbers, cells):
+                    unread[spec.name] = odd
             found[:, start:stop] = np.clip(block, -FLOAT32_MAX, FLOAT32_MAX)
             start = stop
-        return found, unseen, undated
+        return found, unseen, unread
 
     def encode(self, columns: Columns) -> Encoded:
         """Return one vector a row. Every row can be read: what is no number is missing."""
-        found, unseen, undated = self._read(columns)
-        return Encoded([(row,) for row in found], {}, unseen, undated)
+        found, unseen, unread = self._read(columns)
+        return Encoded([(row,) for row in found], {}, unseen, unread)
 
     def cost(self, example: Example) -> int:
         """Every row costs the same."""
@@ -239,10 +244,10 @@ def _moment(cell: Any, format: str) -> datetime | None:
     return None
 
 
-def _no_dates(dates: Doubles, cells: Sequence[Any]) -> int:
-    """Return how many cells hold something, and no date."""
-    odd = zip(np.isnan(dates[:, 0]), cells, strict=True)
-    return sum(bool(unread) and not is_missing(cell) and cell != "" for unread, cell in odd)
+def _unread(found: Doubles, cells: Sequence[Any]) -> int:
+    """Return how many cells hold something, and nothing that was found (n,) in them."""
+    held = (cells[row] for row in np.flatnonzero(np.isnan(found)).tolist())
+    return sum(not is_missing(cell) and str(cell).strip().lower() not in NOTHING for cell in held)
 
 
 def _codes(cells: Sequence[Any], known: Spellings) -> tuple[NDArray[np.int64], int]:
@@ -269,8 +274,8 @@ def _category(spec: ColumnSpec, codes: NDArray[np.int64], cells: Sequence[Any]) 
     return np.asarray(values[codes][:, None], dtype=np.float64)
 
 
-def _number(spec: ColumnSpec, cells: Sequence[Any]) -> Doubles:
-    found = to_numbers(cells)[:, None]
+def _number(spec: ColumnSpec, numbers: Doubles) -> Doubles:
+    found = numbers[:, None]
     if spec.encoding == "missing":
         return np.isnan(found).astype(np.float64)
     if spec.encoding == "scaled":

@@ -36,14 +36,14 @@ KINDS = {
 class Encoded:
     """Examples in the order of the rows (None where a row could not be read) and the reasons.
 
-    `unseen` counts, for each column, the categories that were not there at training, `undated` the
-    cells of a column of dates that hold no date.
+    `unseen` counts, for each column, the categories that were not there at training, `unread` the
+    cells of a column of numbers or dates that hold something else.
     """
 
     examples: list[Example | None]
     reasons: dict[int, str]
     unseen: dict[str, int] = field(default_factory=dict)
-    undated: dict[str, int] = field(default_factory=dict)
+    unread: dict[str, int] = field(default_factory=dict)
 
 
 class Preprocess(Protocol):

@@ -40,16 +40,16 @@ Reads = Literal["features", "numbers"]
 class Scored:
     """Raw scores, float32 (n, outputs), NaN where a row could not be read, and why it could not.
 
-    `unseen` counts, for each column, the categories that were not there at training, `undated` the
-    cells of a column of dates that hold no date. `features` (n, width) are there when they were
-    asked for, NaN like the scores.
+    `unseen` counts, for each column, the categories that were not there at training, `unread` the
+    cells of a column of numbers or dates that hold something else. `features` (n, width) are there
+    when they were asked for, NaN like the scores.
     """
 
     scores: Floats
     reasons: dict[int, str]
     unseen: dict[str, int]
     features: Floats | None = None
-    undated: dict[str, int] = field(default_factory=dict)
+    unread: dict[str, int] = field(default_factory=dict)
 
 
 def open_session(graph: bytes, threads: int | None = None) -> Any:
@@ -99,7 +99,7 @@ def score(
     scores = np.full((count, outputs), np.nan, dtype=np.float32)
     reasons: dict[int, str] = {}
     unseen: Counter[str] = Counter()
-    undated: Counter[str] = Counter()
+    unread: Counter[str] = Counter()
     features: Floats | None = None
     wanted = ["scores", FEATURES] if reads == "features" else ["scores"]
     size, bounds = _least(ROWS_AT_A_TIME, spec), _bounds(spec)
@@ -108,7 +108,7 @@ def score(
         encoded = preprocess.encode(part)
         reasons.update({start + row: reason for row, reason in encoded.reasons.items()})
         unseen.update(encoded.unseen)
-        undated.update(encoded.undated)
+        unread.update(encoded.unread)
         for batch in _batches(preprocess, encoded.examples, bounds):
             examples = [example for row in batch if (example := encoded.examples[row])]
             arrays = preprocess.collate(examples)
@@ -120,7 +120,7 @@ def score(
                 if features is None:
                     features = np.full((count, own.shape[1]), np.nan, dtype=np.float32)
                 features[rows] = own
-    return Scored(scores, reasons, dict(unseen), features, dict(undated))
+    return Scored(scores, reasons, dict(unseen), features, dict(unread))
 
 
 @dataclass(frozen=True)

@@ -141,7 +141,7 @@ class Bundle:
             warnings=_warnings(
                 found.absent,
                 scored.unseen,
-                scored.undated,
+                scored.unread,
                 strangers,
                 len(of_no_text(found.columns, self.manifest.columns)),
             ),
@@ -302,7 +302,7 @@ def _not_finite(scores: Floats) -> list[int]:
 def _warnings(
     absent: Sequence[str],
     unseen: dict[str, int],
-    undated: dict[str, int],
+    unread: dict[str, int],
     strangers: int,
     blank: int,
 ) -> tuple[str, ...]:
@@ -313,10 +313,10 @@ def _warnings(
         told.append(f"missing column{'s' if len(absent) > 1 else ''} {names} read as empty")
     if unseen:
         told.append(f"values never seen in training treated as unknown in {_counted(unseen)}")
-    if undated:
+    if unread:
         told.append(
-            "cells without a date, written as in training or as 2024-12-31, treated as empty in "
-            f"{_counted(undated)}"
+            "cells that are no number, or no date written as in training or as 2024-12-31, treated "
+            f"as empty in {_counted(unread)}"
         )
     if strangers:
         told.append(told_of_strangers(strangers))
