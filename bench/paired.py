@@ -85,17 +85,6 @@ class Mean:
         rows = max(float(by_row.var(ddof=1)) / n - both, 0.0)
         return cls(float(led.mean()), float(by_seed.var(ddof=1)) / k, k - 1.0, rows, n)
 
-    @classmethod
-    def over(cls, sets: Sequence[Mean]) -> Mean:
-        """The mean over sets that have nothing in common (Satterthwaite, 1946)."""
-        m = len(sets)
-        parts = [each.seeds / m**2 for each in sets]
-        shares = sum(v**2 / each.freedom for v, each in zip(parts, sets, strict=True))
-        freedom = max(sum(parts) ** 2 / shares if shares else np.inf, 1.0)
-        value = float(np.mean([each.value for each in sets]))
-        rows = sum(each.rows for each in sets) / m**2
-        return cls(value, sum(parts), freedom, rows, sum(each.n for each in sets))
-
     def gap(self) -> Gap:
         """The same as an interval and the p-value at which it would end at 0."""
         from scipy.optimize import brentq

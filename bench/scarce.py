@@ -10,7 +10,7 @@ from statistics import median
 import numpy as np
 from numpy.typing import NDArray
 
-from bench import fewshot, labels, paired, records
+from bench import elsewhere, fewshot, labels, paired, records
 from bench.markdown import seconds_text, table
 from bench.records import Record
 
@@ -38,18 +38,17 @@ def fewshots(folder: Path) -> list[str]:
     lead = (
         "Accuracy (mean over draws of the labelled rows; median seconds of fitting, one core) by "
         "set and labels a class. Gains are in points, paired by draw and test row, with intervals "
-        "over both. `contrast` reads the names of the labels, `contrast-unnamed` does not."
+        "over both, their mean over sets and numbers of labels with Student's interval over these. "
+        "`contrast` reads the names of the labels, `contrast-unnamed` does not."
     )
     rows = [[name, *(_scored(found, name, method) for method in fewshot.METHODS)] for name in names]
     parts = ["### Few labels", lead, table(["set", *fewshot.METHODS], rows)]
     heads = ["set", *(f"{own} over {other}" for own in OURS for other in OTHERS)]
+    pairs = [(own, other) for own in OURS for other in OTHERS]
     gains = [
-        [name, *(_told(_gain(folder, found, [name], o, t)) for o in OURS for t in OTHERS)]
-        for name in names
+        [name, *(_told(_gain(folder, found, name, *pair)) for pair in pairs)] for name in names
     ]
-    gains.append(
-        ["mean", *(_told(_gain(folder, found, names, o, t)) for o in OURS for t in OTHERS)]
-    )
+    gains.append(["mean", *(_told(_mean(folder, found, names, *pair)) for pair in pairs)])
     return [*parts, table(heads, gains), *_times(found, names)]
 
 
@@ -151,18 +150,27 @@ def _told(gain: Gain | None) -> str:
     return f"{gain.points:+.1f} ({gain.low:+.1f} to {gain.high:+.1f})"
 
 
-def _gain(
+def _mean(
     folder: Path, found: Sequence[Record], names: Sequence[str], own: str, other: str
 ) -> Gain | None:
-    """The mean gain over some sets; None where no draw has both methods."""
-    each = [led for name in names if (led := _leads(folder, found, name, own, other)) is not None]
+    """The mean gain over sets and numbers of labels, with Student's interval over them."""
+    each = [g for name in names if (g := _gain(folder, found, name, own, other)) is not None]
     if not each:
         return None
-    if any(len(led) == 1 for led in each):  # what another draw would say is not known
-        points = float(np.mean([led.mean() for led in each]))
-        return Gain(points, None, None, sum(len(led) for led in each))
-    gap = paired.Mean.over([paired.Mean.of(led) for led in each]).gap()
-    return Gain(gap.points, gap.low, gap.high, sum(len(led) for led in each))
+    points, low, high = elsewhere.mean_gap([gain.points for gain in each])
+    draws = sum(gain.draws for gain in each)
+    return Gain(points, low, high, draws) if len(each) > 1 else Gain(points, None, None, draws)
+
+
+def _gain(folder: Path, found: Sequence[Record], name: str, own: str, other: str) -> Gain | None:
+    """The gain on one set with so many labels; None where no draw has both methods."""
+    led = _leads(folder, found, name, own, other)
+    if led is None:
+        return None
+    if len(led) == 1:  # what another draw would say is not known
+        return Gain(float(led.mean()), None, None, 1)
+    gap = paired.Mean.of(led).gap()
+    return Gain(gap.points, gap.low, gap.high, len(led))
 
 
 def _leads(

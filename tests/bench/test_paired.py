@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bench.paired import Mean, judge
+from bench.paired import judge
 
 
 def led(random: np.random.Generator, seeds: int, rows: int, by_seed: float) -> np.ndarray:
@@ -29,11 +29,3 @@ def test_one_seed_is_judged_by_its_rows() -> None:
     gap = judge(right)
     assert gap.points == pytest.approx(6.0) and gap.low < 6.0 < gap.high
     assert gap.p == pytest.approx(0.109, abs=0.01)  # McNemar's exact test of 8 against 2
-
-
-def test_a_mean_over_sets_is_surer_than_each() -> None:
-    random = np.random.default_rng(0)
-    sets = [Mean.of(led(random, 3, 400, 1.0)) for _ in range(4)]
-    over = Mean.over(sets)
-    assert over.value == pytest.approx(np.mean([each.value for each in sets]))
-    assert over.gap().high - over.gap().low < min(e.gap().high - e.gap().low for e in sets)
