@@ -31,6 +31,8 @@ PAIRS = tuple(
 IMAGE_MODEL = "mobilenet-v1-0.25-128-imagenet"
 PLAIN = "source only"
 PICKED = "picked"
+FIRST = ("pretrain", "align adabn")
+"""What a run tries first beside fine-tuning, for texts and for pictures (batch norms)."""
 RATE = {"rate": 5e-4}
 """Where the ladder begins with pictures."""
 

@@ -31,13 +31,15 @@ def test_a_method_is_compared_with_the_supervised_winner(tmp_path: Path) -> None
 
 def test_a_pair_that_loses_is_named(tmp_path: Path) -> None:
     for pair, picked in (("books>dvd", 80), ("dvd>books", 40)):
-        for method, right in ((domains.PLAIN, 60), ("align mcc", picked)):
+        for method, right in ((domains.PLAIN, 60), ("align mcc", picked), ("pretrain", 70)):
             enter(domains.CLAIM, tmp_path, right, pair=pair, seed=0, method=method)
         key = {"pair": pair, "seed": 0, "method": domains.PICKED, "chosen": "align mcc"}
         enter(domains.CLAIM, tmp_path, picked, **key)
     *_, made, end = unlabelled.domain_pairs(tmp_path)
-    assert "| align mcc | +20.0 (" in made and "Significantly worse: dvd>books." in end
-    assert "Mean gain over 2 pairs: +0.0 points" in end
+    assert "| align mcc | +20.0 (" in made
+    assert "Mean gain of `picked` over 2 pairs: +0.0 points" in end
+    assert "significantly worse: dvd>books. Mean gain of `first` over 2 pairs: +10.0" in end
+    assert end.endswith("significantly worse: none.")
 
 
 def test_the_surest_estimate_is_picked() -> None:

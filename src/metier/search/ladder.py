@@ -94,8 +94,8 @@ WITH_ROWS: Mapping[bool, tuple[tuple[str, str, Mapping[str, Any]], ...]] = {
 }
 """What goes around which rung when there are rows without labels, by whether they come from
 elsewhere: cheap first, and few, since a budget is shared. Labels that a model says itself are
-trusted where rows are like those it learned from; elsewhere, texts of the domain are read first, as
-was best on every pair of reviews (`bench/domains.py`), or features are brought together."""
+trusted where rows are like those it learned from; elsewhere, texts of the domain are read first,
+which gained on every pair of reviews (`bench/domains.py`), or features are brought together."""
 FEW_A_CLASS, FEW_ROWS = 32, 1500
 """Labels are few up to this many rows a class on average, or rows in all. With more, fine-tuning
 learns what pairs could tell it; with fewer, a fit on pairs takes a minute at most."""
