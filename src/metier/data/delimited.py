@@ -38,37 +38,42 @@ def read_delimited(
     """
     with _wide_cells():
         rules = Rules(find_separator(file))
-        header = _header(file, rules)
-        names, warnings = name_columns(header)
-        frame, ragged = _read_rows(file, rules, names)
-        swallowing = find_swallowing(file, rules, frame)
-        if swallowing:
-            plain = replace(rules, quoted=False)
-            fits = _header(file, plain) == header and _fits(file, plain, len(names))
-            warnings.append(_tell_swallowing(swallowing, fits))
-            if fits:
-                frame, ragged = _read_rows(file, plain, names)
-        if ragged and len(names) > 1 and _fits(file, rules, len(names) + 1):
-            named = _without_row_names(file, rules, names)
-            if named is not None:
-                frame, ragged = named, []
-                warnings.append(
-                    f"the rows have {len(names) + 1} cells and the header {len(names)}: the first "
-                    "cell of each row was taken for its name and left out"
-                )
+        frame, warnings = _read_cells(file, rules)
     if frame.height == 0:
         raise DataError(f"{file.path} has a header but no rows: add labelled examples below it")
-    if ragged:
-        warnings.append(
-            f"{len(ragged)} rows do not have {len(names)} cells; missing ones were left empty and "
-            f"extra ones dropped (lines {enumerate_some([str(n) for n in ragged])})"
-        )
     kinds, comma = known or {}, rules.separator == ";"
     guessed = type_columns(frame.drop(kinds, strict=False), decimal_comma=comma)
     written = [frame[name] for name in frame.columns if name in kinds]
     if comma:
         written = [_with_point(c) if kinds[c.name] == "number" else c for c in written]
     return frame.with_columns(*guessed, *written), warnings
+
+
+def _read_cells(file: TextFile, rules: Rules) -> tuple[pl.DataFrame, list[str]]:
+    """Read all cells as text; what stands askew is set right where that is safe, and told."""
+    header = _header(file, rules)
+    names, warnings = name_columns(header)
+    frame, ragged = _read_rows(file, rules, names)
+    if swallowing := find_swallowing(file, rules, frame):
+        plain = replace(rules, quoted=False)
+        fits = _header(file, plain) == header and _fits(file, plain, len(names))
+        warnings.append(_tell_swallowing(swallowing, fits))
+        if fits:
+            frame, ragged = _read_rows(file, plain, names)
+    if ragged and len(names) > 1 and _fits(file, rules, len(names) + 1):
+        named = _without_row_names(file, rules, names)
+        if named is not None:
+            told = (
+                f"the rows have {len(names) + 1} cells and the header {len(names)}: the first "
+                "cell of each row was taken for its name and left out"
+            )
+            return named, [*warnings, told]
+    if ragged:
+        warnings.append(
+            f"{len(ragged)} rows do not have {len(names)} cells; missing ones were left empty and "
+            f"extra ones dropped (lines {enumerate_some([str(n) for n in ragged])})"
+        )
+    return frame, warnings
 
 
 def _fits(file: TextFile, rules: Rules, width: int) -> bool:
