@@ -116,10 +116,10 @@ def _measure(
 def _estimates(made: Fitted, rows: Rows, held: Any, run: Any) -> dict[str, Any]:
     """What is known without labels of the target: accuracy on source rows left out, plain and
     weighed, and the confident share of the target's rows."""
-    from metier.evidence.calibration import fit_temperature
-    from metier.evidence.unlabelled import confidence_estimate, weighted_estimate
+    from metier.evidence.uncertainty.calibration import fit_temperature
+    from metier.evidence.unlabelled.estimates import confidence_estimate, weighted_estimate
     from metier.runtime.postprocess import Decision
-    from metier.training.likeness import flattened, likeness
+    from metier.training.unlabelled.likeness import flattened, likeness
     from metier.types import Problem, Specialist
 
     specialist = made.specialist

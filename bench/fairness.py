@@ -195,7 +195,7 @@ def _fit(
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Answers of the rows that rules are fitted by, and of the rows left out."""
     from metier.cache import Cache
-    from metier.evidence.calibration import fit_temperature
+    from metier.evidence.uncertainty.calibration import fit_temperature
     from metier.runtime.postprocess import Decision
     from metier.sources.tabular import Tabular
     from metier.types import Problem, Run, Specialist
@@ -244,7 +244,7 @@ def _apart(
     kind: str,
 ) -> dict[str, float]:
     """How far the groups of each column lie apart."""
-    from metier.evidence.disparity import disparities
+    from metier.evidence.fairness.disparity import disparities
 
     found = disparities(_answers(truth, choices, task), groups, resamples=2)
     return {
@@ -270,7 +270,7 @@ def _figures(
 ) -> dict[str, Any]:
     """Accuracy and disparities with intervals, and what became of both against the plain one."""
     from metier.evidence.bootstrap import wilson
-    from metier.evidence.disparity import disparities
+    from metier.evidence.fairness.disparity import disparities
 
     right = choices == truth
     lost = 100.0 * ((plain == truth).astype(float) - right)

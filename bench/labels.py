@@ -57,9 +57,9 @@ def _features(rows: Rows) -> Any:
 
 
 def _play(rows: Rows, features: Any, way: str, seed: int) -> records.Record:
-    from metier.evidence.labelling import check_by
+    from metier.evidence.unlabelled.labelling import check_by
     from metier.tasks import named
-    from metier.training.asking import play
+    from metier.training.unlabelled.asking import play
 
     codes = {label: code for code, label in enumerate(rows.labels)}
     labels = [*rows.train[rows.target], *rows.test[rows.target]]

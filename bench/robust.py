@@ -153,10 +153,10 @@ def _attack_images(
 ) -> np.ndarray:
     import torch
 
-    from metier.evidence.aims import Aim
-    from metier.evidence.pixels import Pixels
+    from metier.evidence.robustness.aims import Aim
+    from metier.evidence.robustness.pixels import Pixels
     from metier.runtime.postprocess import Decision
-    from metier.training.attacks import Budget, answering, pgd
+    from metier.training.attacks.pgd import Budget, answering, pgd
 
     pixels = Pixels.of(made.model.preprocess)
     seen = torch.from_numpy(pixels.read(made.model.preprocess, test.columns()[IMAGE]))
@@ -180,10 +180,10 @@ def _attack_images(
 def _attack_texts(
     made: Any, source: Any, test: Any, truth: np.ndarray, args: argparse.Namespace
 ) -> np.ndarray:
-    from metier.evidence.aims import Aim
+    from metier.evidence.robustness.aims import Aim
     from metier.runtime.postprocess import Decision
+    from metier.training.attacks.substitution import substitute
     from metier.training.neighbours import neighbours
-    from metier.training.substitution import substitute
 
     text, net = made.model.preprocess, made.model.net
     examples = text.encode(test.columns()).examples

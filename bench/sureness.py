@@ -58,8 +58,8 @@ def main(argv: Sequence[str] | None = None) -> None:
 def measure(name: str, data: Path, seed: int, limit: int | None) -> records.Record:
     """Fit, calibrate and write one specialist; return what is seen of its sureness."""
     from metier.cache import Cache
-    from metier.evidence import selective
-    from metier.evidence.isotonic import fit_calibration
+    from metier.evidence.uncertainty import selective
+    from metier.evidence.uncertainty.isotonic import fit_calibration
     from metier.runtime import conformal
     from metier.runtime.doubt import Doubt
     from metier.runtime.postprocess import Decision
@@ -147,9 +147,9 @@ def _alike(
     scores: NDArray[Any], truth: NDArray[Any], decision: Any, seed: int
 ) -> dict[str, dict[str, float | None]]:
     """The calibration error and its test on half of the rows, calibrated on the other half."""
-    from metier.evidence.consistency import consistency
-    from metier.evidence.isotonic import fit_calibration
     from metier.evidence.metrics import interval
+    from metier.evidence.uncertainty.consistency import consistency
+    from metier.evidence.uncertainty.isotonic import fit_calibration
 
     order = np.random.default_rng(seed).permutation(len(truth))
     half, other = order[: len(order) // 2], order[len(order) // 2 :]
@@ -165,8 +165,8 @@ def _resplit(
     scores: NDArray[Any], truth: NDArray[Any], decision: Any, test: Any, bundle: Any
 ) -> list[dict[str, float]]:
     """Coverage, its band and the mean size of sets on halves of the test rows, 20 times."""
-    from metier.evidence.coverage import measure_coverage
-    from metier.evidence.isotonic import fit_calibration
+    from metier.evidence.uncertainty.coverage import measure_coverage
+    from metier.evidence.uncertainty.isotonic import fit_calibration
     from metier.runtime.conformal import learn, luck_of
 
     luck = luck_of(test.columns(), bundle.manifest.columns)
@@ -183,7 +183,7 @@ def _resplit(
 
 
 def _delivered(seen: Any, truth: NDArray[Any], test: Any, bundle: Any, seed: int) -> dict[str, Any]:
-    from metier.evidence.sureness import sureness_of
+    from metier.evidence.uncertainty.sureness import sureness_of
     from metier.runtime.conformal import luck_of
 
     luck = luck_of(test.columns(), bundle.manifest.columns)

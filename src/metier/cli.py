@@ -220,7 +220,7 @@ def _audit(args: argparse.Namespace) -> None:
 
 def _compare(args: argparse.Namespace) -> None:
     from metier import api
-    from metier.road import versus
+    from metier.road.bundles import versus
 
     found = api.compare(args.a, args.b, args.data)
     _print_rows(versus.metric_lines(found))

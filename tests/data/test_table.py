@@ -19,7 +19,7 @@ from metier.data.table import build_table
 from metier.data.vectors import plain_features
 from metier.errors import DataError
 from metier.runtime.columns import category_text
-from metier.training.columns import fit_codes
+from metier.training.tables.columns import fit_codes
 from metier.types import Kind, Roles, Table
 
 

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from metier.deploy.additive import Additive, Term
-from metier.evidence.attribution import Attribution
-from metier.evidence.explained import Explained, Nearest, Neighbour, RowExplained
-from metier.evidence.faithful import GRID, Curves, Faithfulness, Mean, Stability
-from metier.evidence.overall import Area, Importance, Overall
-from metier.evidence.players import Cell, Picture, Text
+from metier.evidence.explanations.attribution import Attribution
+from metier.evidence.explanations.explained import Explained, Nearest, Neighbour, RowExplained
+from metier.evidence.explanations.faithful import GRID, Curves, Faithfulness, Mean, Stability
+from metier.evidence.explanations.overall import Area, Importance, Overall
+from metier.evidence.explanations.players import Cell, Picture, Text
 from metier.report.attributed import picture_pair, share_bar, words_shaded
 from metier.report.document import Section, render_document
 from metier.report.explanations import (

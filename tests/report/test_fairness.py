@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from metier.evidence.answers import answers_of
-from metier.evidence.served import Served, serve
+from metier.evidence.fairness.served import Served, serve
 from metier.report.content import served_from_json, to_json, tradeoff_from_json
 from metier.report.document import Document, render_document
 from metier.report.fairness import fairness_lines, fairness_sections, group_rows

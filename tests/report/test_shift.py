@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from metier.evidence.shift import measure_shift
+from metier.evidence.unlabelled.shift import measure_shift
 from metier.report.document import Document, render_document
 from metier.report.shift import shift_section
 

@@ -7,10 +7,10 @@ from html.parser import HTMLParser
 
 import pytest
 
-from metier.evidence.sureness import Sureness
+from metier.evidence.uncertainty.sureness import Sureness
 from metier.report.document import Document, Folded, Grid, render_document
 from metier.report.sureness import risk_curve, sureness_sections
-from tests.evidence.test_sureness import measured
+from tests.evidence.uncertainty.test_sureness import measured
 
 
 def page(found: Sureness) -> str:

@@ -12,7 +12,8 @@ import pytest
 
 from metier import api
 from metier.report import assemble
-from metier.road import compare, fairer
+from metier.road import fairer
+from metier.road.bundles import compare
 from metier.search import choice, climb, finals
 from metier.search.race import Nothing
 from metier.search.shrink import Bout, clusters_in

@@ -7,7 +7,7 @@ import polars as pl
 
 from metier.data.sensitive import groups_of
 from metier.evidence.answers import answers_of
-from metier.evidence.disparity import disparities
+from metier.evidence.fairness.disparity import disparities
 from metier.runtime.postprocess import Decision
 from metier.types import Roles, Specialist, Table, Task
 

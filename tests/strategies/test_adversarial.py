@@ -13,15 +13,15 @@ import torch
 
 from metier.cache import Cache
 from metier.errors import ChainError
-from metier.evidence.aims import Aim
-from metier.evidence.pixels import Pixels
+from metier.evidence.robustness.aims import Aim
+from metier.evidence.robustness.pixels import Pixels
 from metier.runtime.postprocess import Decision
 from metier.strategies.adversarial import Adversarial
 from metier.strategies.finetune import Finetune
 from metier.strategies.linear import Linear
 from metier.strategies.probe import Probe
 from metier.tasks import build
-from metier.training.attacks import Budget, answering, pgd
+from metier.training.attacks.pgd import Budget, answering, pgd
 from metier.training.neighbours import embedding_of
 from metier.types import Problem, Run, Specialist, Table
 

@@ -19,7 +19,7 @@ from metier.strategies import boost
 from metier.strategies.boost import Boost
 from metier.strategies.majority import Majority
 from metier.tasks import build
-from metier.training.columns import fit_codes
+from metier.training.tables.columns import fit_codes
 from metier.types import Floats, Problem, Roles, Run, Specialist, Table
 
 Learn = Callable[..., Specialist]

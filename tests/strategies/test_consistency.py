@@ -16,7 +16,7 @@ from metier.strategies.boost import Boost
 from metier.strategies.consistency import Consistency
 from metier.strategies.finetune import Finetune
 from metier.tasks import build
-from metier.training.selftaught import Gain
+from metier.training.unlabelled.selftaught import Gain
 from metier.types import Problem, Roles, Run, Specialist, Table
 
 Tables = Callable[..., Table]

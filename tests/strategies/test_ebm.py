@@ -15,8 +15,8 @@ from metier.sources.tabular import Tabular
 from metier.space import space
 from metier.strategies.ebm import Ebm, Watch
 from metier.tasks import build
-from metier.training.columns import fit_codes
-from metier.training.glass import goals_of, terms_of, with_gaps
+from metier.training.tables.columns import fit_codes
+from metier.training.tables.glass import goals_of, terms_of, with_gaps
 from metier.types import Floats, Problem, Roles, Run, Specialist, Table
 
 from .conftest import TARGETS, awkward_table, towards

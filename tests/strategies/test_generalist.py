@@ -11,7 +11,7 @@ from metier.errors import ChainError
 from metier.strategies.generalist import Generalist
 from metier.tasks import build
 from metier.training.feed import Feed
-from metier.training.labelnames import words_of
+from metier.training.fewshot.labelnames import words_of
 from metier.types import Problem, Run, Specialist, Table
 from tests import tiny
 

@@ -21,7 +21,7 @@ from metier.strategies.finetune import Finetune
 from metier.strategies.multitask import Multitask
 from metier.strategies.probe import Probe
 from metier.tasks import build
-from metier.training import several
+from metier.training.multitask import several
 from metier.training.net import NetModel
 from metier.types import Problem, Run, Specialist, Table
 from tests import tiny

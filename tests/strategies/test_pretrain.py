@@ -15,9 +15,9 @@ from metier.strategies.finetune import Finetune
 from metier.strategies.pretrain import Pretrain
 from metier.strategies.probe import Probe
 from metier.tasks import build
-from metier.training.masked import learn_words
 from metier.training.schedule import Schedule
 from metier.training.start import fresh_net
+from metier.training.unlabelled.masked import learn_words
 from metier.types import Problem, Roles, Run, Specialist, Table
 from tests import tiny
 

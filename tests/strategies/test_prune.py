@@ -17,12 +17,12 @@ from metier.strategies.prune import Prune, _survivors
 from metier.strategies.quantize import Quantize
 from metier.tasks import build
 from metier.training import loop
-from metier.training.anatomy import find_parts
+from metier.training.compression.anatomy import find_parts
+from metier.training.compression.surgery import silence
 from metier.training.net import NetModel
-from metier.training.surgery import silence
 from metier.types import Floats, Problem, Run, Specialist, Table
 from tests import tiny
-from tests.training.cutting import probe_of
+from tests.training.compression.cutting import probe_of
 
 Learn = Callable[..., Specialist]
 Tables = Callable[..., Table]

@@ -12,7 +12,7 @@ import metier
 from metier.cache import Cache
 from metier.deploy.bundle import write_bundle
 from metier.errors import OptionError
-from metier.road.export import export_bundle
+from metier.road.bundles.export import export_bundle
 from metier.runtime.postprocess import Decision
 from metier.search.finals import rule_of
 from metier.search.recipe import Recipe

@@ -30,7 +30,7 @@ from metier.training.start import feed_for
 from metier.training.vocabulary import compacted
 from metier.types import Floats, Problem, Run, Specialist, Strategy, Table
 from tests import tiny
-from tests.training.test_lexicon import LINES, word_piece
+from tests.training.compression.test_lexicon import LINES, word_piece
 
 Tables = Callable[..., Table]
 ByGraph = Callable[[Specialist, Table], Floats]

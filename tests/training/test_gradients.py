@@ -11,8 +11,8 @@ import pytest
 
 from metier.cache import Cache
 from metier.errors import OptionError
-from metier.evidence.players import Game, Target, parts_of
-from metier.evidence.regions import seen_by
+from metier.evidence.explanations.players import Game, Target, parts_of
+from metier.evidence.explanations.regions import seen_by
 from metier.runtime.postprocess import Decision
 from metier.strategies.classical import Classical
 from metier.strategies.finetune import Finetune

@@ -14,10 +14,10 @@ from metier.report.content import Entry, Report, to_json
 from metier.threads import settle_threads
 
 if TYPE_CHECKING:
-    from metier.road.compress import Handed
-    from metier.road.meta import Handed as Start
+    from metier.road.bundles.compress import Handed
+    from metier.road.multitask.meta import Handed as Start
+    from metier.road.multitask.several import Handed as Several
     from metier.road.options import Progress
-    from metier.road.several import Handed as Several
     from metier.types import Finding
 
 
@@ -246,8 +246,8 @@ def compress(
     """
     started = monotonic()
     settle_threads()
-    from metier.road.compress import Asked
-    from metier.road.compress import compress as make_smaller
+    from metier.road.bundles.compress import Asked
+    from metier.road.bundles.compress import compress as make_smaller
     from metier.road.naming import run_folder, small_folder
     from metier.search.clock import Clock, parse_budget
     from metier.search.front import limits_of
@@ -306,9 +306,9 @@ def multitask(
     """
     started = monotonic()
     settle_threads()
+    from metier.road.multitask.several import Wanted, learn_several
     from metier.road.naming import run_folder, tasks_folder
     from metier.road.options import parse_effort
-    from metier.road.several import Wanted, learn_several
     from metier.search.clock import Clock
 
     files, tests = _listed(data), _listed(test)
@@ -370,11 +370,11 @@ def meta(
     started = monotonic()
     settle_threads()
     from metier.evidence.episodes import Shape
-    from metier.road.meta import Wanted, check_words, learn_meta
+    from metier.road.multitask.meta import Wanted, check_words, learn_meta
     from metier.road.naming import run_folder
     from metier.road.options import parse_effort
     from metier.search.clock import Clock
-    from metier.training.meta import How
+    from metier.training.multitask.meta import How
 
     how = How(check_words(method, ways, shots), Shape(ways, shots))
     how = how if steps is None else replace(how, steps=steps)

@@ -12,10 +12,10 @@ from metier.api.watching import Silent
 from metier.threads import settle_threads
 
 if TYPE_CHECKING:
-    from metier.evidence.explained import Explained
-    from metier.evidence.robustness import Robustness
+    from metier.evidence.explanations.explained import Explained
+    from metier.evidence.robustness.curves import Robustness
     from metier.report.audit import Audit
-    from metier.road.compare import Compared
+    from metier.road.bundles.compare import Compared
     from metier.road.label import Worth
     from metier.road.options import Progress
     from metier.runtime.manifest import Manifest
@@ -78,7 +78,7 @@ def evaluate(bundle: str | Path, data: Any, *, sensitive: Sequence[str] = ()) ->
     from metier.road.fairly import serve_whom
     from metier.road.labelled import read_labelled
     from metier.road.looks import look
-    from metier.road.sureness import measure_sureness
+    from metier.road.trust.sureness import measure_sureness
     from metier.runtime.session import load
 
     loaded = load(bundle)
@@ -109,7 +109,7 @@ def robustness(
     from metier.data.known import Known
     from metier.data.read import read
     from metier.road.labelled import read_labelled
-    from metier.road.robustness import measure_robustness
+    from metier.road.trust.robustness import measure_robustness
     from metier.runtime.session import load
 
     settle_threads()
@@ -150,7 +150,7 @@ def audit(
     """
     started = monotonic()
     settle_threads()
-    from metier.road.audit import Asked, audit_bundle, seconds_for, write_pages
+    from metier.road.trust.audit import Asked, audit_bundle, seconds_for, write_pages
     from metier.runtime.session import load
     from metier.search.clock import Clock, parse_budget
 
@@ -196,7 +196,7 @@ def explain(
     """
     started = monotonic()
     settle_threads()
-    from metier.road.explain import Asked, explain_bundle, write_page
+    from metier.road.trust.explain import Asked, explain_bundle, write_page
     from metier.search.clock import Clock, parse_budget
 
     clock = Clock(parse_budget(budget), started)
@@ -212,7 +212,7 @@ def compare(a: str | Path, b: str | Path, data: Any) -> Compared:
 
     Raises OptionError when the two do not answer the same question.
     """
-    from metier.road.compare import compare_bundles
+    from metier.road.bundles.compare import compare_bundles
 
     settle_threads()
     return compare_bundles(a, b, data)
@@ -231,7 +231,7 @@ def export(
 
     Raises OptionError when the bundle has no such shape, saying why.
     """
-    from metier.road.export import export_bundle
+    from metier.road.bundles.export import export_bundle
 
     return export_bundle(bundle, format, out, warn)
 
@@ -260,7 +260,7 @@ def label(
     Raises:
         InputError: for a bundle, rows or words that cannot be used.
     """
-    from metier.evidence.labelling import check_by
+    from metier.evidence.unlabelled.labelling import check_by
     from metier.output import check_format, write
     from metier.road.label import worth_labels
     from metier.runtime.session import load

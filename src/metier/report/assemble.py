@@ -11,14 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metier.data.table import clusters_of
-from metier.evidence.calibration import reliability
-from metier.evidence.closeness import noted
 from metier.evidence.compare import Comparison, paired
+from metier.evidence.fairness.served import Served
 from metier.evidence.judge import against, called, gains, judge
 from metier.evidence.metrics import find, interval, scorecard
-from metier.evidence.served import Served
-from metier.evidence.setbacks import setbacks
-from metier.evidence.sureness import Sureness, sureness_of
+from metier.evidence.robustness.setbacks import setbacks
+from metier.evidence.uncertainty.calibration import reliability
+from metier.evidence.uncertainty.sureness import Sureness, sureness_of
+from metier.evidence.unlabelled.closeness import noted
 from metier.evidence.words import sentence
 from metier.report.content import Bin, Confusion, Curve, Entry, Level, Report, Scatter
 from metier.report.mistakes import find_mistakes

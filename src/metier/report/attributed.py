@@ -13,10 +13,10 @@ import PIL.ImageFilter
 from markupsafe import Markup, escape
 
 from metier.evidence.answers import Array
-from metier.evidence.faithful import GRID, Faithfulness, Mean
-from metier.evidence.overall import Area, spread
-from metier.evidence.players import Part, Picture, Text
-from metier.evidence.regions import Pixels
+from metier.evidence.explanations.faithful import GRID, Faithfulness, Mean
+from metier.evidence.explanations.overall import Area, spread
+from metier.evidence.explanations.players import Part, Picture, Text
+from metier.evidence.explanations.regions import Pixels
 from metier.report.plots import HEIGHT, WIDTH, Axis, Panel, axis_over, frame, interval_bar
 from metier.report.svg import hover, picture, tag
 from metier.report.wording import number

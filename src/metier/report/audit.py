@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-from metier.evidence.explained import Explained
-from metier.evidence.robustness import Robustness
-from metier.evidence.served import Served
-from metier.evidence.sureness import Sureness
+from metier.evidence.explanations.explained import Explained
+from metier.evidence.fairness.served import Served
+from metier.evidence.robustness.curves import Robustness
+from metier.evidence.uncertainty.sureness import Sureness
 from metier.evidence.words import sentence, whole
 from metier.report import wording
 from metier.report.card import as_markdown

@@ -22,11 +22,11 @@ from typing import Any, Literal
 
 import numpy as np
 
-from metier.evidence.fairness import Group
+from metier.evidence.fairness.rates import Group
+from metier.evidence.fairness.served import Served
 from metier.evidence.morelabels import Learned, MoreLabels
-from metier.evidence.served import Served
-from metier.evidence.shift import Shift, shift_from_json
-from metier.evidence.sureness import Sureness, sureness_from_json
+from metier.evidence.uncertainty.sureness import Sureness, sureness_from_json
+from metier.evidence.unlabelled.shift import Shift, shift_from_json
 from metier.runtime.postprocess import TaskKind
 from metier.search.front import Compression, Limits, Shrunk, Side
 from metier.search.tradeoff import Fairness, Point, Tradeoff

@@ -10,9 +10,9 @@ from typing import Literal
 
 from markupsafe import Markup
 
-from metier.evidence.explained import Explained, Nearest, RowExplained
-from metier.evidence.faithful import Faithfulness, Mean
-from metier.evidence.overall import FEWEST, Area, Importance
+from metier.evidence.explanations.explained import Explained, Nearest, RowExplained
+from metier.evidence.explanations.faithful import Faithfulness, Mean
+from metier.evidence.explanations.overall import FEWEST, Area, Importance
 from metier.evidence.words import sentence
 from metier.report.attributed import (
     area_map,

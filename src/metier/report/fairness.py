@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from markupsafe import Markup, escape
 
-from metier.evidence.fairness import FEWEST, TITLES, Group
-from metier.evidence.served import Served
+from metier.evidence.fairness.rates import FEWEST, TITLES, Group
+from metier.evidence.fairness.served import Served
 from metier.evidence.words import percent
 from metier.report import wording
 from metier.report.document import Block, Cell, Figures, Folded, Grid, Section, Told, Words

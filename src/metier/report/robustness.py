@@ -9,7 +9,7 @@ from markupsafe import Markup, escape
 
 from metier.evidence.catalogue import METRICS
 from metier.evidence.compare import Comparison
-from metier.evidence.robustness import Assault, Broken, Curve, Robustness
+from metier.evidence.robustness.curves import Assault, Broken, Curve, Robustness
 from metier.evidence.words import points, whole
 from metier.report.document import Block, Cell, Figures, Folded, Grid, Section, Told, Words
 from metier.report.plots import HEIGHT, WIDTH, Axis, Panel, axis_over, frame

@@ -6,8 +6,8 @@ import numpy as np
 from markupsafe import Markup
 from numpy.typing import NDArray
 
-from metier.evidence.labelshift import ClassShare, LabelShift
-from metier.evidence.shift import Shift
+from metier.evidence.unlabelled.labelshift import ClassShare, LabelShift
+from metier.evidence.unlabelled.shift import Shift
 from metier.evidence.words import percent
 from metier.report.document import Block, Figures, Folded, Grid, Section, Told, Words
 from metier.report.forest import Line, forest

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from markupsafe import Markup, escape
 
-from metier.evidence.coverage import Covered
-from metier.evidence.selective import Curve
-from metier.evidence.sureness import Sureness
+from metier.evidence.uncertainty.coverage import Covered
+from metier.evidence.uncertainty.selective import Curve
+from metier.evidence.uncertainty.sureness import Sureness
 from metier.report.content import Bin
 from metier.report.document import Block, Figures, Folded, Grid, Section, Told, Words
 from metier.report.plots import (

@@ -5,7 +5,7 @@ from __future__ import annotations
 from markupsafe import Markup, escape
 
 from metier.evidence.catalogue import METRICS
-from metier.evidence.disparity import TITLES
+from metier.evidence.fairness.disparity import TITLES
 from metier.evidence.words import points, sentence
 from metier.report import wording
 from metier.report.document import Block, Cell, Figures, Grid, Section, Words

@@ -20,10 +20,10 @@ from metier.data.sensitive import groups_of
 from metier.data.table import clusters_of
 from metier.evidence.answers import answers_of
 from metier.evidence.compare import paired
-from metier.evidence.disparity import disparities, worst
+from metier.evidence.fairness.disparity import disparities, worst
+from metier.evidence.fairness.served import Served
 from metier.evidence.gate import measure_loss
 from metier.evidence.metrics import interval
-from metier.evidence.served import Served
 from metier.evidence.words import points
 from metier.report.content import to_json, tradeoff_from_json
 from metier.runtime.postprocess import Decision

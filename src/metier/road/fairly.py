@@ -10,7 +10,7 @@ from metier.data.sensitive import split_cuts, with_cuts
 from metier.data.table import row_numbers
 from metier.errors import DataError
 from metier.evidence.answers import answers_of
-from metier.evidence.served import Served, serve
+from metier.evidence.fairness.served import Served, serve
 from metier.road.labelled import Labelled
 from metier.runtime.session import Bundle
 from metier.runtime.signals import columns_read

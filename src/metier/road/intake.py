@@ -19,8 +19,8 @@ from metier.data.roles import infer_roles
 from metier.data.sensitive import split_cuts, with_cuts
 from metier.data.table import ROW, build_table, with_absolute_paths
 from metier.errors import DataError, MissingExtraError, OptionError, SourceError
-from metier.evidence.calibration import cost_matrix
 from metier.evidence.metrics import find as find_metric
+from metier.evidence.uncertainty.calibration import cost_matrix
 from metier.road.options import DOMAIN, Options
 from metier.search.ladder import MANY_ROWS, NOTHING, Rung, few_labels, rungs
 from metier.search.shortlist import open_all

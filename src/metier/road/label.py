@@ -17,7 +17,7 @@ from metier.data.table import build_table, row_numbers
 from metier.errors import DataError, OptionError
 from metier.evidence.answers import Array
 from metier.evidence.catalogue import find
-from metier.evidence.labelling import By, choose_rows, margins
+from metier.evidence.unlabelled.labelling import By, choose_rows, margins
 from metier.evidence.words import number, points, sentence
 from metier.road.labelled import read_labelled, target_of
 from metier.runtime.scoring import features_read, score
@@ -175,7 +175,7 @@ def _written(answer: Any) -> Any:
 
 def _against_chance(bundle: Bundle, data: Any, by: By, seed: int) -> Finding:
     """Play choosing against chance on rows whose labels are known, from ten starts."""
-    from metier.training.asking import play
+    from metier.training.unlabelled.asking import play
 
     known = Known.of_bundle(bundle.manifest)
     found = read_labelled(bundle, read(data, what="labelled rows", known=known))

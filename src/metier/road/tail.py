@@ -19,8 +19,8 @@ from metier.errors import BundleError, ParityError
 from metier.evidence.cost import measure_cost
 from metier.evidence.metrics import scorecard
 from metier.evidence.morelabels import MoreLabels
-from metier.evidence.shift import Shift
-from metier.evidence.sureness import sureness_of
+from metier.evidence.uncertainty.sureness import sureness_of
+from metier.evidence.unlabelled.shift import Shift
 from metier.report.assemble import About, assemble
 from metier.report.card import render_card
 from metier.report.content import Entry, Report, from_json, to_json

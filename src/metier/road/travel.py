@@ -11,7 +11,7 @@ from metier.cache import Cache
 from metier.data.duplicates import near_clusters
 from metier.data.splits import PROVE, split
 from metier.errors import BundleError, DataError, ParityError
-from metier.evidence.calibration import costs_told
+from metier.evidence.uncertainty.calibration import costs_told
 from metier.report.content import Report
 from metier.road.asked import check_same, claimed, settings, versions
 from metier.road.fairer import Fairing, make_fairer

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from metier.cache import Cache
 from metier.data.vectors import plain_features
-from metier.evidence.shift import FOLDS, Shift, clipped, effective, measure_shift
+from metier.evidence.unlabelled.shift import FOLDS, Shift, clipped, effective, measure_shift
 from metier.evidence.words import whole
 from metier.road.pace import Shown, features_of
 from metier.search.clock import Clock

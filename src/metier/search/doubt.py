@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from metier.evidence import selective
+from metier.evidence.uncertainty import selective
 from metier.runtime import conformal
 from metier.runtime.conformal import COVERAGE
 from metier.runtime.doubt import Doubt

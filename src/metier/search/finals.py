@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from metier.data.table import clusters_of
 from metier.errors import DataError
-from metier.evidence.isotonic import fit_calibration
 from metier.evidence.metrics import interval
-from metier.evidence.thresholds import fit_thresholds
+from metier.evidence.uncertainty.isotonic import fit_calibration
+from metier.evidence.uncertainty.thresholds import fit_thresholds
 from metier.runtime.postprocess import Decision
 from metier.search.choice import Climb, ranked
 from metier.search.climb import CONSTANT

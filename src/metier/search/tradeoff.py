@@ -9,7 +9,7 @@ from typing import Literal
 
 from metier.errors import OptionError
 from metier.evidence.catalogue import METRICS
-from metier.evidence.disparity import TITLES, Kind
+from metier.evidence.fairness.disparity import TITLES, Kind
 from metier.evidence.words import points, whole
 from metier.types import Finding
 

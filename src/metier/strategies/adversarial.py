@@ -12,22 +12,28 @@ import polars as pl
 
 from metier.cache import fingerprint
 from metier.errors import ChainError
-from metier.evidence.pixels import Pixels
+from metier.evidence.robustness.pixels import Pixels
 from metier.registry import find
 from metier.runtime.images import Image
 from metier.runtime.preprocess import Preprocess
 from metier.runtime.text import Text
 from metier.space import Choice, Float, Int, tune
-from metier.training.adversaries import Attack, EmbeddingSteps, FreePixels, Hardened, PixelSteps
 from metier.training.around import as_one_step, has_late_head, without_stopping
-from metier.training.collapse import Sparing
+from metier.training.attacks.adversaries import (
+    Attack,
+    EmbeddingSteps,
+    FreePixels,
+    Hardened,
+    PixelSteps,
+)
+from metier.training.attacks.collapse import Sparing
+from metier.training.attacks.retrofit import drawn_together
+from metier.training.attacks.wordswaps import WordSwaps
 from metier.training.feed import Feed, prefix_digest
 from metier.training.neighbours import LEAST, Neighbours, neighbours, tokenizer_of
 from metier.training.net import NetModel
 from metier.training.objectives import Objective, Supervised
-from metier.training.retrofit import drawn_together
 from metier.training.start import preprocess_of
-from metier.training.wordswaps import WordSwaps
 from metier.types import Form, Modality, Problem, Roles, Run, Specialist, Strategy, Table
 
 NAME = "adversarial"

@@ -13,7 +13,6 @@ from metier.errors import ChainError
 from metier.registry import find
 from metier.space import Choice, Float, tune
 from metier.training.adapted import Adapted
-from metier.training.alignment import Apart, Rival, aligned, confusion, coral, mmd, recoloured
 from metier.training.around import (
     as_one_step,
     gives_of,
@@ -24,11 +23,20 @@ from metier.training.around import (
     without_stopping,
 )
 from metier.training.beside import Accompanied, Beside
-from metier.training.likeness import features_of, flattened, likeness
 from metier.training.net import NetModel
 from metier.training.norms import batch_norms, renormalised
 from metier.training.objectives import Objective
 from metier.training.start import feed_for, fresh_net, give_head
+from metier.training.unlabelled.alignment import (
+    Apart,
+    Rival,
+    aligned,
+    confusion,
+    coral,
+    mmd,
+    recoloured,
+)
+from metier.training.unlabelled.likeness import features_of, flattened, likeness
 from metier.training.weighing import weighed
 from metier.types import Form, Modality, Problem, Run, Specialist, Step, Strategy, Table
 

@@ -18,9 +18,9 @@ from metier.runtime.columns import Numbers
 from metier.sources.tabular import Tabular
 from metier.space import Choice, Float, Int, tune
 from metier.training.climb import climb
-from metier.training.columns import fit_codes
 from metier.training.folds import Fold, inner_folds
-from metier.training.growing import Sample, Stop, find_stop, grow
+from metier.training.tables.columns import fit_codes
+from metier.training.tables.growing import Sample, Stop, find_stop, grow
 from metier.types import Floats, Form, Modality, Problem, Run, Specialist, Step, Task
 
 LEAVES = (4, 8, 16, 32, 64)

@@ -17,11 +17,11 @@ from metier.training.around import (
     without_stopping,
 )
 from metier.training.beside import Accompanied, Beside
-from metier.training.consistent import consistent, dropping
-from metier.training.judged import judges
 from metier.training.objectives import Objective
-from metier.training.selftaught import gain_of
 from metier.training.start import feed_for, fresh_net
+from metier.training.unlabelled.consistent import consistent, dropping
+from metier.training.unlabelled.judged import judges
+from metier.training.unlabelled.selftaught import gain_of
 from metier.types import Form, Modality, Problem, Run, Specialist, Strategy, Table
 
 NAME = "consistency"

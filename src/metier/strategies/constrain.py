@@ -21,7 +21,7 @@ from metier.training.around import (
     learned_within,
     sensitive_groups,
 )
-from metier.training.columns import fit_scaled
+from metier.training.tables.columns import fit_scaled
 from metier.training.weighing import weighed
 from metier.types import Floats, Form, Modality, Problem, Run, Specialist, Strategy, Table
 
@@ -86,7 +86,7 @@ class Constrain:
         return learned_within("constrain", self, start, fairer, run, notes)
 
     def _penalised(self, problem: Problem, run: Run) -> Run:
-        from metier.training.evened import Evened, codes_by_content
+        from metier.training.fairness.evened import Evened, codes_by_content
 
         table = problem.train
         codes = codes_by_content(table.digests, groups_of(table))
@@ -98,7 +98,7 @@ class Constrain:
 
     def _reduced(self, problem: Problem, run: Run) -> tuple[Problem, dict[str, float]]:
         """The problem with the labels and weights under which a plain learner is a fairer one."""
-        from metier.training.reductions import signed_weights
+        from metier.training.fairness.reductions import signed_weights
 
         table, task = problem.train, problem.task
         targets = task.encode(table)

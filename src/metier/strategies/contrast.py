@@ -14,14 +14,14 @@ from numpy.typing import NDArray
 from metier.errors import ChainError, Pruned
 from metier.space import Choice, Float, Int, tune
 from metier.training.augment import VIEWS
-from metier.training.contrasting import Contrasted
 from metier.training.dealing import evenly
+from metier.training.fewshot.contrasting import Contrasted
+from metier.training.fewshot.labelnames import with_names
+from metier.training.fewshot.prototypes import fit_prototypes
 from metier.training.folds import inner_folds
 from metier.training.heads import Head, fit_head
-from metier.training.labelnames import with_names
 from metier.training.learn import Loss, learn
 from metier.training.net import NetModel
-from metier.training.prototypes import fit_prototypes
 from metier.training.schedule import Schedule
 from metier.training.start import feed_for, fresh_net
 from metier.types import Floats, Form, Modality, Problem, Run, Specialist, Step

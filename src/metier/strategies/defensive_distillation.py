@@ -11,9 +11,9 @@ import torch
 from metier.errors import ChainError
 from metier.space import Choice, tune
 from metier.training.around import inner_of, learned_within
+from metier.training.compression.teaching import Lesson, Taught, hear
 from metier.training.net import NetModel
 from metier.training.objectives import Objective, Supervised
-from metier.training.teaching import Lesson, Taught, hear
 from metier.types import Form, Modality, Problem, Run, Specialist, Strategy
 
 

@@ -12,13 +12,13 @@ import numpy as np
 from metier.errors import ChainError
 from metier.sources import open_source
 from metier.space import Choice, Float, Int, tune
+from metier.training.compression.surgery import droppable, keep_blocks, operated
+from metier.training.compression.teaching import Lesson, Taught, hear, narrow, widening
 from metier.training.learn import Loss, learn, settled_schedule
 from metier.training.net import NetModel
 from metier.training.objectives import Objective, Supervised
 from metier.training.schedule import Schedule
 from metier.training.start import feed_for, fresh_net, give_head
-from metier.training.surgery import droppable, keep_blocks, operated
-from metier.training.teaching import Lesson, Taught, hear, narrow, widening
 from metier.types import Form, Modality, Problem, Run, Source, Specialist, Step, Table
 
 PROBED = 2

@@ -16,8 +16,8 @@ from metier.deploy.arrays import matrix
 from metier.errors import DataError, MissingExtraError, Pruned
 from metier.runtime.columns import Numbers
 from metier.space import Choice, Float, Int, tune
-from metier.training.columns import fit_codes
-from metier.training.glass import Goal, constant_scores, goals_of, terms_of, with_gaps
+from metier.training.tables.columns import fit_codes
+from metier.training.tables.glass import Goal, constant_scores, goals_of, terms_of, with_gaps
 from metier.types import Form, Modality, Problem, Run, Specialist, Step
 
 FOR_CURVES = 0.6

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from metier.errors import ChainError
 from metier.training.feed import Feed
-from metier.training.labelnames import words_of
+from metier.training.fewshot.labelnames import words_of
 from metier.training.net import NetModel
 from metier.training.start import feed_for, fresh_net
 from metier.types import Floats, Form, Modality, Problem, Roles, Run, Specialist, Step, Table

@@ -11,8 +11,8 @@ from metier.deploy.layers import Dense
 from metier.deploy.linear import LinearModel
 from metier.errors import DataError
 from metier.space import Choice, tune
-from metier.training.columns import fit_scaled
 from metier.training.heads import fit_head
+from metier.training.tables.columns import fit_scaled
 from metier.types import Form, Modality, Problem, Run, Specialist, Step
 
 LIMIT = 5.0

@@ -12,9 +12,9 @@ from metier.errors import ChainError
 from metier.space import Choice, Float, Int, tune
 from metier.training.feed import prefix_digest
 from metier.training.learn import settled_schedule
+from metier.training.multitask.several import Several, learn_together
 from metier.training.net import NetModel
 from metier.training.schedule import Schedule
-from metier.training.several import Several, learn_together
 from metier.types import Form, Modality, Problem, Run, Specialist, Step, same_objective
 
 NAME = "multitask"

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from metier.errors import ChainError, MissingExtraError
 from metier.space import Choice, Float, Int, tune
 from metier.training.around import gives_of, learned_within
-from metier.training.madeup import Cells, nearest, read_cells, with_made
+from metier.training.tables.madeup import Cells, nearest, read_cells, with_made
 from metier.types import Form, Modality, Problem, Rows, Run, Specialist, Strategy, Table
 
 AROUND = 10

@@ -11,10 +11,10 @@ from metier.errors import ChainError
 from metier.space import Float, Int, tune
 from metier.training.adapted import Adapted
 from metier.training.around import as_one_step, inner_of, part_of, rows_for
-from metier.training.masked import learn_words
 from metier.training.net import NetModel
 from metier.training.schedule import Schedule
 from metier.training.start import fresh_net
+from metier.training.unlabelled.masked import learn_words
 from metier.types import (
     Form,
     Modality,

@@ -12,14 +12,14 @@ import numpy as np
 
 from metier.errors import ChainError
 from metier.space import Choice, Float, Int, tune
-from metier.training.anatomy import cut_out, find_parts
-from metier.training.importance import Importance, Weights, weigh
+from metier.training.compression.anatomy import cut_out, find_parts
+from metier.training.compression.importance import Importance, Weights, weigh
+from metier.training.compression.surgery import Kept, Part, droppable, keep_blocks, operated
+from metier.training.compression.teaching import Taught, hear
 from metier.training.learn import Loss, learn, settled_schedule
 from metier.training.net import NetModel
 from metier.training.schedule import Schedule
 from metier.training.start import feed_for, fresh_net
-from metier.training.surgery import Kept, Part, droppable, keep_blocks, operated
-from metier.training.teaching import Taught, hear
 from metier.types import Form, Modality, Problem, Run, Specialist, Step
 
 PROBED = 2

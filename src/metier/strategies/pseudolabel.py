@@ -14,9 +14,9 @@ from metier.errors import ChainError, Pruned
 from metier.evidence.answers import Array
 from metier.space import Float, Int, tune
 from metier.training.around import as_one_step, gives_of, inner_of, part_of, rows_for
-from metier.training.joined import joined
-from metier.training.judged import Judges, judges
-from metier.training.selftaught import Said, again, gain_of, sure_of
+from metier.training.unlabelled.joined import joined
+from metier.training.unlabelled.judged import Judges, judges
+from metier.training.unlabelled.selftaught import Said, again, gain_of, sure_of
 from metier.types import (
     Form,
     Modality,

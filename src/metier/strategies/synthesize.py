@@ -10,11 +10,11 @@ import polars as pl
 from numpy.typing import NDArray
 
 from metier.errors import ChainError
-from metier.evidence.closeness import NOTE, Closeness, closeness
+from metier.evidence.unlabelled.closeness import NOTE, Closeness, closeness
 from metier.space import Float, tune
 from metier.training.around import gives_of, learned_within
-from metier.training.copula import fit_copula
-from metier.training.madeup import Cells, nearest, read_cells, whole, with_made
+from metier.training.tables.copula import fit_copula
+from metier.training.tables.madeup import Cells, nearest, read_cells, whole, with_made
 from metier.types import Form, Modality, Problem, Rows, Run, Specialist, Strategy, Table
 
 FEWEST = 5
@@ -25,9 +25,9 @@ FEWEST = 5
 class Synthesize:
     """Let an inner strategy learn from real and made-up rows.
 
-    A Gaussian copula of each class, or of the rows with their number (`metier.training.copula`),
-    draws them. The race judges on real rows only. The notes say how near made-up rows come to real
-    ones (`metier.evidence.closeness`).
+    A Gaussian copula of each class, or of the rows with their number, draws them
+    (`metier.training.tables.copula`). The race judges on real rows only. The notes say how near
+    made-up rows come to real ones (`metier.evidence.unlabelled.closeness`).
 
     Args:
         inner: what learns; boost when None.

@@ -13,10 +13,10 @@ from metier.errors import ChainError, Pruned
 from metier.registry import find
 from metier.sources.tabular import Tabular
 from metier.space import Float, tune
+from metier.training.compression.thinning import Trial, choose, thinned
 from metier.training.folds import inner_folds
 from metier.training.fused import Fused, beside
 from metier.training.start import feed_for
-from metier.training.thinning import Trial, choose, thinned
 from metier.types import (
     Form,
     Modality,

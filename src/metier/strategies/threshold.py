@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metier.errors import ChainError
-from metier.evidence.groupcuts import fit_group_thresholds
+from metier.evidence.fairness.groupcuts import fit_group_thresholds
 from metier.runtime.groups import GroupColumn
 from metier.runtime.postprocess import Decision
 from metier.space import Float, tune

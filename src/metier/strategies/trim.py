@@ -14,14 +14,14 @@ from metier.errors import ChainError
 from metier.runtime.preprocess import Example
 from metier.runtime.text import Text
 from metier.space import Choice, Float, tune
-from metier.training.lexicon import Ids, Lexicon
-from metier.training.net import NetModel
-from metier.training.tokens import (
+from metier.training.compression.lexicon import Ids, Lexicon
+from metier.training.compression.tokens import (
     factor_tokens,
     keep_tokens,
     same_scores,
     token_table,
 )
+from metier.training.net import NetModel
 from metier.types import Form, Modality, Problem, Run, Specialist, Step
 
 COMPARED = 32

@@ -14,10 +14,10 @@ from torch import Tensor
 
 from metier.errors import MissingExtraError, OptionError
 from metier.evidence.answers import Array
-from metier.evidence.attribution import Attribution
-from metier.evidence.players import Game, Picture, Target
-from metier.evidence.players import Text as Words
-from metier.evidence.regions import blur
+from metier.evidence.explanations.attribution import Attribution
+from metier.evidence.explanations.players import Game, Picture, Target
+from metier.evidence.explanations.players import Text as Words
+from metier.evidence.explanations.regions import blur
 from metier.runtime.images import Image
 from metier.runtime.preprocess import joined_texts
 from metier.runtime.text import Text

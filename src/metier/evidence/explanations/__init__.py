@@ -1,0 +1,1 @@
+"""What an answer comes from, and how far the explanation can be believed."""

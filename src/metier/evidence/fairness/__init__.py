@@ -1,0 +1,1 @@
+"""Who is served worse, and how far groups lie apart."""

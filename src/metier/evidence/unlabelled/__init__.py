@@ -1,0 +1,1 @@
+"""What can be said of rows without labels: how unlike they are, how well a model does on them."""

@@ -1,0 +1,1 @@
+"""What is done with finished bundles: compared, made smaller, exported."""

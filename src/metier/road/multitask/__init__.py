@@ -1,0 +1,1 @@
+"""The roads of `metier multitask` and `metier meta`: several tasks at once."""

@@ -1,0 +1,1 @@
+"""The roads of `metier audit` and `metier explain`: a finished specialist looked at."""

@@ -1,0 +1,1 @@
+"""Less of a network or a booster: structures cut out, tables factored, a teacher."""

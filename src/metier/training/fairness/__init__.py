@@ -1,0 +1,1 @@
+"""Learning that asks for groups to be answered alike."""

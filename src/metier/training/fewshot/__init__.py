@@ -1,0 +1,1 @@
+"""What helps where a class has only a few rows: pairs, averages, and the names of the labels."""

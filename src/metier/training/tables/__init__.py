@@ -1,0 +1,1 @@
+"""What learns from columns: their encodings, trees that grow, a glass box, made-up rows."""

@@ -1,0 +1,1 @@
+"""What learns from rows without labels: their answers, neighbours, words and domain."""

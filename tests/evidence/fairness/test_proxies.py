@@ -1,0 +1,54 @@
+"""What the inputs tell about a column that is none of them."""
+
+from __future__ import annotations
+
+import numpy as np
+import polars as pl
+
+from metier.data.sensitive import groups_of
+from metier.evidence.fairness.proxies import find_proxies, told_by
+from metier.types import Roles, Table
+
+
+def table(telling: float, n: int = 600) -> Table:
+    random = np.random.default_rng(0)
+    sex = random.integers(0, 2, n)
+    frame = pl.DataFrame(
+        {
+            "sex": np.where(sex == 1, "f", "m"),
+            "height": telling * sex + random.normal(size=n),
+            "noise": random.normal(size=n),
+        }
+    )
+    return Table(frame, Roles({"height": "number", "noise": "number"}, sensitive=("sex",)))
+
+
+def test_the_input_that_carries_the_group_is_named() -> None:
+    rows = table(2.0)
+    found = find_proxies("sex", groups_of(rows)["sex"], told_by(rows))
+    assert found.name == "proxy[sex]" and found.level == "warning"
+    assert found.value and found.low and found.value > 0.85 and found.low > 0.8
+    assert next(iter(found.details["carried"])) == "height"
+    assert "where always" in found.verdict and "height" in found.verdict
+
+
+def test_inputs_that_tell_nothing_are_said_to() -> None:
+    rows = table(0.0)
+    found = find_proxies("sex", groups_of(rows)["sex"], told_by(rows))
+    assert found.level == "info" and "hardly tell" in found.verdict
+
+
+def test_the_sensitive_column_itself_is_not_read_even_where_it_is_an_input() -> None:
+    rows = table(0.0)
+    roles = Roles({**rows.roles.inputs, "sex": "category"}, sensitive=("sex",))
+    told = told_by(Table(rows.frame, roles))
+    assert set(told.inputs) == {"height", "noise"}
+
+
+def test_texts_tell_too_and_one_group_tells_nothing() -> None:
+    words = ["she likes her garden", "he likes his garage"] * 60
+    frame = pl.DataFrame({"text": words, "sex": ["f", "m"] * 60})
+    rows = Table(frame, Roles({"text": "text"}, sensitive=("sex",)))
+    assert (find_proxies("sex", groups_of(rows)["sex"], told_by(rows)).value or 0) > 0.95
+    alone = find_proxies("sex", ["f"] * 120, told_by(rows))
+    assert alone.value is None and "too few rows" in alone.verdict

@@ -1,0 +1,205 @@
+"""Specialists made smaller: `metier compress`, and `metier specialize` under limits."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+
+from metier.api import compress, specialize
+from metier.cli import main
+from metier.errors import DataError, InputError, OptionError
+from metier.evidence.cost import size_of
+from metier.road.bundles.compress import Asked, _parts
+from metier.road.labelled import Labelled
+from metier.runtime.manifest import read_manifest
+from metier.runtime.session import load
+from metier.search.front import Limits
+from metier.strategies.boost import Boost
+from metier.strategies.classical import Classical
+from metier.strategies.finetune import Finetune
+from metier.tasks import build
+from metier.types import Roles, Table
+from tests import tiny
+from tests.made import make_bundle
+
+
+@pytest.fixture(scope="module")
+def texts() -> Table:
+    return tiny.labelled_texts(160, "multiclass")
+
+
+@pytest.fixture(scope="module")
+def valid(texts: Table, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("data") / "valid.csv"
+    texts.frame.write_csv(path)
+    return path
+
+
+def wide_bert(folder: Path) -> Path:
+    """A network whose weights outweigh what a graph holds beside them."""
+    return tiny.save_bert(folder, hidden_size=96, intermediate_size=192)
+
+
+@pytest.fixture(scope="module")
+def run(texts: Table, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from metier.sources import open_source
+
+    source = open_source(str(wide_bert(tmp_path_factory.mktemp("bert"))), "text")
+    folder = tmp_path_factory.mktemp("runs") / "tiny"
+    return make_bundle(folder, Finetune(epochs=2), texts, "multiclass", source)
+
+
+def test_rows_of_a_group_and_equal_rows_are_dealt_to_one_part() -> None:
+    random = np.random.default_rng(0)
+    x = random.permutation(np.repeat(np.arange(150.0), 2))
+    who = [f"p{k % 40}" for k in range(300)]
+    frame = pl.DataFrame({"x": x, "who": who, "y": np.where(x % 3 > 0, "a", "b")})
+    for group in ("who", None):
+        table = Table(frame, Roles({"x": "number"}, ("y",), group=group))
+        rows = Labelled(build("binary", table), table, (), ())
+        parts = _parts(rows, Asked(Path("run"), None, Limits(), (), None, None, 0, ""))
+        told = frame.with_columns(part=parts)
+        assert set(parts.tolist()) == {0, 1, 2}
+        same = told.group_by(group or "x").agg(pl.col("part").n_unique())
+        assert same["part"].max() == 1
+
+
+def test_what_is_handed_over_is_smaller_and_predicts(run: Path, valid: Path, texts: Table) -> None:
+    limit = int(0.7 * size_of(run / "specialist"))
+    asked = {"max_loss": 100.0, "strategies": ("quantize",), "budget": "2m"}
+    found = compress(run, valid, max_size=limit, **asked)
+    assert size_of(found.bundle) <= limit
+    assert found.folder == run.with_name("tiny-small")
+    assert [each.name for each in found.compression.tried] == ["quantize"]
+    only = found.compression.tried[0]
+    assert only.side is not None and only.side.bytes < found.compression.parent.bytes
+    bundle = load(found.bundle)
+    assert bundle.digest == found.digest
+    assert np.isfinite(bundle.scores(texts.columns())).all()
+    facts = read_manifest(found.bundle)[0].facts
+    assert facts["compression"]["made_from"] == load(run).digest
+    page = found.page.read_text(encoding="utf-8")
+    assert "Smaller and faster" in page and "quantize" in page
+    assert not (found.folder / "trials").exists() and not (found.folder / "cache").exists()
+
+
+def test_a_chain_whose_network_changes_is_tried(run: Path, valid: Path, tmp_path: Path) -> None:
+    out = tmp_path / "small"
+    found = compress(run, valid, out=out, max_loss=100, strategies=("prune",), budget="2m")
+    only = found.compression.tried[0]
+    assert only.side is not None, only.reason
+    assert only.side.bytes < found.compression.parent.bytes
+
+
+def test_what_would_be_too_large_is_not_trained(run: Path, valid: Path, tmp_path: Path) -> None:
+    asked: Any = {"strategies": ("prune", "trim", "quantize"), "max_loss": 100, "budget": "3m"}
+    found = compress(run, valid, out=tmp_path / "small", max_size="1KB", **asked)
+    tried = {each.name: each for each in found.compression.tried}
+    trained = [name for name in tried if "prune" in name]
+    skipped = [name for name in trained if tried[name].state == "skipped"]
+    assert len(trained) == 3 and len(skipped) == 2
+    assert all("found without training it" in tried[name].reason for name in skipped)
+    (smallest,) = set(trained) - set(skipped)
+    assert tried[smallest].side is not None, tried[smallest].reason
+    plain = [name for name in tried if "trim" in name and name not in trained]
+    measured = [name for name in plain if tried[name].side is not None]
+    assert len(plain) == 3 and len(measured) == 1
+    assert next(iter(tried)) == "quantize" and tried["quantize"].side is not None
+
+
+def test_what_fits_is_tried_and_what_does_not_is_not(
+    run: Path, valid: Path, tmp_path: Path
+) -> None:
+    asked: Any = {"strategies": ("prune", "trim", "quantize"), "max_loss": 100, "budget": "3m"}
+    whole = compress(run, valid, out=tmp_path / "int8", strategies=("quantize",), max_loss=100)
+    limit = int(0.75 * size_of(whole.bundle))
+    found = compress(run, valid, out=tmp_path / "small", max_size=limit, **asked)
+    tried = {each.name: each for each in found.compression.tried}
+    assert found.compression.met and size_of(found.bundle) <= limit
+    skipped = [each for each in tried.values() if each.state == "skipped"]
+    too_large = [each.name for each in skipped if "would be about" in each.reason]
+    twins = [each.name for each in skipped if "would come out as" in each.reason]
+    assert too_large and len(too_large) + len(twins) == len(skipped)
+    assert all(tried[name].reason.split(" as ")[1].split(" does")[0] in tried for name in twins)
+
+
+def test_limits_that_nothing_meets_end_with_three(
+    run: Path, valid: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["compress", str(run), "--data", str(valid), "--out", str(tmp_path / "small")]
+    code = main([*words, "--max-size", "1KB", "--strategy", "quantize", "--json"])
+    told = json.loads(capsys.readouterr().out.strip().splitlines()[-1])
+    assert code == 3
+    assert told["met"] is False
+    assert "nothing meets at most 0.001 MB" in told["verdict"]
+    assert (tmp_path / "small" / "specialist" / "metier.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [
+        ({"max_size": "huge"}, "expected something like"),
+        ({"max_latency": "soon"}, "expected something like"),
+        ({"max_loss": -1.0}, "points"),
+        ({"strategies": ("shrink",)}, "unknown strategy"),
+        ({"strategies": ("linear",)}, "cannot make this specialist smaller"),
+        ({"budget": "never"}, "budget"),
+    ],
+)
+def test_what_cannot_be_is_refused_and_leaves_nothing(
+    run: Path, valid: Path, tmp_path: Path, asked: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(InputError, match=words):
+        compress(run, valid, out=tmp_path / "small", **asked)
+    assert not (tmp_path / "small").exists()
+
+
+def test_too_few_rows_are_refused(run: Path, texts: Table, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="40 are the least"):
+        compress(run, texts.frame.head(20), out=tmp_path / "small")
+    assert not (tmp_path / "small").exists()
+
+
+def test_what_nothing_makes_smaller_is_said(texts: Table, valid: Path, tmp_path: Path) -> None:
+    run = make_bundle(tmp_path / "terms", Classical(), texts, "multiclass")
+    with pytest.raises(OptionError, match="nothing is known"):
+        compress(run, valid, out=tmp_path / "small")
+
+
+def numbers_table(n: int) -> Table:
+    random = np.random.default_rng(0)
+    size, weight = random.normal(size=(2, n))
+    label = np.where(size + 0.5 * weight + random.normal(size=n) > 0, "yes", "no")
+    frame = pl.DataFrame({"size": size, "weight": weight, "label": label})
+    return Table(frame, Roles({"size": "number", "weight": "number"}, ("label",)))
+
+
+def test_boosters_get_fewer_trees(tmp_path: Path) -> None:
+    table = numbers_table(400)
+    run = make_bundle(tmp_path / "trees", Boost(trees=200), table, "binary")
+    found = compress(run, table.frame, out=tmp_path / "small", max_loss=100, budget="1m")
+    assert found.compression.chosen == "thin"
+    assert size_of(found.bundle) < size_of(run / "specialist")
+
+
+def test_a_run_fits_its_limits_and_proves_what_it_hands_over(valid: Path, tmp_path: Path) -> None:
+    bert = str(wide_bert(tmp_path / "bert"))
+    asked = {"trials": 1, "sources": [bert], "strategies": ["finetune"], "max_loss": 100.0}
+    found = specialize(valid, target="target", out=tmp_path / "run", max_size="10MB", **asked)
+    assert found.report.compression is not None and found.report.compression.met
+    assert found.report.compression.chosen == ""
+    whole = size_of(found.bundle)
+    limit = int(0.8 * whole)
+    assert found.report.compression.tried == ()
+    smaller = specialize(valid, target="target", out=tmp_path / "s", max_size=limit, **asked)
+    told = smaller.report.compression
+    assert told is not None and told.met, told
+    assert size_of(smaller.bundle) <= limit
+    assert smaller.report.strategy.endswith("quantize")
+    assert smaller.report.chosen is not None and smaller.report.chosen.name.endswith("-small")
+    assert "Smaller and faster" in smaller.page.read_text(encoding="utf-8")
