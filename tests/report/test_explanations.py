@@ -14,16 +14,20 @@ from metier.evidence.explanations.explained import Explained, Nearest, Neighbour
 from metier.evidence.explanations.faithful import GRID, Curves, Faithfulness, Mean, Stability
 from metier.evidence.explanations.overall import Area, Importance, Overall
 from metier.evidence.explanations.players import Cell, Picture, Text
-from metier.report.attributed import picture_pair, share_bar, words_shaded
 from metier.report.document import Section, render_document
-from metier.report.explanations import (
+from metier.report.explanations.attributed import (
+    picture_pair,
+    share_bar,
+    signed,
+    words_shaded,
+)
+from metier.report.explanations.claims import findings_of
+from metier.report.explanations.page import (
     explanation_document,
     explanation_sections,
-    findings_of,
     look_section,
-    signed,
 )
-from metier.report.terms import terms_section
+from metier.report.explanations.terms import terms_section
 from metier.runtime.columns import ColumnSpec, Numbers
 
 TEXT = "Truly <b>good</b>, not bad"

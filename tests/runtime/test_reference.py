@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 
 from metier.errors import BundleError
-from metier.runtime.reference import Known, Scale, from_json, learn, reference_of
+from metier.runtime.bins import Scale
+from metier.runtime.knownwords import Known
+from metier.runtime.reference import from_json, learn, reference_of
 from metier.runtime.signals import Signals, hashed_words
 
 NOTHING: dict[str, frozenset[str]] = {}

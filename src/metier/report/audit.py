@@ -15,7 +15,7 @@ from metier.evidence.words import sentence, whole
 from metier.report import wording
 from metier.report.card import as_markdown
 from metier.report.document import Block, Document, Folded, Grid, Section, Told, Words
-from metier.report.explanations import look_section
+from metier.report.explanations.page import look_section
 from metier.report.fairness import fairness_sections
 from metier.report.robustness import robustness_sections
 from metier.report.sureness import sureness_sections

@@ -8,155 +8,30 @@ from __future__ import annotations
 
 import base64
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from metier.errors import BundleError
+from metier.runtime.bins import Choice, Codes, Flags, Scale, choice_of, quantile, scale_of, widened
+from metier.runtime.knownwords import Known, known_words
 from metier.runtime.signals import (
     CONFIDENCE,
     PREDICTION,
     Doubles,
-    Hashes,
     Signals,
     vocabularies,
 )
 
-Codes = NDArray[np.int64]
-Flags = NDArray[np.bool_]
-
-BINS = 10
-MOST_VALUES = 30
-"""Categories that have a bin of their own; the others share one."""
-FEWEST_ROWS = 5
-"""A category that fewer rows have is not named."""
-WIDER = 0.1
-"""How far beyond the range seen at training a number may lie, as a share of that range."""
 UNSURE = 0.01
 """The share of held-out answers below whose confidence an answer is unlike them."""
 MOSTLY_NEW = 0.5
 """A text is unlike the others when a larger share of its words is new, and larger than theirs."""
-IN_ROWS = 2
-"""A word is known when so many other rows have it."""
-MOST_WORDS = 8192
-BITS_A_WORD = 16
 FOLDS = 5
 SHORT = 6
 """Decimals that are kept of shares."""
-
-
-@dataclass(frozen=True)
-class Scale:
-    """A number in bins of about equal shares; the last bin is of missing values.
-
-    A value below `low` or above `high` is unlike those at training.
-    """
-
-    edges: tuple[float, ...]
-    shares: tuple[float, ...]
-    low: float | None = None
-    high: float | None = None
-
-    @property
-    def harm(self) -> int:
-        """Which way is for the worse: -1 down, 1 up, 0 both, told by the bounds that there are."""
-        return (self.low is None and self.high is not None) - (
-            self.high is None and self.low is not None
-        )
-
-    def codes(self, values: Doubles) -> Codes:
-        """Return the bin of each value."""
-        found = np.searchsorted(self.edges, values, side="left")
-        return np.where(np.isnan(values), len(self.edges) + 1, found)
-
-    def unlike(self, values: Doubles) -> Flags:
-        """Tell which values lie outside. A missing one does not."""
-        low = -np.inf if self.low is None else self.low
-        high = np.inf if self.high is None else self.high
-        return np.asarray((values < low) | (values > high))
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """What each bin holds."""
-        if not self.edges:
-            return ("any", "missing")
-        told = [_number(edge) for edge in self.edges]
-        middle = [f"{low} to {high}" for low, high in pairwise(told)]
-        return (f"up to {told[0]}", *middle, f"above {told[-1]}", "missing")
-
-
-@dataclass(frozen=True)
-class Choice:
-    """A category: a bin for each of `values`, then one each for others, unknown and missing.
-
-    `known` are the categories of training; None when all are.
-    """
-
-    values: tuple[str, ...]
-    shares: tuple[float, ...]
-    known: frozenset[str] | None = None
-
-    def codes(self, values: Sequence[str | None]) -> Codes:
-        """Return the bin of each value."""
-        places = {value: place for place, value in enumerate(self.values)}
-        return np.array([self._code(value, places) for value in values], dtype=np.int64)
-
-    def _code(self, value: str | None, places: Mapping[str, int]) -> int:
-        if value is None:
-            return len(self.values) + 2
-        other = len(self.values) + (self.known is not None and value not in self.known)
-        return places.get(value, other)
-
-    def unlike(self, values: Sequence[str | None]) -> Flags:
-        """Tell which categories were not there at training."""
-        return np.equal(self.codes(values), len(self.values) + 1)
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """What each bin holds."""
-        return (*self.values, "others", "unknown", "missing")
-
-
-@dataclass(frozen=True)
-class Known:
-    """The words of many rows, as a Bloom filter of their hashes (Bloom, 1970): no word is named."""
-
-    bits: NDArray[np.uint8]
-
-    @classmethod
-    def of(cls, hashes: Hashes) -> Known:
-        """Remember words."""
-        size = 1 << max(8, int(np.ceil(np.log2(max(1, len(hashes)) * BITS_A_WORD))))
-        flags = np.zeros(size, dtype=bool)
-        for place in _places(hashes, size):
-            flags[place] = True
-        return cls(np.packbits(flags))
-
-    def new_shares(self, rows: Sequence[Hashes]) -> Doubles:
-        """Return the share of new words in each row, NaN where there is none at all."""
-        sizes = np.array([len(row) for row in rows], dtype=np.int64)
-        together = np.concatenate([*rows, np.zeros(0, np.uint32)])
-        flags = np.unpackbits(self.bits)
-        there = np.ones(len(together), dtype=bool)
-        for place in _places(together, len(flags)):
-            there &= flags[place].astype(bool)
-        owners = np.repeat(np.arange(len(rows)), sizes)
-        return _divided(np.bincount(owners, ~there, len(rows)), sizes)
-
-
-def _places(hashes: Hashes, size: int) -> list[NDArray[np.int64]]:
-    """Two places for each hash among so many bits, a power of two."""
-    first = hashes.astype(np.uint64)
-    second = (first * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(32)
-    return [(each & np.uint64(size - 1)).astype(np.int64) for each in (first, second)]
-
-
-def _divided(counts: NDArray[Any], sizes: NDArray[np.int64]) -> Doubles:
-    return np.where(sizes > 0, counts / np.maximum(sizes, 1), np.nan)
 
 
 @dataclass(frozen=True)
@@ -295,15 +170,15 @@ def learn(inputs: Signals, answers: Signals, known: Mapping[str, frozenset[str]]
             would look more certain than any that will come.
         known: the vocabularies of the preprocessing.
     """
-    new = {name: _new_shares(rows) for name, rows in inputs.words.items()}
-    scales = {name: _scale(values, _widened(values)) for name, values in inputs.numbers.items()}
+    new = {name: known_words(rows) for name, rows in inputs.words.items()}
+    scales = {name: scale_of(values, widened(values)) for name, values in inputs.numbers.items()}
     for name, (_, shares) in new.items():
-        scales[name] = _scale(shares, (None, _mostly_new(shares)))
+        scales[name] = scale_of(shares, (None, _mostly_new(shares)))
     for name, values in answers.numbers.items():
-        bounds = (_quantile(values, UNSURE), None) if name == CONFIDENCE else _widened(values)
-        scales[name] = _scale(values, bounds)
+        bounds = (quantile(values, UNSURE), None) if name == CONFIDENCE else widened(values)
+        scales[name] = scale_of(values, bounds)
     choices = {
-        name: _choice(values, known.get(name))
+        name: choice_of(values, known.get(name))
         for name, values in (*inputs.categories.items(), *answers.categories.items())
     }
     return Reference(
@@ -317,61 +192,8 @@ def learn(inputs: Signals, answers: Signals, known: Mapping[str, frozenset[str]]
     )
 
 
-def _scale(values: Doubles, bounds: tuple[float | None, float | None]) -> Scale:
-    there = values[~np.isnan(values)]
-    inner = np.linspace(0, 1, BINS + 1)[1:-1]
-    edges = (
-        tuple(float(edge) for edge in np.unique(np.quantile(there, inner))) if len(there) else ()
-    )
-    bare = Scale(edges, ())
-    return Scale(edges, _shares(bare.codes(values), len(edges) + 2), *bounds)
-
-
-def _choice(values: Sequence[str | None], known: frozenset[str] | None) -> Choice:
-    counts = Counter(value for value in values if value is not None)
-    often = [v for v, count in counts.most_common(MOST_VALUES) if count >= FEWEST_ROWS]
-    if known is not None:
-        often = [value for value in often if value in known]
-    bare = Choice(tuple(sorted(often)), (), known)
-    return Choice(bare.values, _shares(bare.codes(values), len(bare.values) + 3), known)
-
-
-def _shares(codes: Codes, bins: int) -> tuple[float, ...]:
-    counts = np.bincount(codes, minlength=bins)
-    return tuple(float(share) for share in counts / max(1, counts.sum()))
-
-
-def _quantile(values: Doubles, share: float) -> float | None:
-    there = values[~np.isnan(values)]
-    return float(np.quantile(there, share)) if len(there) else None
-
-
-def _widened(values: Doubles) -> tuple[float | None, float | None]:
-    """The range of values and a little more."""
-    there = values[~np.isnan(values)]
-    if not len(there):
-        return None, None
-    low, high = float(there.min()), float(there.max())
-    more = WIDER * (high - low)
-    return low - more, high + more
-
-
 def _mostly_new(shares: Doubles) -> float:
-    return max(MOSTLY_NEW, _quantile(shares, 1 - UNSURE) or 0.0)
-
-
-def _new_shares(rows: Sequence[Hashes]) -> tuple[Known, Doubles]:
-    """Return the words that enough rows have, and each row's share of words that others lack."""
-    own = [np.unique(row) for row in rows]
-    empty = np.zeros(0, np.uint32)
-    names, counts = np.unique(np.concatenate([*own, empty]), return_counts=True)
-    often = names[counts >= IN_ROWS]
-    most = often[np.argsort(-counts[counts >= IN_ROWS], kind="stable")][:MOST_WORDS]
-    # A row does not vouch for its own words: for it they are known when others have them as well.
-    beside = np.sort(np.intersect1d(most, names[counts > IN_ROWS]))
-    news = [float((~np.isin(row, beside)).sum()) for row in rows]
-    sizes = np.array([len(row) for row in rows], dtype=np.int64)
-    return Known.of(most), _divided(np.array(news), sizes)
+    return max(MOSTLY_NEW, quantile(shares, 1 - UNSURE) or 0.0)
 
 
 def _expected(
@@ -406,9 +228,5 @@ def _in_folds(values: Doubles, judge: Callable[[Doubles, Doubles], Flags]) -> Fl
 
 
 def _outside(others: Doubles, mine: Doubles) -> Flags:
-    low, high = _widened(others)
+    low, high = widened(others)
     return Scale((), (), low, high).unlike(mine)
-
-
-def _number(value: float) -> str:
-    return f"{value:.4g}"

@@ -36,7 +36,8 @@ from metier.evidence.explanations.glass import Terms
 from metier.evidence.explanations.overall import overall
 from metier.evidence.explanations.players import Game
 from metier.report.document import render_document
-from metier.report.explanations import explanation_document, findings_of
+from metier.report.explanations.claims import findings_of
+from metier.report.explanations.page import explanation_document
 from metier.road.asked import versions
 from metier.road.options import Progress
 from metier.road.trust.effort import evaluations_for

@@ -203,3 +203,8 @@ def _curves(own: Array, chance: Array, up: Axis, what: str, below: str) -> Marku
     ours, theirs = (number(float(series[half])) for series in (own, chance))
     spoken = f"with half {below}, {what} {ours}; by chance {theirs}"
     return picture(WIDTH, HEIGHT, parts, spoken)
+
+
+def signed(value: float, top: float) -> str:
+    """Return a share with its sign, as precisely as the largest of its company asks for."""
+    return f"{'−' if value < 0 else '+'}{number(abs(value), (top,))}"

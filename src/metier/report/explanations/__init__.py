@@ -1,0 +1,1 @@
+"""The page of `metier explain`, and what an audit takes from it."""
