@@ -25,13 +25,8 @@ from metier.evidence.uncertainty.thresholds import fit_thresholds
 from metier.registry import find
 from metier.report.content import to_json
 from metier.report.document import render_document
-from metier.report.multitask import (
-    Multitasked,
-    Parameters,
-    TaskFound,
-    multitask_document,
-    task_card,
-)
+from metier.report.multitask import multitask_document, task_card
+from metier.report.multitasked import Multitasked, Parameters, TaskFound
 from metier.report.wording import over_groups
 from metier.road.asked import versions
 from metier.road.labelled import role_facts

@@ -15,7 +15,7 @@ from metier.data.checks import shared_rows
 from metier.data.unite import United, unite
 from metier.errors import DataError, Pruned
 from metier.report.content import to_json
-from metier.report.multitask import Multitasked, multitasked_from_json
+from metier.report.multitasked import Multitasked, multitasked_from_json
 from metier.road.again import keep_answer, recall
 from metier.road.asked import ASKED
 from metier.road.intake import met_before, open_sources

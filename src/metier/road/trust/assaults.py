@@ -16,7 +16,10 @@ from metier.evidence.compare import paired
 from metier.evidence.metrics import interval
 from metier.evidence.robustness.aims import Aim, of_rows
 from metier.evidence.robustness.curves import Assault, Broken, Rows, adjusted
-from metier.road.trust.attackable import Attackable, Columns, Pictures, Texts, Way
+from metier.road.trust.attacked.columns import Columns
+from metier.road.trust.attacked.inputs import Attackable, Way
+from metier.road.trust.attacked.pictures import Pictures
+from metier.road.trust.attacked.texts import Texts
 from metier.runtime.images import Image
 from metier.runtime.session import Bundle
 from metier.runtime.text import Text

@@ -1,0 +1,1 @@
+"""Pictures, texts and columns, as attacks take them."""
