@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from metier import api
-from metier.errors import DataError, OptionError
+from metier.errors import DataError, OptionError, SourceError
 from metier.runtime.manifest import InputColumn
 from metier.runtime.postprocess import Decision
 from metier.types import Finding, Form
@@ -28,6 +28,16 @@ def test_strategies_and_sources_are_listed() -> None:
     rows = api.sources()
     assert {row["modality"] for row in rows} == {"text", "image", "tabular"}
     assert next(r for r in rows if r["source"] == "lightgbm")["state"] == "ready"
+
+
+def test_what_a_strategy_does_is_told_to_the_end() -> None:
+    assert all(row["about"].endswith((".", ":")) for row in api.strategies())
+
+
+def test_one_source_needs_no_list() -> None:
+    frame = pl.DataFrame({"text": [f"word {i} here" for i in range(20)], "label": ["a", "b"] * 10})
+    with pytest.raises(SourceError, match="'nowhere'"):
+        api.rank(frame, target="label", sources="nowhere")
 
 
 def test_check_finds_and_writes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

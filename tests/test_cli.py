@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from metier import cli
 from metier.arguments import build_parser
 from metier.cli import COMMANDS, main
 from metier.errors import DataError, MissingExtraError, ParityError
@@ -79,6 +80,14 @@ def test_json_is_the_last_line(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["strategies", "--json"]) == 0
     found = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert "probe" in {row["strategy"] for row in found["strategies"]}
+
+
+def test_names_with_square_brackets_are_shown_as_they_are(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    cli._print_rows([{"speed [km/h]": 1.0, "flow [/min]": 2.0}], title="[b]")
+    shown = capsys.readouterr().out
+    assert all(name in shown for name in ("speed [km/h]", "flow [/min]", "[b]"))
 
 
 def test_check_lists_its_findings(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -27,6 +27,12 @@ def test_every_library_is_brought_by_the_extra_that_is_named(root: Path) -> None
         assert name in brought[extra], f"{name} is not in the extra {extra!r}"
 
 
+def test_every_extra_for_users_is_told_of(root: Path) -> None:
+    project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    told = {extra for _, extra, _ in doctor.NEEDED if extra}
+    assert told == project["optional-dependencies"].keys() - {"all", "dev"}
+
+
 def test_an_import_that_fails_is_broken() -> None:
     faults = {"torch": "ImportError: libc10.so"}
     found = doctor.breakages(faults.get)

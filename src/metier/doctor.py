@@ -53,6 +53,10 @@ NEEDED: tuple[tuple[str, str, str], ...] = (
     ("uvicorn", "serve", "metier serve"),
     ("python-multipart", "serve", "metier serve"),
     ("prometheus-client", "serve", "metier serve"),
+    ("captum", "explain", "gradients in metier explain"),
+    ("interpret-core", "explain", "the strategy ebm"),
+    ("fairlearn", "fair", "the strategy constrain"),
+    ("imbalanced-learn", "balance", "the strategy oversample"),
     ("setfit", "bench", "comparing with setfit"),
     ("flaml", "bench", "comparing with FLAML"),
 )

@@ -1,6 +1,7 @@
 """Each check finds what was planted, and names the rows."""
 
 import shutil
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
@@ -201,3 +202,12 @@ def test_tiny_labels_of_several():
     table = Table(frame, Roles({"x": "number"}, ("tags",)))
     found = check(table, Fake("multilabel", ("a", "b", "rare")))
     assert named(found, "tiny classes")[0].rows == (40,)
+
+
+def test_labels_that_are_numbers_with_a_unit_are_told():
+    raw = read({"a": list(range(60)), "price": [f"$ {i % 30 + 100}" for i in range(60)]})
+    table, _ = build_table(raw, infer_roles(raw, target="price"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = check(table, classes(table))
+    assert "'$ 100'" in named(found, "numbers with units")[0].verdict

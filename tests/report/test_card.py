@@ -84,6 +84,12 @@ def test_card_tells_results_limits_and_use_but_no_row(tickets: Report) -> None:
     assert "chargd" not in card and "parcel" not in card
 
 
+def test_what_the_ten_lines_need_is_told(tickets: Report) -> None:
+    assert "Or with onnxruntime alone:" in render_card(tickets, snippet="import onnxruntime")
+    own = "from metier.runtime.preprocess import restore"
+    assert "Or with onnxruntime and metier's reader" in render_card(tickets, snippet=own)
+
+
 def test_hostile_names_stay_text(tickets: Report) -> None:
     report = replace(
         tickets, name=HOSTILE, verdict=HOSTILE, target=HOSTILE, source=HOSTILE,

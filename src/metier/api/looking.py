@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import inspect
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from metier.api.given import as_words
 from metier.api.watching import Silent
 from metier.errors import DataError, MissingExtraError, SourceError
 from metier.threads import settle_threads
@@ -56,7 +58,7 @@ def rank(
     data: Any,
     *,
     target: str | Sequence[str] | None = None,
-    sources: Sequence[str] = (),
+    sources: str | Sequence[str] = (),
     runs: str | Path | None = None,
     task: str | None = None,
     seed: int = 0,
@@ -77,7 +79,7 @@ def rank(
     found = read_data(data, Options(target=target, task=task))
     if found.table.roles.modality == "tabular":
         raise DataError("there are no pretrained sources for tables to rank; run specialize")
-    opened = open_sources(found.table, sources)
+    opened = open_sources(found.table, as_words(sources))
     earlier, failed = earlier_runs(runs, found.table.roles.modality)
     watch.stage("looking at the sources")
     candidates = [*opened.values(), *earlier]
@@ -117,7 +119,7 @@ def strategies() -> list[dict[str, Any]]:
         rows.append(
             {
                 "strategy": name,
-                "about": (kind.__doc__ or "").strip().splitlines()[0],
+                "about": _about(kind),
                 "for": ", ".join(kind.modalities),
                 "takes": ", ".join(kind.accepts),
                 "gives": _given(kind),
@@ -125,6 +127,11 @@ def strategies() -> list[dict[str, Any]]:
             }
         )
     return rows
+
+
+def _about(kind: Any) -> str:
+    """The first paragraph of its docstring in one line."""
+    return " ".join((inspect.getdoc(kind) or "").partition("\n\n")[0].split())
 
 
 def _given(kind: Any) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Literal
 
+from metier.api.given import as_list, as_words
 from metier.api.watching import Silent
 from metier.report.content import Entry, Report, to_json
 from metier.threads import settle_threads
@@ -88,14 +89,14 @@ def specialize(
     out: str | Path | None = None,
     budget: str | float = "5m",
     trials: int | None = None,
-    sources: Sequence[str] = (),
-    strategies: Sequence[str] = (),
+    sources: str | Sequence[str] = (),
+    strategies: str | Sequence[str] = (),
     task: str | None = None,
     metric: str | None = None,
     cost: str | None = None,
     group: str | None = None,
     time: str | None = None,
-    sensitive: Sequence[str] = (),
+    sensitive: str | Sequence[str] = (),
     unlabeled: Any = None,
     domain: str | None = None,
     target_domain: str | None = None,
@@ -176,14 +177,14 @@ def specialize(
         test=test,
         budget=budget,
         trials=trials,
-        sources=tuple(sources),
-        strategies=tuple(strategies),
+        sources=tuple(as_words(sources)),
+        strategies=tuple(as_words(strategies)),
         task=task,
         metric=metric,
         cost=cost,
         group=group,
         time=time,
-        sensitive=tuple(sensitive),
+        sensitive=tuple(as_words(sensitive)),
         unlabeled=unlabeled,
         domain=domain,
         target_domain=target_domain,
@@ -216,7 +217,7 @@ def compress(
     max_size: str | int | None = None,
     max_latency: str | float | None = None,
     max_loss: float | None = None,
-    strategies: Sequence[str] = (),
+    strategies: str | Sequence[str] = (),
     train: Any = None,
     unlabeled: Any = None,
     budget: str | float = "5m",
@@ -261,7 +262,7 @@ def compress(
     words = ["metier", "compress", str(bundle), "--data", given]
     words += [word for k, v in more.items() if v is not None for word in (f"--{k}", str(v))]
     command = shlex.join(words)
-    tried = tuple(strategies)
+    tried = tuple(as_words(strategies))
     asked = Asked(Path(bundle), data, limits, tried, train, unlabeled, seed, command)
     return make_smaller(asked, folder, progress or Silent(), clock)
 
@@ -311,8 +312,8 @@ def multitask(
     from metier.road.options import parse_effort
     from metier.search.clock import Clock
 
-    files, tests = _listed(data), _listed(test)
-    targets, metrics = _words(target), _words(metric)
+    files, tests = as_list(data), as_list(test)
+    targets, metrics = as_words(target), as_words(metric)
     clock = Clock(parse_effort(budget, trials), started)
     folder = run_folder(files[0], out or tasks_folder(files[0], resume), resume=resume)
     options: dict[str, Any] = {
@@ -378,7 +379,7 @@ def meta(
 
     how = How(check_words(method, ways, shots), Shape(ways, shots))
     how = how if steps is None else replace(how, steps=steps)
-    files, targets = _listed(data), _words(target)
+    files, targets = as_list(data), as_words(target)
     clock = Clock(parse_effort(budget, steps), started)
     folder = run_folder(files[0], out, resume=resume)
     options: dict[str, Any] = {"target": targets, "out": str(out), "method": method}
@@ -392,16 +393,6 @@ def meta(
     command = _command("meta", files, options)
     wanted = Wanted(files, targets, source, how, seed, command)
     return learn_meta(wanted, folder, progress or Silent(), clock)
-
-
-def _listed(data: Any) -> list[Any]:
-    """Data that may be one file or several, as a list."""
-    return list(data) if isinstance(data, list | tuple) else [data]
-
-
-def _words(given: str | Sequence[str]) -> list[str]:
-    """What may be one word or several, as a list."""
-    return [given] if isinstance(given, str) else list(given)
 
 
 def _command(name: str, files: Sequence[Any], options: Mapping[str, Any]) -> str:

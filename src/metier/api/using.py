@@ -8,6 +8,7 @@ from pathlib import Path
 from time import monotonic
 from typing import IO, TYPE_CHECKING, Any
 
+from metier.api.given import as_words
 from metier.api.watching import Silent
 from metier.threads import settle_threads
 
@@ -62,7 +63,9 @@ def predict(
     return found
 
 
-def evaluate(bundle: str | Path, data: Any, *, sensitive: Sequence[str] = ()) -> list[Finding]:
+def evaluate(
+    bundle: str | Path, data: Any, *, sensitive: str | Sequence[str] = ()
+) -> list[Finding]:
     """Measure a bundle on labelled rows: every metric of its task with its interval.
 
     When these are the rows that its run was proven on, that is one more look at them: it is
@@ -84,7 +87,7 @@ def evaluate(bundle: str | Path, data: Any, *, sensitive: Sequence[str] = ()) ->
     loaded = load(bundle)
     raw = read(data, known=Known.of_bundle(loaded.manifest))
     rows = read_labelled(loaded, raw)
-    served = serve_whom(loaded, rows, raw, sensitive).findings if sensitive else ()
+    served = serve_whom(loaded, rows, raw, as_words(sensitive)).findings if sensitive else ()
     decision = loaded.manifest.decision.at(rows.columns())
     found = scorecard(rows.task, rows.truth, rows.scores(loaded), decision, clusters=rows.clusters)
     measured = {finding.name for finding in found}
@@ -122,7 +125,7 @@ def audit(
     bundle: str | Path,
     data: Any,
     *,
-    sensitive: Sequence[str] = (),
+    sensitive: str | Sequence[str] = (),
     out: str | Path | None = None,
     examples: bool = False,
     budget: str | float | None = None,
@@ -155,7 +158,7 @@ def audit(
     from metier.search.clock import Clock, parse_budget
 
     seconds = seconds_for(load(bundle)) if budget is None else parse_budget(budget)
-    asked = Asked(Path(bundle), data, tuple(sensitive), seed, examples)
+    asked = Asked(Path(bundle), data, tuple(as_words(sensitive)), seed, examples)
     found = audit_bundle(asked, progress or Silent(), Clock(seconds, started))
     if out is not None:
         write_pages(found, asked, Path(out))

@@ -168,9 +168,10 @@ def add_export(commands: Any) -> None:
         commands,
         "export",
         "write a bundle in the shape that another program wants",
-        "onnx: the graph, what reads its inputs, and ten lines that predict with onnxruntime "
-        "alone. transformers: a folder for transformers.pipeline, where a class of that library "
-        "gives the same answers. web: static files whose page answers in the browser.",
+        "onnx: the graph, what reads its inputs, and ten lines that predict with onnxruntime, and "
+        "for dates and counted terms with metier's reader of them. transformers: a folder for "
+        "transformers.pipeline, where a class of that library gives the same answers. web: static "
+        "files whose page answers in the browser.",
     )
     add_bundle(parser)
     parser.add_argument("--format", metavar="F", required=True, help="onnx, transformers or web")

@@ -13,6 +13,7 @@ from metier.data.columns import check_columns
 from metier.data.duplicates import equal_clusters, members, near_clusters
 from metier.data.leakage import find_leaks, find_told_labels
 from metier.data.mislabels import find_mislabels
+from metier.data.numbers import with_units
 from metier.data.table import row_numbers, target_keys, with_absolute_paths
 from metier.data.vectors import plain_features
 from metier.types import Finding, Roles, Table, Task
@@ -193,9 +194,21 @@ def _leaks(table: Table, classes: NDArray[np.int64] | None, seed: int) -> list[F
 
 def _classes(table: Table, task: Task, classes: NDArray[np.int64]) -> list[Finding]:
     counts = np.bincount(classes, minlength=len(task.labels))
-    return _tiny(table, task, counts, lambda k: np.flatnonzero(classes == k)) + _imbalance(
-        table, task, counts
+    return [
+        *_units(table, task),
+        *_tiny(table, task, counts, lambda k: np.flatnonzero(classes == k)),
+        *_imbalance(table, task, counts),
+    ]
+
+
+def _units(table: Table, task: Task) -> list[Finding]:
+    if not with_units(task.labels):
+        return []
+    verdict = (
+        f"the labels look like numbers with a unit ({task.labels[0]!r}), and each is a class of "
+        "its own: write plain numbers for a regression"
     )
+    return [_found(table, "numbers with units", verdict, (), "warning", float(len(task.labels)))]
 
 
 def _labels(table: Table, task: Task) -> list[Finding]:

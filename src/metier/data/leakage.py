@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -111,7 +112,10 @@ def _learn_numbers(
     values = column.cast(pl.Float64).to_numpy().clip(-FLOAT32_MAX, FLOAT32_MAX)
     values = values.astype(np.float32)[:, None]
     tree = DecisionTreeClassifier if is_class else DecisionTreeRegressor
-    model = tree(max_leaf_nodes=_LEAVES, random_state=0).fit(values[:middle], known)
+    model = tree(max_leaf_nodes=_LEAVES, random_state=0)
+    with warnings.catch_warnings():  # of many classes, which is told elsewhere
+        warnings.simplefilter("ignore", UserWarning)
+        model.fit(values[:middle], known)
     return np.asarray(model.predict(values[middle:]))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import polars as pl
@@ -44,6 +45,10 @@ class AlmostNumbers:
     digits: bool
 
 
+UNIT = r"^(?<before>\D*?)(?<number>-?\d[\d.,' ]*?)(?<after>\D*)$"
+"""A number, and what stands before and after it."""
+
+
 def known_cells(column: pl.Series) -> pl.Series:
     """Return the cells without white space around them, null where a number is missing."""
     cells = column.str.strip_chars()
@@ -67,3 +72,20 @@ def almost_numbers(column: pl.Series) -> AlmostNumbers | None:
     if cells.filter(numbers.is_not_null()).str.contains(CODE).any():
         return None
     return AlmostNumbers(tuple(odd.to_list()), bool(cells.gather(odd).str.contains(r"[0-9]").any()))
+
+
+def with_units(labels: Sequence[str]) -> bool:
+    """Tell whether labels are numbers that have one unit, before or after them.
+
+    >>> with_units([f"€ {i}.50" for i in range(30)]), with_units([f"A{i}" for i in range(30)])
+    (True, False)
+    """
+    if len(labels) <= FEWEST_NUMBERS:
+        return False
+    parts = pl.Series(labels).str.extract_groups(UNIT).struct.unnest()
+    before, after = parts["before"].str.strip_chars(), parts["after"].str.strip_chars()
+    if parts["number"].is_null().any() or before.n_unique() > 1 or after.n_unique() > 1:
+        return False
+    numbers = parts["number"].str.replace_all(r"[,' ]", "").cast(pl.Float64, strict=False)
+    is_code = before[0][-1:].isalnum() or before[0].endswith("#")  # A12, #12
+    return bool(before[0] or after[0]) and not is_code and not numbers.is_null().any()

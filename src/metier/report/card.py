@@ -12,6 +12,7 @@ from metier.evidence.words import sentence
 from metier.report import wording
 from metier.report.content import Report, ranked
 from metier.report.fairness import fairness_lines
+from metier.report.snippet import needs_of
 from metier.report.snippet import plain_snippet as plain_snippet
 from metier.types import Finding
 
@@ -271,7 +272,7 @@ def _use(report: Report, snippet: str) -> str:
             "## How to use it",
             "In this folder, with metier (neither torch nor transformers is needed):",
             _code(own),
-            "Or with onnxruntime alone:",
+            f"Or with {needs_of(snippet)}:",
             _code(snippet),
         )
     )

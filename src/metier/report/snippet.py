@@ -10,13 +10,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+READER = "from metier.runtime.preprocess import restore"
+
 
 def plain_snippet(manifest: Mapping[str, Any]) -> str:
-    """Return Python that predicts with onnxruntime alone, from the manifest of a bundle.
+    """Return Python that predicts with onnxruntime, from the manifest of a bundle.
 
     Texts, images and tables of numbers and categories are read with `tokenizers`, Pillow and numpy.
     For what takes more (counted terms, histograms, dates, several kinds together) the lines use
-    metier's own reader, which needs no more than those.
+    metier's own reader, which needs no more than those; `needs_of` says which it is.
 
     Args:
         manifest: the content of `metier.json`; `preprocess` and `decision` are looked at.
@@ -24,6 +26,15 @@ def plain_snippet(manifest: Mapping[str, Any]) -> str:
     spec, decision = manifest["preprocess"], manifest["decision"]
     reading = {"text": _text, "image": _image, "columns": _table}.get(spec["kind"], _other)(spec)
     return "\n".join([*reading, *_answer(decision)]) + "\n"
+
+
+def needs_of(snippet: str) -> str:
+    """Return what the lines need beside numpy, in words."""
+    return (
+        "onnxruntime and metier's reader of columns and terms"
+        if READER in snippet
+        else "onnxruntime alone"
+    )
 
 
 def _text(spec: Mapping[str, Any]) -> list[str]:
@@ -125,7 +136,7 @@ def _other(spec: Mapping[str, Any]) -> list[str]:
     return [
         "import json, numpy as np, onnxruntime",
         "from pathlib import Path",
-        "from metier.runtime.preprocess import restore  # loads neither torch nor transformers",
+        f"{READER}  # loads neither torch nor transformers",
         'about = json.load(open("metier.json", encoding="utf-8"))',
         'reader = restore(about["preprocess"], Path("."))',
         f"row = {{{cells}}}  # put your values here",

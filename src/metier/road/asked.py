@@ -121,8 +121,8 @@ def _write_or_compare(folder: Path, data: Data, options: Options) -> None:
 def _toml(asked: Mapping[str, Any], data: Data) -> str:
     """What was asked, in the form that --config reads."""
     named = {"sources": "source", "strategies": "strategy"}
-    lines = ["# What was asked of this run. `metier specialize --config run.toml` asks it again."]
-    lines.append("[options]")
+    again = "`metier specialize DATA --config run.toml` asks it again."
+    lines = [f"# What was asked of this run. {again}", "[options]"]
     for name, value in asked.items():
         if name in DATA and value == FROM_MEMORY:
             continue
