@@ -79,9 +79,25 @@ def test_groups_stay_whole_and_time_runs_forward_when_stopping() -> None:
     assert stopping is not None and len(stopping) > 50
     assert not set(group[fitting]) & set(group[stopping])
 
+    for seed in range(4):
+        fitting, stopping = learning.stopping_rows(grouped, targets, task, patient, seed)
+        assert stopping is not None and abs(len(stopping) - 150) < 10
+
     timed = Table(frame, Roles({"x": "number"}, time="when"))
     fitting, stopping = learning.stopping_rows(timed, targets, task, patient, seed=0)
     assert stopping is not None and when[fitting].max() < when[stopping].min()
+
+
+@pytest.mark.parametrize("groups", [["large"] * 994 + list("abcdef"), ["one", "other"] * 500])
+def test_groups_that_leave_too_few_rows_or_hold_too_many_stop_nothing(groups: list[str]) -> None:
+    task: Any = type("Task", (), {"kind": "binary", "outputs": 2})()
+    frame = pl.DataFrame({"x": np.arange(1000), "group": groups})
+    table = Table(frame, Roles({"x": "number"}, group="group"))
+    for seed in range(8):
+        fitting, stopping = learning.stopping_rows(
+            table, np.arange(1000) % 2, task, Schedule(patience=1), seed
+        )
+        assert stopping is None and len(fitting) == 1000
 
 
 @pytest.mark.parametrize("unit", [1.0, 1e6, 1e-5])
