@@ -117,6 +117,13 @@ def test_regression_learns_in_any_unit(
     assert np.abs(found - values).mean() < 0.6 * np.abs(values - values.mean()).mean()
 
 
+def test_the_centre_and_the_spread_of_large_numbers_are_known() -> None:
+    task: Any = type("Task", (), {"kind": "regression"})()
+    values = (1e20 * np.arange(30)).astype(np.float32)
+    centre, scale = learning.standardised(values, task)
+    assert (centre, scale) == (pytest.approx(14.5e20), pytest.approx(1e20 * np.arange(30).std()))
+
+
 def test_a_fitted_head_is_where_a_regression_begins(
     tiny_sources: dict[str, Any], tiny_table: Tables
 ) -> None:

@@ -166,7 +166,8 @@ def standardised(targets: NDArray[Any], task: Task) -> tuple[float, float]:
     """The centre and the spread of a numeric target."""
     if task.kind != "regression":
         return 0.0, 1.0
-    return float(targets.mean()), float(targets.std()) or 1.0
+    values = targets.astype(np.float64)  # the squares of large numbers are beyond float32
+    return float(values.mean()), float(values.std()) or 1.0
 
 
 def _enter_units(model: NetModel, loss: Supervised) -> None:
