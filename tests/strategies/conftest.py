@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -93,6 +94,16 @@ def strange() -> Table:
         empty=pl.Series([3.0, None] * 30),
     )
     return Table(frame, table.roles)
+
+
+def in_groups(table: Table, column: str, each: int = 5) -> Table:
+    """Every row several times as a group, the answers dealt anew to the groups: they can be known
+    within a group, and not beyond."""
+    random = np.random.default_rng(0)
+    frame = table.frame.with_columns(table.frame[column].gather(random.permutation(len(table))))
+    rows = np.repeat(np.arange(len(table)), each)
+    frame = frame[rows].with_columns(pl.Series("group", rows))
+    return replace(table, frame=frame, roles=replace(table.roles, group="group"))
 
 
 @pytest.fixture

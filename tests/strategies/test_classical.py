@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,8 @@ from metier.cache import Cache
 from metier.errors import DataError
 from metier.strategies.classical import Classical
 from metier.types import Floats, Roles, Specialist, Table
+
+from .conftest import in_groups
 
 Learn = Callable[..., Specialist]
 ByGraph = Callable[[Specialist, Table], Floats]
@@ -131,6 +134,14 @@ def test_images_by_colour(pictures: Table, learn: Learn, by_graph: ByGraph) -> N
     broken = pictures.take([40, 40])
     with pytest.raises(DataError):
         learn(Classical(), broken, "binary")
+
+
+def test_images_of_groups_are_left_out_together(pictures: Table, learn: Learn) -> None:
+    table = in_groups(pictures, "label")
+    alone = replace(table, roles=replace(table.roles, group=None))
+    by_group, by_row = (learn(Classical(), t, "binary") for t in (table, alone))
+    chosen = [made.lineage[0].notes["strength"] for made in (by_group, by_row)]
+    assert chosen[0] < chosen[1]
 
 
 @pytest.mark.slow

@@ -19,6 +19,8 @@ from metier.training.heads import Head, fit_head
 from metier.training.net import NetModel
 from metier.types import Problem, Run, Specialist, Table
 
+from .conftest import in_groups
+
 Learn = Callable[..., Specialist]
 Tables = Callable[..., Table]
 QUICK = Contrast(epochs=8, rate=3e-3, blocks=0.7, rows=16, check=False)
@@ -138,6 +140,18 @@ def test_heads_are_fitted_by_the_deadline(
     Contrast(epochs=1, head="linear")(Specialist(source, task), Problem(task, table), run)
     assert len(asked) > 1 and asked[-1] == until
     assert all(each is not None and each < until for each in asked[:-1])
+
+
+def test_the_strength_is_chosen_by_groups(
+    tiny_sources: dict[str, Any], tiny_table: Tables, learn: Learn
+) -> None:
+    source = tiny_sources["bert"]
+    table = in_groups(tiny_table(source, 40, "binary"), "target")
+    alone = replace(table, roles=replace(table.roles, group=None))
+    still = Contrast(epochs=0, check=False, names=False, head="linear")
+    by_group, by_row = (learn(still, t, "binary", source) for t in (table, alone))
+    chosen = [made.lineage[0].notes["strength"] for made in (by_group, by_row)]
+    assert chosen[0] < chosen[1]
 
 
 def test_a_number_has_no_class(

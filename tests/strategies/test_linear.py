@@ -14,6 +14,8 @@ from metier.errors import DataError
 from metier.strategies.linear import Linear
 from metier.types import Floats, Roles, Specialist, Table
 
+from .conftest import in_groups
+
 Learn = Callable[..., Specialist]
 ByGraph = Callable[[Specialist, Table], Floats]
 Awkward = Callable[[str], Table]
@@ -48,6 +50,16 @@ def test_learns_what_can_be_learned(awkward: Awkward, learn: Learn) -> None:
     held = table.take(range(180, 240))
     errors = specialist.scores(held)[:, 0] - specialist.task.encode(held)
     assert np.sqrt((errors**2).mean()) < 0.5 * float(table.frame["value"].std() or 0)
+
+
+@pytest.mark.parametrize("kind", ["binary", "regression"])
+def test_the_strength_is_chosen_by_groups(kind: str, awkward: Awkward, learn: Learn) -> None:
+    small = awkward(kind).take(range(40))
+    table = in_groups(small, small.roles.target[0])
+    alone = replace(table, roles=replace(table.roles, group=None))
+    by_group, by_row = (learn(Linear(), t, kind) for t in (table, alone))
+    chosen = [made.lineage[0].notes["strength"] for made in (by_group, by_row)]
+    assert chosen[0] < chosen[1]
 
 
 def test_a_wild_number_cannot_decide_alone(awkward: Awkward, learn: Learn) -> None:

@@ -21,8 +21,10 @@ from metier.strategies.finetune import Finetune
 from metier.strategies.multitask import Multitask
 from metier.strategies.probe import Probe
 from metier.tasks import build
+from metier.training.heads import fit_head
 from metier.training.multitask import several
 from metier.training.net import NetModel
+from metier.training.schedule import Schedule
 from metier.types import Problem, Run, Specialist, Table
 from tests import tiny
 
@@ -106,6 +108,32 @@ def test_heads_are_fitted_by_the_deadline(
     with pytest.raises(Pruned):
         QUICK.together(start, given, Run(Cache(), deadline=until))
     assert asked == [until]
+
+
+def test_the_strength_is_chosen_by_the_groups_of_each_task(
+    tiny_sources: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    group, given = np.arange(60) // 6, []
+    bound = (("group", 1), ("group", -1), (None, -1))
+    for (name, turned), problem in zip(bound, problems(), strict=True):
+        frame = problem.train.frame.with_columns(group=group[: len(problem.train)])[::turned]
+        roles = replace(problem.train.roles, group=name)
+        given.append(Problem(problem.task, Table(frame, roles)))
+    asked: list[Any] = []
+
+    def watched(features: Any, *rest: Any, folds: Any, **more: Any) -> Any:
+        asked.append((len(features), folds))
+        return fit_head(features, *rest, folds=folds, **more)
+
+    monkeypatch.setattr(several, "fit_head", watched)
+    source = tiny_sources["bert"]
+    how = several.Several(Schedule(epochs=0.1), source.load().depth)
+    several.learn_together(Specialist(source, given[0].task), given, Run(Cache()), how)
+    for n, folds in asked[:2]:
+        assert sorted(np.concatenate([judge for _, judge in folds])) == list(range(n))
+        for fit, judge in folds:  # the rows stand as in the first table
+            assert not set(group[fit]) & set(group[judge])
+    assert [n for n, _ in asked] == [60, 30, 60] and asked[2][1] is None
 
 
 def test_it_follows_what_has_learned_and_is_followed(tiny_sources: dict[str, Any]) -> None:

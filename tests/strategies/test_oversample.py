@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import polars as pl
 import pytest
 
 from metier.errors import ChainError
@@ -12,7 +13,7 @@ from metier.strategies.boost import Boost
 from metier.strategies.linear import Linear
 from metier.strategies.oversample import Oversample
 from metier.tasks import build
-from metier.types import Specialist, Table
+from metier.types import Roles, Specialist, Table
 
 from .conftest import awkward_table, towards
 
@@ -68,6 +69,19 @@ def test_rare_rows_are_found_more_often(learn: Learn) -> None:
         return float((answers[truth == label] == label).mean())
 
     assert found(Oversample(Linear(strength=1.0), share=1.0)) > found(Linear(strength=1.0))
+
+
+def test_made_rows_do_not_judge_what_was_made_of_them(learn: Learn) -> None:
+    rng = np.random.default_rng(0)
+    columns: dict[str, Any] = {f"x{i}": rng.normal(size=120) for i in range(20)}
+    columns["y"] = rng.choice(["yes", "no"], p=[0.2, 0.8], size=120)
+    roles = Roles(dict.fromkeys(list(columns)[:-1], "number"), ("y",))
+    (step,) = learn(
+        Oversample(Linear(), method="random", share=1.0),
+        Table(pl.DataFrame(columns), roles),
+        "binary",
+    ).lineage
+    assert step.notes["strength"] <= 0.1, "nothing can be learned"
 
 
 def test_a_class_with_one_row_repeats_it(learn: Learn) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,8 @@ from metier.strategies.probe import Probe
 from metier.training.heads import fit_head
 from metier.training.net import NetModel
 from metier.types import Specialist, Table
+
+from .conftest import in_groups
 
 Learn = Callable[..., Specialist]
 Tables = Callable[..., Table]
@@ -47,6 +50,17 @@ def test_it_learns_what_the_features_tell(
         specialist = learn(Probe(), fit, "binary", tiny_sources[name])
         truth = specialist.task.encode(held)
         assert (specialist.scores(held).argmax(1) == truth).mean() > 0.8, name
+
+
+def test_the_strength_is_chosen_by_groups(
+    tiny_sources: dict[str, Any], tiny_table: Tables, learn: Learn
+) -> None:
+    source = tiny_sources["vit"]
+    table = in_groups(tiny_table(source, 40, "binary"), "target")
+    alone = replace(table, roles=replace(table.roles, group=None))
+    by_group, by_row = (learn(Probe(), t, "binary", source) for t in (table, alone))
+    chosen = [made.lineage[0].notes["strength"] for made in (by_group, by_row)]
+    assert chosen[0] < chosen[1]
 
 
 def test_features_are_computed_once_for_all_probes(

@@ -45,6 +45,24 @@ def test_a_constant_is_refused() -> None:
         Regress.from_table(table([None, None]))
 
 
+@pytest.mark.parametrize("n", [50, 100])
+def test_values_that_float32_cannot_tell_apart_are_refused(n: int) -> None:
+    seconds = [1.7e9 + i for i in range(n)]
+    with pytest.raises(DataError, match=r"from 1700000000 to 17000000\d\d .*subtract a constant"):
+        Regress.from_table(table([*seconds]))
+    with pytest.raises(DataError, match="smaller unit"):
+        Regress.from_table(table([1e-46 * i for i in range(n)]))
+    days = table([1.7e9 + 86400 * i for i in range(n)])
+    assert len(set(Regress.from_table(days).encode(days).tolist())) == n
+
+
+def test_the_spread_of_large_numbers_is_known() -> None:
+    rows = table([1e20 * i for i in range(30)])
+    assert Regress.from_table(rows).scale == pytest.approx(1e20 * np.arange(30).std())
+    beyond = table([1.0, 2.0, 1e300])
+    assert Regress.from_table(beyond).scale == pytest.approx(0.5)
+
+
 def test_the_loss_has_no_unit_and_follows_the_metric() -> None:
     torch = pytest.importorskip("torch")
     truth = np.array([0.0, 10.0, 20.0], dtype=np.float32)

@@ -37,6 +37,40 @@ def test_groups_are_never_cut() -> None:
         assert not set((fit % 5).tolist()) & set((judge % 5).tolist())
 
 
+def grouped(groups: list[str | None]) -> Table:
+    frame = pl.DataFrame({"x": range(len(groups)), "owner": pl.Series(groups, dtype=pl.String)})
+    return Table(frame, Roles({"x": "number"}, group="owner"))
+
+
+def sizes(groups: list[str | None], folds: int, seed: int) -> list[int]:
+    rows = grouped(groups)
+    return [len(judge) for _, judge in inner_folds(rows, np.zeros(len(rows)), folds, seed)]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_large_group_leaves_the_share_to_the_others(seed: int) -> None:
+    large: list[str | None] = ["large"] * 600 + [f"{i // 8}" for i in range(400)]
+    ((fit, judge),) = inner_folds(grouped(large), np.zeros(1000), 1, seed)
+    assert len(judge) == 200 and set(range(600)) <= set(fit.tolist())
+    assert sizes(["large"] * 994 + [f"{i}" for i in range(6)], 1, seed) == [6]
+    assert sizes([f"{i % 2}" for i in range(100)], 1, seed) == [50], "one of two is all there is"
+    assert sizes(["large"] * 100, 1, seed) == []
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_folds_of_groups_are_about_the_same_size(seed: int) -> None:
+    uneven: list[str | None] = [f"{g}" for g in range(24) for _ in range(g)]
+    found = sizes(uneven, 3, seed)
+    assert sum(found) == len(uneven) and max(found) - min(found) <= 2
+
+
+def test_rows_without_a_group_are_groups_of_their_own() -> None:
+    missing = [None if i % 2 else f"{i % 10}" for i in range(100)]
+    for fit, judge in inner_folds(grouped(missing), np.zeros(100), 3, seed=0):
+        assert 5 < (judge % 2).sum() < 30 and (fit % 2).any()
+        assert not {missing[i] for i in fit if i % 2 == 0} & {missing[i] for i in judge}
+
+
 def test_time_judges_on_what_came_last() -> None:
     ((fit, judge),) = inner_folds(table(50, time="when"), np.zeros(50), 3, seed=0)
     assert judge.max() < fit.min() and len(judge) == 10  # `when` runs backwards

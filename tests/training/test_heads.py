@@ -7,12 +7,14 @@ import warnings
 from typing import Any
 
 import numpy as np
+import polars as pl
 import pytest
 from sklearn.linear_model import LogisticRegression, Ridge
 
 from metier.errors import Pruned
 from metier.training import heads
-from metier.training.heads import Head, fit_head
+from metier.training.heads import Head, bound_folds, fit_head
+from metier.types import Roles, Table
 
 RANDOM = np.random.default_rng(0)
 FEATURES = (RANDOM.normal(size=(300, 8)) * 3 + 5).astype(np.float32)
@@ -143,6 +145,50 @@ def test_the_strength_is_chosen_by_the_rows_left_out() -> None:
     assert fit_head(FEATURES, THREE, "multiclass", 3).strength > 0.1
     fixed = fit_head(FEATURES, THREE, "multiclass", 3, strength=0.3)
     assert fixed.strength == 0.3
+
+
+@pytest.mark.parametrize("kind", ["binary", "multilabel", "regression"])
+def test_the_strength_is_chosen_by_groups_left_out(kind: Any) -> None:
+    """Rows of a group know each other's answer, and those of other groups know nothing of it."""
+    random = np.random.default_rng(3)
+    features = np.repeat(random.normal(size=(40, 30)), 8, axis=0).astype(np.float32)
+    features += (0.1 * random.normal(size=features.shape)).astype(np.float32)
+    flags = np.repeat(random.integers(0, 2, (40, 2)), 8, axis=0)
+    targets: Any = {
+        "binary": flags[:, 0],
+        "multilabel": flags.astype(np.float32),
+        "regression": flags[:, 0] + random.normal(size=320).astype(np.float32) * 0.01,
+    }[kind]
+    outputs = 1 if kind == "regression" else 2
+    frame = pl.DataFrame({"group": np.arange(320) // 8})
+    folds = bound_folds(Table(frame, Roles({}, group="group")), targets, 0)
+    assert folds is not None and len(folds) == 5
+    known = fit_head(features, targets, kind, outputs).strength
+    unknown = fit_head(features, targets, kind, outputs, folds=folds).strength
+    assert unknown < 0.01 * known
+    weights = np.ones(320)
+    again = fit_head(features, targets, kind, outputs, folds=folds, weights=weights)
+    assert again.strength == unknown
+
+
+def test_rows_are_left_out_as_they_are_bound() -> None:
+    n = 40
+    frame = pl.DataFrame({"group": np.arange(n) // 4, "when": np.arange(n), "one": ["a"] * n})
+    targets = np.arange(n) % 2
+    assert bound_folds(Table(frame, Roles({})), targets, 0) is None
+    assert bound_folds(Table(frame, Roles({}, group="one")), targets, 0) is None
+    timed = bound_folds(Table(frame, Roles({}, time="when")), targets, 0)
+    assert timed is not None and [judge.tolist() for _, judge in timed] == [list(range(32, 40))]
+    grouped = bound_folds(Table(frame, Roles({}, group="group")), targets, 0)
+    assert grouped is not None and len(grouped) == 5
+    for fit, judge in grouped:
+        assert not set((fit // 4).tolist()) & set((judge // 4).tolist())
+
+
+def test_folds_with_one_class_to_learn_from_choose_nothing() -> None:
+    rows = np.flatnonzero(TWO == 1), np.flatnonzero(TWO == 0)
+    head = fit_head(FEATURES, TWO, "binary", 2, folds=[rows])
+    assert head.strength == 1.0 and (scores(head).argmax(1) == TWO).mean() > 0.9
 
 
 @pytest.mark.parametrize(

@@ -79,9 +79,25 @@ def test_groups_stay_whole_and_time_runs_forward_when_stopping() -> None:
     assert stopping is not None and len(stopping) > 50
     assert not set(group[fitting]) & set(group[stopping])
 
+    for seed in range(4):
+        fitting, stopping = learning.stopping_rows(grouped, targets, task, patient, seed)
+        assert stopping is not None and abs(len(stopping) - 150) < 10
+
     timed = Table(frame, Roles({"x": "number"}, time="when"))
     fitting, stopping = learning.stopping_rows(timed, targets, task, patient, seed=0)
     assert stopping is not None and when[fitting].max() < when[stopping].min()
+
+
+@pytest.mark.parametrize("groups", [["large"] * 994 + list("abcdef"), ["one", "other"] * 500])
+def test_groups_that_leave_too_few_rows_or_hold_too_many_stop_nothing(groups: list[str]) -> None:
+    task: Any = type("Task", (), {"kind": "binary", "outputs": 2})()
+    frame = pl.DataFrame({"x": np.arange(1000), "group": groups})
+    table = Table(frame, Roles({"x": "number"}, group="group"))
+    for seed in range(8):
+        fitting, stopping = learning.stopping_rows(
+            table, np.arange(1000) % 2, task, Schedule(patience=1), seed
+        )
+        assert stopping is None and len(fitting) == 1000
 
 
 @pytest.mark.parametrize("unit", [1.0, 1e6, 1e-5])
@@ -99,6 +115,13 @@ def test_regression_learns_in_any_unit(
     found = model.scores(table)[:, 0] / unit - 7
     assert np.corrcoef(found, values)[0, 1] > 0.9
     assert np.abs(found - values).mean() < 0.6 * np.abs(values - values.mean()).mean()
+
+
+def test_the_centre_and_the_spread_of_large_numbers_are_known() -> None:
+    task: Any = type("Task", (), {"kind": "regression"})()
+    values = (1e20 * np.arange(30)).astype(np.float32)
+    centre, scale = learning.standardised(values, task)
+    assert (centre, scale) == (pytest.approx(14.5e20), pytest.approx(1e20 * np.arange(30).std()))
 
 
 def test_a_fitted_head_is_where_a_regression_begins(

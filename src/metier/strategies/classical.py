@@ -16,7 +16,7 @@ from metier.runtime.histograms import Histograms
 from metier.space import Choice, tune
 from metier.threads import few_threads
 from metier.training.folds import inner_folds
-from metier.training.heads import choosing_until, fit_head, refuse_late
+from metier.training.heads import bound_folds, choosing_until, fit_head, refuse_late
 from metier.training.terms import fit_terms, fit_vocabulary
 from metier.types import Form, Modality, Problem, Run, Specialist, Step, Table
 
@@ -84,18 +84,20 @@ class Classical:
         task, table = problem.task, problem.train
         preprocess = Histograms(_columns(table, "image")[0])
         features = matrix(preprocess, table, run.cache)
-        readable = np.isfinite(features).all(axis=1)
-        if not readable.any():
+        readable = np.flatnonzero(np.isfinite(features).all(axis=1))
+        if not readable.size:
             raise DataError(f"column {preprocess.column!r}: no image can be read")
+        targets = task.encode(table)[readable]
         head = fit_head(
             features[readable],
-            task.encode(table)[readable],
+            targets,
             task.kind,
             task.outputs,
             balanced=self.balanced,
             strength=self.strength or None,
             seed=run.seed,
             weights=None if table.weights is None else table.weights[readable],
+            folds=bound_folds(table.take(readable), targets, run.seed),
             deadline=run.deadline,
         )
         model = LinearModel(preprocess, Dense(head.weight.T.copy(), head.bias))

@@ -19,7 +19,7 @@ from metier.training.fewshot.contrasting import Contrasted
 from metier.training.fewshot.labelnames import with_names
 from metier.training.fewshot.prototypes import fit_prototypes
 from metier.training.folds import inner_folds
-from metier.training.heads import Head, fit_head
+from metier.training.heads import Head, bound_folds, fit_head
 from metier.training.learn import Loss, learn
 from metier.training.net import NetModel
 from metier.training.schedule import Schedule
@@ -201,6 +201,7 @@ class Contrast:
             task.outputs,
             seed=run.seed,
             weights=weights,
+            folds=bound_folds(problem.train, targets, run.seed),
             strength=LATE if late else None,
             deadline=None if late else run.deadline,
         )

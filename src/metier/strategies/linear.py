@@ -11,7 +11,7 @@ from metier.deploy.layers import Dense
 from metier.deploy.linear import LinearModel
 from metier.errors import DataError
 from metier.space import Choice, tune
-from metier.training.heads import fit_head
+from metier.training.heads import bound_folds, fit_head
 from metier.training.tables.columns import fit_scaled
 from metier.types import Form, Modality, Problem, Run, Specialist, Step
 
@@ -40,19 +40,21 @@ class Linear:
         """Fit on the training rows. Raises DataError when no column can be used."""
         begun = time.monotonic()
         task, table = problem.task, problem.train
+        targets = task.encode(table)
         preprocess = fit_scaled(table)
         if not preprocess.columns:
             raise DataError("the input columns hold no number, date or category to weigh")
         features = matrix(preprocess, table).clip(-LIMIT, LIMIT)
         head = fit_head(
             features,
-            task.encode(table),
+            targets,
             task.kind,
             task.outputs,
             balanced=self.balanced,
             strength=self.strength or None,
             seed=run.seed,
             weights=table.weights,
+            folds=bound_folds(table, targets, run.seed),
             deadline=run.deadline,
         )
         model = LinearModel(

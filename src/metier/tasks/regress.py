@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     import torch
 
 REGRESSION_METRICS = ("rmse", "mae", "r2", "spearman")
+ROUNDED = 0.01
+"""How far rounding to float32 may move a value, in spreads of the target; beyond that, values that
+differ become equal."""
 
 
 @dataclass(frozen=True)
@@ -34,18 +37,28 @@ class Regress:
     def from_table(cls, table: Table, metric: str | None = None) -> Regress:
         """Measure the spread of a numeric target column.
 
-        Raises DataError for a column that is not of numbers, or whose numbers are all equal.
+        Raises DataError for a column that is not of numbers, or whose numbers are all equal or
+        too close to each other for float32.
         """
         values = _numbers(table)
         _refuse_text(table, values)
-        finite = values[np.isfinite(values)]
+        rounded = _rounded(values)
+        known = np.isfinite(rounded)
+        finite = values[known]
         if not finite.size or finite.min() == finite.max():
             raise DataError(
                 f"column {table.roles.target[0]!r}: "
                 f"{'all values are equal' if finite.size else 'no number at all'}; "
                 "name another target"
             )
-        return replace(cls.from_labels((), metric), scale=float(finite.std()))
+        scale = float(finite.std())
+        if np.abs(rounded[known] - finite).max() > ROUNDED * scale:
+            raise DataError(
+                f"column {table.roles.target[0]!r}: values from {finite.min():.10g} to "
+                f"{finite.max():.10g} are too close to each other, or to 0, to be told apart as "
+                "32-bit numbers; subtract a constant from all, or use a smaller unit"
+            )
+        return replace(cls.from_labels((), metric), scale=scale)
 
     @classmethod
     def from_labels(cls, labels: tuple[str, ...], metric: str | None = None) -> Regress:
@@ -67,19 +80,20 @@ class Regress:
 
     def known(self, table: Table) -> NDArray[np.bool_]:
         """Return True for each row whose target is a finite number."""
-        return np.isfinite(_numbers(table))
+        return np.isfinite(_rounded(_numbers(table)))
 
     def encode(self, table: Table) -> NDArray[np.float32]:
         """Return values, float32 (n,). Raises DataError for what is no finite number."""
         values = _numbers(table)
         _refuse_text(table, values)
-        bad = np.flatnonzero(~np.isfinite(values))
+        rounded = _rounded(values)
+        bad = np.flatnonzero(~np.isfinite(rounded))
         if bad.size:
             raise DataError(
                 f"column {table.roles.target[0]!r}, row {bad[0]} (the first is 0): the number is "
                 "missing or not finite; fill it in or leave the row out"
             )
-        return values
+        return rounded
 
     def loss(
         self,
@@ -107,15 +121,19 @@ def _column(table: Table) -> pl.Series:
     return target
 
 
-def _numbers(table: Table) -> NDArray[np.float32]:
-    """Return the target as float32 (n,), NaN where it is missing or no number."""
+def _numbers(table: Table) -> NDArray[np.float64]:
+    """Return the target as float64 (n,), NaN where it is missing or no number."""
     numbers = _column(table).cast(pl.Float64, strict=False).fill_null(np.nan).to_numpy()
-    # a number too large for float32 becomes infinite, which `known` and `encode` refuse
+    return np.asarray(numbers, dtype=np.float64)
+
+
+def _rounded(values: NDArray[np.float64]) -> NDArray[np.float32]:
+    """Return values as they are learned; one too large for float32 is infinite."""
     with np.errstate(over="ignore"):
-        return np.asarray(numbers, dtype=np.float32)
+        return values.astype(np.float32)
 
 
-def _refuse_text(table: Table, values: NDArray[np.float32]) -> None:
+def _refuse_text(table: Table, values: NDArray[np.float64]) -> None:
     column = _column(table)
     if column.dtype.is_numeric():
         return

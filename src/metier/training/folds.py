@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from metier.data.table import group_codes
 from metier.types import Rows, Table
 
 Fold = tuple[Rows, Rows]
@@ -20,8 +20,9 @@ def inner_folds(
     """Cut training rows into folds: by time or by group where the table has one, else stratified.
 
     With a time column there is one fold only, whose last `share` of the rows judges. With
-    `folds=1` there is one fold with about that share of the rows. Too few rows for even one fold
-    give an empty list.
+    `folds=1` there is one fold with about that share of the rows, or as near to it as whole groups
+    come: one that is larger than that judges only where every group is. A row whose group is
+    missing is a group of its own. Too few rows or groups for even one fold give an empty list.
     """
     n = len(table)
     if n < 4:
@@ -33,21 +34,45 @@ def inner_folds(
         return [(order[:cut], order[cut:])]
     rng = np.random.default_rng(seed)
     parts = max(2, min(n, folds if folds > 1 else round(1 / share)))
-    place = (
-        _by_group(table.frame[roles.group].to_list(), parts, rng)
-        if roles.group is not None
-        else _stratified(targets, parts, rng)
-    )
+    if roles.group is None:
+        place = _stratified(targets, parts, rng)
+    else:
+        codes = group_codes(table.frame[roles.group])
+        place = _dealt(codes, parts, rng) if folds > 1 else _parted(codes, n * share, rng)
     found = [(np.flatnonzero(place != k), np.flatnonzero(place == k)) for k in range(parts)]
     found = [(fit, judge) for fit, judge in found if len(fit) and len(judge)]
     return found[:folds]
 
 
-def _by_group(groups: Sequence[Any], parts: int, rng: np.random.Generator) -> NDArray[np.int64]:
-    """Deal whole groups to parts."""
-    names, inverse = np.unique(np.array([str(g) for g in groups]), return_inverse=True)
-    dealt = rng.permutation(len(names)) % parts
-    return np.asarray(dealt[inverse], dtype=np.int64)
+def _dealt(codes: NDArray[np.int64], parts: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    """Deal whole groups to parts of about the same size: the largest first, each to the part that
+    has the fewest rows."""
+    _, inverse, sizes = np.unique(codes, return_inverse=True, return_counts=True)
+    shuffled = rng.permutation(len(sizes))
+    held = [0] * parts
+    part_of = np.empty(len(sizes), dtype=np.int64)
+    for group in shuffled[np.argsort(-sizes[shuffled], kind="stable")].tolist():
+        part_of[group] = held.index(min(held))
+        held[part_of[group]] += int(sizes[group])
+    return np.asarray(part_of[inverse], dtype=np.int64)
+
+
+def _parted(codes: NDArray[np.int64], wanted: float, rng: np.random.Generator) -> NDArray[np.int64]:
+    """Deal whole groups to part 0 where that brings it nearer to the rows wanted, and the others to
+    part 1. No group of more rows than that is in part 0, unless all are: then it is the smallest.
+    """
+    _, inverse, sizes = np.unique(codes, return_inverse=True, return_counts=True)
+    shuffled = rng.permutation(len(sizes))
+    part_of = np.ones(len(sizes), dtype=np.int64)
+    held = 0
+    for group in shuffled.tolist():
+        size = int(sizes[group])
+        if size <= wanted and abs(held + size - wanted) < abs(held - wanted):
+            part_of[group] = 0
+            held += size
+    if not held:
+        part_of[shuffled[sizes[shuffled].argmin()]] = 0
+    return np.asarray(part_of[inverse], dtype=np.int64)
 
 
 def _stratified(targets: NDArray[Any], parts: int, rng: np.random.Generator) -> NDArray[np.int64]:

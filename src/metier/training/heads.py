@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,10 +16,13 @@ from metier.errors import Pruned
 from metier.runtime.postprocess import TaskKind
 from metier.threads import few_threads
 from metier.training.climb import climb
-from metier.types import Floats
+from metier.training.folds import Fold, inner_folds
+from metier.types import Floats, Table
 
 STRENGTHS: tuple[float, ...] = tuple(round(10.0 ** (half / 2), 6) for half in range(-5, 7))
 """Inverse regularisation (C) on features of unit variance, from strong to weak."""
+ALPHAS: tuple[float, ...] = tuple(np.logspace(-2, 5, 22).tolist())
+"""Regularisation of ridge, from weak to strong."""
 Weights = NDArray[np.float64] | None
 """How much each row counts, (n,); None when all count alike."""
 ENOUGH = 5000
@@ -49,15 +53,17 @@ def fit_head(
     strength: float | None = None,
     seed: int = 0,
     weights: Weights = None,
+    folds: Sequence[Fold] | None = None,
     deadline: float | None = None,
 ) -> Head:
     """Fit logistic regression (ridge for regression) on features (n, width).
 
     Features are centred and divided by one common number, so that directions in which a good
     encoder varies more go on counting more. `strength` fixes C (1 / alpha for ridge); None
-    chooses it by cross-validated log loss (squared error). `balanced` weighs classes alike,
-    `weights` (n,) weigh rows. With a `deadline`, a time.monotonic() instant, fewer strengths are
-    tried, and Pruned is raised when it has gone by before a long last fit could begin.
+    chooses it by cross-validated log loss (squared error), on `folds` or, when they are None, on
+    rows left out by chance. `balanced` weighs classes alike, `weights` (n,) weigh rows. With a
+    `deadline`, a time.monotonic() instant, fewer strengths are tried, and Pruned is raised when it
+    has gone by before a long last fit could begin.
     """
     refuse_late(deadline)
     until = choosing_until(deadline)
@@ -66,10 +72,14 @@ def fit_head(
     scaled = np.ascontiguousarray((features - centre) / spread, dtype=np.float32)
     with few_threads(scaled.size):
         if kind == "regression":
+            if strength is None and folds is not None:
+                strength = _choose_ridge(scaled, targets, folds, weights, until)
             weight, bias, strength = _ridge(scaled, targets, strength, weights)
         else:
             marks, even = _marks(targets) if kind == "multilabel" else (targets, targets)
-            strength = strength or _choose(scaled, even, balanced, seed, weights, until)
+            strength = strength or _choose(
+                scaled, even, balanced, _folds(even, seed, folds), weights, until
+            )
             if scaled.size * outputs > SHORT:
                 refuse_late(deadline)
             fit = _each_label if kind == "multilabel" else _logistic
@@ -77,6 +87,17 @@ def fit_head(
     weight = (weight / spread).astype(np.float32)
     bias = (bias - weight @ centre).astype(np.float32)
     return Head(weight, bias, strength)
+
+
+def bound_folds(table: Table, targets: NDArray[Any], seed: int) -> list[Fold] | None:
+    """Return folds on which a strength is chosen where rows of a table belong together or follow
+    each other: a row left out by chance would know its answer from its group, or from later rows.
+
+    None where every row stands for itself, and where too few rows or groups can be left out.
+    """
+    if table.roles.group is None and table.roles.time is None:
+        return None
+    return inner_folds(table, targets, 1 if len(targets) >= ENOUGH else 5, seed) or None
 
 
 def choosing_until(deadline: float | None) -> float | None:
@@ -150,7 +171,7 @@ def _choose(
     features: Floats,
     targets: NDArray[Any],
     balanced: bool,
-    seed: int,
+    folds: Sequence[Fold],
     weights: Weights,
     until: float | None,
 ) -> float:
@@ -158,7 +179,6 @@ def _choose(
 
     Past the instant `until` neither a further strength nor a further fold is tried.
     """
-    folds = _folds(targets, seed)
     if not folds:
         return 1.0
     models = [_classifier(1.0, balanced, len(train)) for train, _ in folds]
@@ -189,8 +209,15 @@ def _log_loss(model: Any, features: Floats, targets: NDArray[Any], weights: Weig
     return float(-np.average(picked, weights=weights))
 
 
-def _folds(targets: NDArray[Any], seed: int) -> list[tuple[NDArray[Any], NDArray[Any]]]:
-    """Five stratified folds, or one fifth of many rows; none when a class has a single row."""
+def _folds(targets: NDArray[Any], seed: int, given: Sequence[Fold] | None) -> list[Fold]:
+    """The given folds, else `_by_chance`: those with more than one class to learn from."""
+    found = _by_chance(targets, seed) if given is None else given
+    found = [(train, valid) for train, valid in found if len(np.unique(targets[train])) > 1]
+    return found[:1] if len(targets) >= ENOUGH else found
+
+
+def _by_chance(targets: NDArray[Any], seed: int) -> list[Fold]:
+    """Five stratified folds, or fewer; none when every class has a single row."""
     from sklearn.model_selection import StratifiedKFold
 
     biggest = int(np.unique(targets, return_counts=True)[1].max())
@@ -199,9 +226,7 @@ def _folds(targets: NDArray[Any], seed: int) -> list[tuple[NDArray[Any], NDArray
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # tiny classes are in some folds only
         parts = StratifiedKFold(min(5, biggest), shuffle=True, random_state=seed)
-        found = list(parts.split(targets[:, None], targets))
-    found = [(train, valid) for train, valid in found if len(np.unique(targets[train])) > 1]
-    return found[:1] if len(targets) >= ENOUGH else found
+        return list(parts.split(targets[:, None], targets))
 
 
 def _each_label(
@@ -226,13 +251,37 @@ def _each_label(
     return weight, bias
 
 
+def _choose_ridge(
+    features: Floats,
+    targets: NDArray[Any],
+    folds: Sequence[Fold],
+    weights: Weights,
+    until: float | None,
+) -> float:
+    """The strength with the lowest squared error on the folds, found by walking from the middle."""
+    from sklearn.linear_model import Ridge
+
+    def loss(alpha: float) -> float:
+        found = []
+        for train, valid in folds:
+            own, judging = (None if weights is None else weights[rows] for rows in (train, valid))
+            model = Ridge(alpha=alpha).fit(features[train], targets[train], own)
+            errors = np.asarray(model.predict(features[valid]) - targets[valid], dtype=np.float64)
+            found.append(np.average(errors**2, weights=judging))
+            if until is not None and time.monotonic() > until:
+                break
+        return float(np.mean(found))
+
+    return 1 / climb(ALPHAS, ALPHAS[len(ALPHAS) // 2], loss, until)
+
+
 def _ridge(
     features: Floats, targets: NDArray[Any], strength: float | None, weights: Weights
 ) -> tuple[NDArray[Any], NDArray[Any], float]:
     from sklearn.linear_model import Ridge, RidgeCV
 
     if strength is None:
-        model = RidgeCV(alphas=np.logspace(-2, 5, 22)).fit(features, targets, weights)
+        model = RidgeCV(alphas=ALPHAS).fit(features, targets, weights)
         strength = float(1 / model.alpha_)
     else:
         model = Ridge(alpha=1 / strength).fit(features, targets, weights)

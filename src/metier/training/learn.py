@@ -104,13 +104,17 @@ def stopping_rows(
     table: Table, targets: NDArray[Any], task: Task, schedule: Schedule, seed: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64] | None]:
     """Rows to learn from and rows to stop by, the last ones or whole groups where the table has a
-    time or a group; None when they would be too few to tell."""
+    time or a group; None when they would be too few to tell, or, as a group is large, so many that
+    too few would be left to learn from."""
     n = len(targets)
-    if schedule.patience <= 0 or n * STOPPING_SHARE < max(FEWEST_STOPPING, 2 * task.outputs):
+    wanted, fewest = n * STOPPING_SHARE, max(FEWEST_STOPPING, 2 * task.outputs)
+    if schedule.patience <= 0 or wanted < fewest:
         return np.arange(n), None
     if table.roles.time is not None or table.roles.group is not None:
-        found = inner_folds(table, targets, 1, seed, STOPPING_SHARE)
-        return found[0] if found else (np.arange(n), None)
+        for fitting, stopping in inner_folds(table, targets, 1, seed, STOPPING_SHARE):
+            if fewest <= len(stopping) < 2 * wanted:
+                return fitting, stopping
+        return np.arange(n), None
     random = np.random.default_rng((seed, n))
     order = random.permutation(n)
     if task.kind in {"binary", "multiclass"}:
@@ -162,7 +166,8 @@ def standardised(targets: NDArray[Any], task: Task) -> tuple[float, float]:
     """The centre and the spread of a numeric target."""
     if task.kind != "regression":
         return 0.0, 1.0
-    return float(targets.mean()), float(targets.std()) or 1.0
+    values = targets.astype(np.float64)  # the squares of large numbers are beyond float32
+    return float(values.mean()), float(values.std()) or 1.0
 
 
 def _enter_units(model: NetModel, loss: Supervised) -> None:

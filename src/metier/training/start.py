@@ -7,7 +7,7 @@ from typing import Any
 from metier.errors import ChainError, DataError
 from metier.runtime.preprocess import Preprocess
 from metier.training.feed import Feed
-from metier.training.heads import Head, fit_head
+from metier.training.heads import Head, bound_folds, fit_head
 from metier.training.net import Net, NetModel, branch
 from metier.types import Floats, Problem, Run, Source, Specialist, Table
 
@@ -62,15 +62,16 @@ def give_head(
     """Fit a linear head on frozen features (n, width), those of the net when None, and set it."""
     if features is None:
         features = feed_for(model, problem.train, run).features()
-    task = problem.task
+    task, targets = problem.task, problem.task.encode(problem.train)
     head = fit_head(
         features,
-        task.encode(problem.train),
+        targets,
         task.kind,
         task.outputs,
         balanced=balanced,
         seed=run.seed,
         weights=problem.train.weights,
+        folds=bound_folds(problem.train, targets, run.seed),
         deadline=run.deadline,
     )
     model.net.set_head(head.weight, head.bias)

@@ -30,6 +30,26 @@ def test_numbers_as_labels_stay_what_they_are() -> None:
     assert (made.digests[:6] == table.digests).all()
 
 
+@pytest.mark.parametrize(
+    ("dtype", "given"),
+    [
+        (pl.Int64, [0.5, 1.515625, 2.78125, 40.296875]),
+        (pl.UInt8, [300, -1]),
+        (pl.UInt8, [float("nan"), None, 2.5]),
+        (pl.Float64, [3, 4]),
+    ],
+)
+def test_numbers_of_both_files_stay_what_they_are(dtype: Any, given: list[Any]) -> None:
+    own = pl.DataFrame({"x": pl.Series(range(6), dtype=dtype), "y": ["u", "v"] * 3})
+    table = Table(own, Roles({"x": "number"}, ("y",)))
+    others = Table(pl.DataFrame({"x": given}), Roles({"x": "number"}))
+    answers = np.zeros(len(given), np.int64)
+    made = joined(table, others, answers, build("binary", table), np.ones(len(given)))
+    found = made.frame["x"].cast(pl.Float64)
+    assert found[:6].to_list() == [0, 1, 2, 3, 4, 5]
+    assert found[6:].equals(others.frame["x"].cast(pl.Float64), check_names=False)
+
+
 @pytest.mark.parametrize("lists", [True, False])
 def test_several_labels(lists: bool) -> None:
     roles: dict[str, Any] = {"x": "number", "c": "category"}

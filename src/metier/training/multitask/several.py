@@ -19,7 +19,7 @@ from metier.data.unite import United, unite
 from metier.errors import ChainError
 from metier.runtime.preprocess import Preprocess
 from metier.training.feed import Feed
-from metier.training.heads import fit_head
+from metier.training.heads import bound_folds, fit_head
 from metier.training.learn import standardised, stopping_rows
 from metier.training.loop import Watch, fit
 from metier.training.net import Net, NetModel, branch
@@ -140,7 +140,8 @@ def learn_together(
         table = united.table.take(rows)
         return Feed(net.backbone, readings[0], table, run.cache, run.device, run.deadline)
 
-    _fit_heads(net, feed(fitting), parts, targets[fitting], problems, run)
+    tables = _learned(united, problems, fitting)
+    _fit_heads(net, feed(fitting), parts, targets[fitting], tables, run)
     order = _often(united, fitting, how.temperature, run.seed)
     watch = Watch(feed(held), _judge(parts, targets[held])) if len(held) else None
     worth = Worth(len(parts)).to(run.device)
@@ -273,19 +274,30 @@ def _often(united: United, fitting: Rows, temperature: float, seed: int) -> Rows
     return np.concatenate(found)
 
 
+def _learned(united: United, problems: Sequence[Problem], fitting: Rows) -> list[Table]:
+    """Each task's own rows among those that are learned from, in the order of these."""
+    found = []
+    for problem, place in zip(problems, united.places, strict=True):
+        row = np.full(len(united.table), -1)
+        row[place] = np.arange(len(place))
+        own = row[fitting]
+        found.append(problem.train.take(own[own >= 0]))
+    return found
+
+
 def _fit_heads(
     net: Net,
     feed: Feed,
     parts: Sequence[Part],
     targets: NDArray[np.float32],
-    problems: Sequence[Problem],
+    tables: Sequence[Table],
     run: Run,
 ) -> None:
     """Fit every head on the frozen features of its own rows."""
     features = feed.features()
     weight = np.zeros((net.head.out_features, features.shape[1]), dtype=np.float32)
     bias = np.zeros(net.head.out_features, dtype=np.float32)
-    for part, problem in zip(parts, problems, strict=True):
+    for part, table in zip(parts, tables, strict=True):
         known = ~np.isnan(targets[:, part.targets.start])
         if not known.any():
             continue
@@ -301,9 +313,10 @@ def _fit_heads(
             features[known],
             wanted,
             kind,
-            problem.task.outputs,
+            part.task.outputs,
             seed=run.seed,
             weights=weights,
+            folds=bound_folds(table, wanted, run.seed),
             deadline=run.deadline,
         )
         weight[part.scores], bias[part.scores] = head.weight, head.bias

@@ -39,8 +39,8 @@ def joined(
         names = [f"unlabelled {place}" for place in range(len(others))]
         frame = frame.with_columns(pl.Series(roles.group, names))
         own = _with(own, own.frame[roles.group].cast(pl.String))
-    frame = frame.with_columns(pl.col(name).cast(own.frame[name].dtype) for name in frame.columns)
-    whole = pl.concat([own.frame, frame], how="diagonal")
+    frame = frame.with_columns(_typed_as(own.frame[column.name], column) for column in frame)
+    whole = pl.concat([own.frame, frame], how="diagonal_relaxed")
     before = np.ones(len(own)) if labelled.weights is None else labelled.weights
     made = replace(own, frame=whole, roles=replace(roles, weight=None))
     # They follow from the inputs, and pictures need not be read again for them.
@@ -59,6 +59,13 @@ def _answered(roles: Roles, answers: NDArray[Any], task: Task) -> list[pl.Series
         return [pl.Series(name, answers[:, j].astype(np.int64)) for j, name in enumerate(names)]
     lists = [[task.labels[j] for j in np.flatnonzero(row)] for row in answers]
     return [pl.Series(names[0], lists, dtype=pl.List(pl.String))]
+
+
+def _typed_as(own: pl.Series, column: pl.Series) -> pl.Series:
+    """A column in the type of the labelled one; numbers in theirs, which may be the wider one."""
+    if own.dtype.is_numeric() and column.dtype.is_numeric():
+        return column
+    return column.cast(own.dtype)
 
 
 def _with(table: Table, column: pl.Series) -> Table:
