@@ -22,10 +22,11 @@ def make_bundle(
     source: Any = None,
     *,
     seed: int = 0,
+    metric: str | None = None,
     **decided: Any,
 ) -> Path:
     """Learn from a table and write a run folder; `decided` are fields of its `Decision`."""
-    task = build(kind, table)
+    task = build(kind, table, metric)
     run = Run(Cache(folder.with_name(f"{folder.name}-cache")), seed=seed)
     start = Specialist(source or Tabular(), task)
     made = strategy(start, Problem(task, table), run)

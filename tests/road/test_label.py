@@ -78,6 +78,35 @@ def test_it_is_played_against_chance(runs: dict[str, Path]) -> None:
         api.label(runs["bought"], measured(50, 1), compare=measured(59, 2))
 
 
+def rarely(positive: int, seed: int) -> pl.DataFrame:
+    """Rows of which the first few alone are bought."""
+    bought = ["yes" if row < positive else "no" for row in range(120)]
+    return measured(120, seed).with_columns(bought=pl.Series(bought))
+
+
+@pytest.fixture(scope="module")
+def ranked(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle whose metric has no value on rows of one class."""
+    table = Table(rarely(40, 0), Roles({"size": "number", "weight": "number"}, ("bought",)))
+    folder = tmp_path_factory.mktemp("ranked") / "run"
+    return make_bundle(folder, Boost(trees=20), table, "binary", metric="roc_auc")
+
+
+def test_plays_that_measure_nothing_are_left_out_and_counted(ranked: Path) -> None:
+    found = api.label(ranked, measured(50, 1), n=5, compare=rarely(4, 2))
+    told = {each.name: each for each in found.findings}["against_chance"]
+    assert told.low is not None and told.high is not None
+    assert np.isfinite([told.low, told.high]).all()
+    assert "more could not be measured" in told.verdict and "no number" not in told.verdict
+
+
+def test_where_no_play_measures_anything_it_is_said(ranked: Path) -> None:
+    found = api.label(ranked, measured(50, 1), n=5, compare=rarely(0, 2))
+    told = {each.name: each for each in found.findings}["against_chance"]
+    assert told.value is None and told.level == "warning"
+    assert "could not be measured" in told.verdict and "chance)" not in told.verdict
+
+
 def test_the_command_prints_rows_and_one_json_object(
     runs: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -141,7 +141,8 @@ def audit(
         bundle: a run folder; attacks and explanations that follow gradients need its `weights/`.
         data: labelled rows that it did not learn from, in any form of `specialize`.
         sensitive: columns whose groups are compared, `age:25,60` with cuts for a number.
-        out: the page to write, with the same in words (`.md`) beside it; none when None.
+        out: the page to write (HTML), with the same in words (`.md`) beside it, which replaces
+            an earlier audit and no other file; none when None.
         examples: let the page show rows of the data.
         budget: about the wall-clock for everything: seconds, or "90s", "5m"; when None 45 seconds
             for tables and 150 for texts and images.
@@ -153,12 +154,20 @@ def audit(
     """
     started = monotonic()
     settle_threads()
-    from metier.road.trust.audit import Asked, audit_bundle, seconds_for, write_pages
+    from metier.road.trust.audit import (
+        Asked,
+        audit_bundle,
+        refuse_pages,
+        seconds_for,
+        write_pages,
+    )
     from metier.runtime.session import load
     from metier.search.clock import Clock, parse_budget
 
     seconds = seconds_for(load(bundle)) if budget is None else parse_budget(budget)
     asked = Asked(Path(bundle), data, tuple(as_words(sensitive)), seed, examples)
+    if out is not None:
+        refuse_pages(Path(out))
     found = audit_bundle(asked, progress or Silent(), Clock(seconds, started))
     if out is not None:
         write_pages(found, asked, Path(out))

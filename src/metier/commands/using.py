@@ -85,7 +85,12 @@ def add_audit(commands: Any) -> None:
     option = parser.add_argument
     option("data", metavar="DATA", type=Path, help="labelled rows that it did not learn from")
     add_sensitive(parser)
-    option("--out", metavar="FILE", type=Path, help="the page (default: audit.html)")
+    option(
+        "--out",
+        metavar="FILE",
+        type=Path,
+        help="the page, with its words as .md beside it (default: audit.html)",
+    )
     option("--examples", action="store_true", help="let the page show rows of the data")
     option(
         "--budget",

@@ -31,6 +31,9 @@ STATES: Mapping[Level, str] = {
     "bad": "Speaks against signing",
 }
 
+HEADING = "# Audit of "
+"""What an audit in words begins with, by which an earlier one is known again."""
+
 
 @dataclass(frozen=True)
 class Audit:
@@ -250,7 +253,7 @@ def _provenance(found: Audit) -> list[tuple[str, str]]:
 def audit_words(found: Audit) -> str:
     """Return the audit in Markdown, to stand with the model card: words and numbers, no rows."""
     parts: list[str] = [
-        f"# Audit of {as_markdown(found.bundle)}",
+        f"{HEADING}{as_markdown(found.bundle)}",
         as_markdown(_headline(found)),
         as_markdown(_basis(found)),
         "## What to look at first",

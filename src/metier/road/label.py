@@ -212,6 +212,14 @@ def _told(
     name: str, bundle: Bundle, gains: NDArray[np.float64], start: int, step: int, n: int
 ) -> Finding:
     metric = find(name, bundle.task_kind)
+    plays, gains = len(gains), gains[np.isfinite(gains)]
+    if len(gains) < 2:
+        text = (
+            f"whether choosing beats chance could not be measured: {metric.title} has a value in "
+            f"{len(gains)} of {plays} plays on {n:,} labelled rows, so their rows that judge are "
+            "too much alike; give more"
+        )
+        return Finding("against_chance", sentence(text), n=n, level="warning")
     gains = gains if metric.higher_is_better else -gains
     half = student.ppf(0.975, len(gains) - 1) * gains.std(ddof=1) / np.sqrt(len(gains))
     mean, low, high = (float(v) for v in (gains.mean(), gains.mean() - half, gains.mean() + half))
@@ -222,6 +230,8 @@ def _told(
     ]
     verdict = "no better than chance here" if low <= 0 <= high else ""
     verdict = verdict or ("better than chance" if low > 0 else "worse than chance")
+    lost = plays - len(gains)
+    verdict += f"; {lost} more could not be measured" if lost else ""
     text = (
         f"{step} chosen rows after {start} brought {shown[0]} {unit}{metric.title} more than "
         f"{step} drawn by chance ({shown[1]} to {shown[2]}, {len(gains)} plays on {n:,} labelled "

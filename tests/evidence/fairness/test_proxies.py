@@ -52,3 +52,14 @@ def test_texts_tell_too_and_one_group_tells_nothing() -> None:
     assert (find_proxies("sex", groups_of(rows)["sex"], told_by(rows)).value or 0) > 0.95
     alone = find_proxies("sex", ["f"] * 120, told_by(rows))
     assert alone.value is None and "too few rows" in alone.verdict
+
+
+def test_no_input_that_differs_can_tell_nothing() -> None:
+    rows = table(2.0)
+    groups = groups_of(rows)["sex"]
+    itself = Table(rows.frame, Roles({"sex": "category"}, sensitive=("sex",)))
+    still = Table(rows.frame.with_columns(height=1.0, noise=2.0), rows.roles)
+    for each in (itself, still):
+        found = find_proxies("sex", groups, told_by(each))
+        assert found.value is None and found.n == 600 and found.level == "info"
+        assert "none can tell it" in found.verdict

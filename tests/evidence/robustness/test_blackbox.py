@@ -83,3 +83,40 @@ def test_a_number_is_pushed_away_from_the_truth() -> None:
     before = aim.harm(value(columns))
     assert (aim.harm(value(found)) >= before).all() and aim.harm(value(found)).sum() > before.sum()
     assert min(found["x"]) >= 0.0 and max(found["x"]) <= 2.0, "nothing leaves the range of the data"
+
+
+TAGS = Decision("multilabel", ("app", "bill"), thresholds=(0.2, 0.55))
+"""A label that is given well below one half, so that it looks wrong by its score alone."""
+
+
+def tagged(value: Floats) -> Floats:
+    """The first label always, the second where a value is above zero."""
+    return np.stack([np.full(len(value), -0.5), value], axis=1).astype(np.float32)
+
+
+def test_squares_that_were_answered_wrong_are_kept_when_labels_have_thresholds() -> None:
+    random = np.random.default_rng(0)
+    pixels = np.clip(0.5 + 0.02 * random.normal(size=(40, 3, 8, 8)), 0, 1).astype(np.float32)
+
+    def answer(given: Floats) -> Floats:
+        return tagged(400 * (given.mean(axis=(1, 2, 3)) - 0.505))
+
+    aim = Aim(np.tile([1, 0], (40, 1)), TAGS)
+    assert not aim.wrong(answer(pixels)).any()
+    assert aim.wrong(answer(np.clip(pixels + 4 / 255, 0, 1))).all()
+    assert aim.wrong(answer(square(answer, pixels, aim, 4 / 255))).mean() > 0.9
+
+
+def test_a_step_that_is_answered_wrong_is_kept_when_labels_have_thresholds() -> None:
+    values = np.random.default_rng(0).normal(size=200)
+    columns: dict[str, list[Any]] = {"x": values.tolist()}
+
+    def scores(given: Mapping[str, Sequence[Any]]) -> Floats:
+        return tagged(np.asarray(given["x"], dtype=np.float32) - 1)
+
+    aim = Aim(np.tile([1, 0], (200, 1)), TAGS)
+    allowed = reach(columns, ["x"], 0.5)
+    up = np.minimum(values + allowed.steps["x"], values.max())
+    broken = aim.wrong(scores({"x": up.tolist()}))
+    assert broken.mean() > aim.wrong(scores(columns)).mean() + 0.05
+    assert (aim.wrong(scores(nudge(scores, columns, aim, allowed))) == broken).all()

@@ -12,7 +12,7 @@ import pytest
 
 from metier.api import audit
 from metier.cli import main
-from metier.errors import DataError, InputError
+from metier.errors import DataError, InputError, OptionError
 from metier.evidence.unlabelled.unseen import absent_labels, beyond_training, new_categories
 from metier.report.audit import audit_document, audit_words, level_of
 from metier.report.document import render_document
@@ -99,6 +99,26 @@ def test_the_command_says_what_to_look_at_first(
 def test_what_cannot_be_is_refused(run: Path, data: Path, asked: Any, said: str) -> None:
     with pytest.raises(InputError, match=said):
         audit(run, data, **asked)
+
+
+def test_a_page_destroys_neither_itself_nor_what_lies_beside_it(
+    run: Path, data: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(OptionError, match=r"page is HTML.* ends in \.html"):
+        audit(run, data, out=tmp_path / "audit.md")
+    notes = tmp_path / "notes.md"
+    notes.write_text("# Notes\n")
+    with pytest.raises(OptionError, match="no earlier audit"):
+        audit(run, data, out=tmp_path / "notes.html")
+    assert notes.read_text() == "# Notes\n"
+    assert [each.name for each in tmp_path.iterdir()] == ["notes.md"]
+
+
+def test_an_earlier_audit_is_written_over(run: Path, data: Path, tmp_path: Path) -> None:
+    out = tmp_path / "audit.html"
+    for seed in (0, 1):
+        audit(run, data, out=out, budget="1s", seed=seed)
+    assert "--seed 1" in out.read_text("utf-8")
 
 
 def test_a_handful_of_rows_is_refused(run: Path, tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ from metier.training.attacks.pgd import (
     entering,
     fgsm,
     leaving,
+    losses,
     pgd,
 )
 from metier.types import Problem, Run, Specialist
@@ -121,6 +122,32 @@ def test_a_saturated_softmax_hides_nothing(learned: Any) -> None:
     assert robust(net, found.pixels, truth) <= robust(net, plain.pixels, truth) + 0.05
     once = fgsm(blown, pixels, aim, 6 / 255)
     assert robust(net, once.pixels, truth) > robust(net, found.pixels, truth) + 0.2
+
+
+TAGS = Decision("multilabel", ("a", "b"), thresholds=(0.2, 0.55))
+"""Its first label is given well below one half, so that it looks wrong by its score alone."""
+
+
+def test_what_was_answered_wrong_is_kept_when_labels_have_thresholds() -> None:
+    torch.manual_seed(0)
+    pixels = 0.5 + 0.02 * torch.randn((40, 3, 8, 8))
+    aim = Aim(np.tile(np.float32([1, 0]), (40, 1)), TAGS)
+
+    def answer(given: torch.Tensor) -> torch.Tensor:
+        score = 400 * (given.mean(dim=(1, 2, 3)) - 0.505)
+        return torch.stack([torch.full_like(score, -0.5), score], dim=1)
+
+    assert not aim.wrong(answer(pixels).numpy()).any()
+    moved = pgd(answer, pixels, aim, Budget(4 / 255, 20))
+    assert aim.wrong(answer(moved.pixels).numpy()).all()
+
+
+def test_the_margin_of_labels_runs_from_their_thresholds() -> None:
+    scores = torch.tensor([[-0.5, -0.5]], requires_grad=True)
+    losses(scores, torch.tensor([[1.0, 0.0]]), TAGS, margin=True).sum().backward()
+    assert scores.grad is not None
+    first, second = scores.grad[0].tolist()
+    assert -0.5 < first < 0 < 0.5 < second
 
 
 @pytest.mark.parametrize("radius", [3, 6])

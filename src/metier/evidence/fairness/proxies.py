@@ -59,7 +59,8 @@ def find_proxies(column: str, groups: Sequence[str], told: Told, *, seed: int = 
 
     `value` is the area under the ROC curve (of several groups, the mean of one against the rest),
     with its interval; `details` hold the accuracy, the share of the largest group, and in `carried`
-    what each input carries: points of the area that are lost when it is shuffled.
+    what each input carries: points of the area that are lost when it is shuffled. There is no value
+    where groups are too few or small, or no input is left to tell them.
     """
     name = f"proxy[{column}]"
     every = np.asarray(groups, dtype=str)
@@ -69,6 +70,9 @@ def find_proxies(column: str, groups: Sequence[str], told: Told, *, seed: int = 
     names, codes = np.unique(every[kept], return_inverse=True)
     if len(names) < 2 or len(codes) < 10 * FOLDS:
         said = f"{column}: too few rows of more than one group to tell what the inputs say of it"
+        return Finding(name, said, n=len(codes))
+    if not told.features.shape[1]:
+        said = f"{column}: no input that is not sensitive differs between rows, so none can tell it"
         return Finding(name, said, n=len(codes))
     if len(codes) > MOST_ROWS:
         some = np.sort(np.random.default_rng((seed, 3)).choice(len(codes), MOST_ROWS, False))

@@ -40,18 +40,27 @@ class Aim:
     def harm(self, scores: NDArray[Any]) -> NDArray[np.float64]:
         """Return how far each row is pushed towards a wrong answer; more is worse for the model.
 
-        Classes: the margin of the best wrong class over the right one. Labels: the margin of the
-        label that is most wrong. Numbers: the absolute error.
+        Classes: the margin of the best wrong class over the right one. Labels: how far beyond its
+        threshold the label lies that is most wrong, softly (the logarithm of the exponentials added
+        up), so that one which nothing moves hides none that moves. Numbers: the absolute error.
         """
         values = np.asarray(scores, dtype=np.float64)
         rows = np.arange(len(values))
         if self.decision.kind == "regression":
             return np.asarray(np.abs(values[:, 0] - self.truth))
         if self.decision.kind == "multilabel":
-            return np.asarray(np.where(self.truth > 0, -values, values).max(axis=1))
+            beyond = values - cuts(self.decision)
+            wrongs = np.where(self.truth > 0, -beyond, beyond)
+            return np.asarray(np.logaddexp.reduce(wrongs, axis=1))
         others = values.copy()
         others[rows, self.truth] = -np.inf
         return np.asarray(others.max(axis=1) - values[rows, self.truth])
+
+
+def cuts(decision: Decision) -> NDArray[np.float64]:
+    """Return the scores, one a label of several, from which on a label is given."""
+    chances = np.clip(np.asarray(decision.thresholds or [0.5]), 1e-12, 1 - 1e-12)
+    return np.asarray(decision.temperature * np.log(chances / (1 - chances)))
 
 
 def of_rows(decision: Decision, rows: NDArray[Any]) -> Decision:

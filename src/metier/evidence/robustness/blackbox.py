@@ -55,10 +55,10 @@ def square(
         if not len(open_):
             break
         scores, own = answer(trial), aim.take(open_)
-        now = own.harm(scores)
-        better = now > harm[open_]
+        now, wrong = own.harm(scores), own.wrong(scores)
+        better = wrong | (now > harm[open_])
         found[open_[better]], harm[open_[better]] = trial[better], now[better]
-        open_ = open_[~own.wrong(scores)]
+        open_ = open_[~wrong]
         trial = _with_square(
             found[open_], pixels[open_], radius, _side(query, queries, pixels), random
         )
@@ -163,18 +163,16 @@ def nudge(
             tries = [
                 _tried(columns[name], open_, name, allowed, one) for one in _ways(name, allowed)
             ]
-            tried = _scored(scores, found, name, tries, open_)
-            worst = np.array([aim.take(open_).harm(each) for each in tried])
-            best = worst.argmax(axis=0)
-            right = np.ones(len(open_), dtype=bool)
+            tried, own = _scored(scores, found, name, tries, open_), aim.take(open_)
+            wrong = np.array([own.wrong(each) for each in tried])
+            now = np.array([own.harm(each) for each in tried])
+            fell: NDArray[np.bool_] = np.logical_or.reduce(wrong)
+            best = np.where(wrong | ~fell, now, -np.inf).argmax(axis=0)
             for place, row in enumerate(open_.tolist()):
-                if worst[best[place], place] > harm[row]:
-                    found[name][row] = tries[best[place]][place]
-                    harm[row] = worst[best[place], place]
-            for which, each in enumerate(tried):
-                hit = (best == which) & aim.take(open_).wrong(each)
-                right &= ~hit
-            open_ = open_[right]
+                worst = now[best[place], place]
+                if fell[place] or worst > harm[row]:
+                    found[name][row], harm[row] = tries[best[place]][place], worst
+            open_ = open_[~fell]
     return found
 
 

@@ -12,12 +12,12 @@ from metier.cache import write_aside
 from metier.data.known import Known
 from metier.data.raw import Raw
 from metier.data.read import read
-from metier.errors import DataError, MetierError
+from metier.errors import DataError, MetierError, OptionError
 from metier.evidence.explanations.explained import Explained
 from metier.evidence.metrics import scorecard
 from metier.evidence.robustness.curves import Robustness
 from metier.evidence.unlabelled.unseen import absent_labels, beyond_training, new_categories
-from metier.report.audit import Audit, audit_document, audit_words
+from metier.report.audit import HEADING, Audit, audit_document, audit_words
 from metier.report.document import render_document
 from metier.road.asked import versions
 from metier.road.fairly import serve_whom
@@ -174,13 +174,34 @@ def _looked(asked: Asked, raw: Raw) -> list[Finding]:
     return look(asked.bundle, raw)
 
 
+def refuse_pages(out: Path) -> None:
+    """Raise OptionError where the page would be its own words, or these take the place of a file
+    that is no earlier audit."""
+    if out.suffix.lower() == ".md":
+        raise OptionError(
+            f"--out {out}: the page is HTML, and the same in words goes beside it as .md; give a "
+            "name that ends in .html"
+        )
+    words = _words_beside(out)
+    ours = words.is_file() and words.read_bytes().startswith(HEADING.encode())
+    if words.exists() and not ours:
+        raise OptionError(
+            f"--out {out}: {words} is there and no earlier audit, and would be written over by the "
+            "same in words; give another name"
+        )
+
+
 def write_pages(found: Audit, asked: Asked, out: Path) -> tuple[Path, Path]:
     """Write the page and, beside it, the same in words; return both paths."""
     command = command_of(asked, out)
-    words = out.with_suffix(".md")
+    words = _words_beside(out)
     write_aside(out, render_document(audit_document(found, command, versions())).encode())
     write_aside(words, audit_words(found).encode())
     return out, words
+
+
+def _words_beside(out: Path) -> Path:
+    return out.with_suffix(".md")
 
 
 def command_of(asked: Asked, out: Path) -> str:

@@ -43,6 +43,7 @@ from metier.road.options import Progress
 from metier.road.trust.effort import evaluations_for
 from metier.road.trust.games import Games, games_of
 from metier.road.trust.neighbours import find_nearest
+from metier.road.trust.truth import in_words
 from metier.runtime.session import load
 from metier.search.clock import Clock
 
@@ -321,11 +322,9 @@ def _explained(games: Games, chosen: Explainer, bench: Bench) -> list[tuple[Game
 
 def _row(games: Games, place: int, attribution: Attribution) -> RowExplained:
     game = games.game(place)
-    answer = games.answers[place]
-    told = ", ".join(answer) or "none" if isinstance(answer, list) else answer
     return RowExplained(
         row=game.row,
-        answer=f"{told:.6g}" if isinstance(told, float) else str(told),
+        answer=in_words(games.answers[place]),
         label=game.target.label,
         chance=float(game.target.chance(games.scores[place : place + 1])[0]) * game.target.scale,
         truth=games.truth[place],

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import polars as pl
 
 from metier.data.known import Known
 from metier.data.raw import Raw
@@ -20,7 +19,7 @@ from metier.errors import DataError, MetierError, OptionError
 from metier.evidence.explanations.players import Game, Target, parts_of
 from metier.evidence.explanations.regions import seen_by
 from metier.evidence.robustness.aims import of_rows
-from metier.road.labelled import target_of
+from metier.road.trust.truth import truth_of
 from metier.runtime.manifest import InputColumn
 from metier.runtime.postprocess import Decision
 from metier.runtime.session import Bundle
@@ -43,7 +42,7 @@ class Games:
         bundle: the bundle.
         table: the rows in the pool; the first `shown` of them are those to show.
         numbers: where each stood in the data given (0-based).
-        truth: what the data say of each; None where they say nothing.
+        truth: what the data say of each, written as an answer is; None where they say nothing.
         shown: how many are to be shown.
         seed: where random numbers start.
         decision: how scores become answers, for exactly these rows.
@@ -196,7 +195,7 @@ def games_of(
     )
     decision, told = _deciding(raw, bundle, numbers)
     games = Games(
-        path, bundle, table, numbers, _truth(raw, bundle, numbers),
+        path, bundle, table, numbers, truth_of(raw, bundle, numbers),
         int(np.isin(numbers, wanted).sum()), seed, decision, (*kept, *told),
     )  # fmt: skip
     return _readable(games, rows is not None)
@@ -279,22 +278,6 @@ def _wanted(raw: Raw, rows: Sequence[int] | None, shown: int) -> Rows:
     if not rows:
         raise OptionError("--rows: names no row; write --rows 0,5,7")
     return np.array(list(dict.fromkeys(rows)), dtype=np.int64)
-
-
-def _truth(raw: Raw, bundle: Bundle, numbers: Rows) -> tuple[str | None, ...]:
-    """What the data say of rows, where they hold the target."""
-    names = target_of(bundle)
-    if not names or any(name not in raw.frame.columns for name in names):
-        return (None,) * len(numbers)
-    if len(names) == 1:
-        found = [_written(value) for value in raw.frame[names[0]][numbers].to_list()]
-        return tuple(found)
-    flags = raw.frame[numbers].select(pl.col(name).cast(pl.Int64, strict=False) for name in names)
-    return tuple(", ".join(n for n, f in zip(names, row, strict=True) if f) for row in flags.rows())
-
-
-def _written(value: Any) -> str | None:
-    return None if value is None else str(value)
 
 
 def _why(findings: Sequence[Finding]) -> str:

@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from metier.evidence.robustness.aims import Aim
+from metier.evidence.robustness.aims import Aim, cuts
 from metier.evidence.robustness.pixels import Pixels
-from metier.runtime.postprocess import TaskKind
+from metier.runtime.postprocess import Decision
 
 Answer = Callable[[Tensor], Tensor]
 """From pixels (n, 3, height, width), 0 to 1, to scores (n, outputs)."""
@@ -66,8 +66,9 @@ def fgsm(answer: Answer, pixels: Tensor, aim: Aim, radius: float) -> Moved:
 def pgd(answer: Answer, pixels: Tensor, aim: Aim, budget: Budget, seed: int = 0) -> Moved:
     """Climb the loss in small steps, each cut back to the radius (Madry et al., 2018).
 
-    Of all points that were visited the most harmful one is kept; a row that is wrong already is not
-    moved further. `answer` must be free of randomness.
+    Of all points that were visited the first one that is answered wrong is kept, else the most
+    harmful one; a row that is wrong already is not moved further. `answer` must be free of
+    randomness.
     """
     random = torch.Generator().manual_seed(seed)
     targets = torch.as_tensor(aim.truth).to(pixels.device)
@@ -83,14 +84,14 @@ def pgd(answer: Answer, pixels: Tensor, aim: Aim, budget: Budget, seed: int = 0)
         for step in range(budget.steps + 1):
             last = step == budget.steps
             scores, gradient = _look(
-                answer, here, targets[open_], aim.decision.kind, start % 2 == 1, not last
+                answer, here, targets[open_], aim.decision, start % 2 == 1, not last
             )
             told = scores.double().cpu().numpy()
             own = aim.take(open_.cpu().numpy())
             now = torch.as_tensor(own.harm(told), dtype=harm.dtype, device=harm.device)
-            better = now > harm[open_]
-            found[open_[better]], harm[open_[better]] = here[better], now[better]
             kept = torch.as_tensor(~own.wrong(told), device=here.device)
+            better = ~kept | (now > harm[open_])
+            found[open_[better]], harm[open_[better]] = here[better], now[better]
             if gradient is None:
                 open_ = open_[kept]
                 continue
@@ -109,7 +110,12 @@ def pgd(answer: Answer, pixels: Tensor, aim: Aim, budget: Budget, seed: int = 0)
 
 
 def _look(
-    answer: Answer, pixels: Tensor, targets: Tensor, kind: TaskKind, margin: bool, climbs: bool
+    answer: Answer,
+    pixels: Tensor,
+    targets: Tensor,
+    decision: Decision,
+    margin: bool,
+    climbs: bool,
 ) -> tuple[Tensor, Tensor | None]:
     """The scores at some pixels, and the gradient of the loss there where it is asked for."""
     if not climbs:
@@ -118,21 +124,23 @@ def _look(
     here = pixels.detach().requires_grad_(True)
     with torch.enable_grad():
         scores = answer(here)
-        loss = losses(scores, targets, kind, margin).sum()
+        loss = losses(scores, targets, decision, margin).sum()
         (gradient,) = torch.autograd.grad(loss, here)
     return scores.detach(), gradient
 
 
-def losses(scores: Tensor, targets: Tensor, kind: TaskKind, margin: bool = False) -> Tensor:
+def losses(scores: Tensor, targets: Tensor, decision: Decision, margin: bool = False) -> Tensor:
     """Return what an attack climbs, one value a row: the task's loss, or the margin of the scores.
 
-    `targets` are encoded; (n,) for classes and numbers, (n, labels) for labels.
+    `targets` are encoded; (n,) for classes and numbers, (n, labels) for labels, whose margins run
+    from their thresholds and are joined softly, as in `Aim.harm`.
     """
-    if kind == "regression":
+    if decision.kind == "regression":
         return (scores[:, 0] - targets).square()
-    if kind == "multilabel":
+    if decision.kind == "multilabel":
         if margin:
-            return torch.where(targets > 0, -scores, scores).amax(1)
+            beyond = scores - torch.as_tensor(cuts(decision)).to(scores)
+            return torch.where(targets > 0, -beyond, beyond).logsumexp(1)
         each = functional.binary_cross_entropy_with_logits(scores, targets, reduction="none")
         return each.sum(1)
     if not margin:

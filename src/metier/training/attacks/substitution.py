@@ -139,7 +139,7 @@ def _candidates(
     targets = torch.as_tensor(aim.take(np.asarray(rows)).truth)
     with torch.enable_grad(), embeddings_watched(net) as seen:
         scores = net(inputs)
-        loss = losses(scores, targets.to(scores.device), aim.decision.kind, margin=True).sum()
+        loss = losses(scores, targets.to(scores.device), aim.decision, margin=True).sum()
         (gradient,) = torch.autograd.grad(loss, seen[0])
     ids = inputs["input_ids"]
     gains = gains_of(known, net, ids, seen[0], gradient)
