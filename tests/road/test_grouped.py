@@ -67,6 +67,8 @@ def test_a_run_measures_by_groups_and_its_bundle_goes_on_to(
         "climb.interval", "fairer.interval", "fairer.paired", "finals.interval",
     }  # fmt: skip
     assert "over the groups of who" in made.report.proof_on
+    assert made.report.fairness is not None
+    assert "groups left out in turn" in made.report.fairness.proxies[0].verdict
 
     more = grouped(tmp_path, seed=1)
     found = {each.name: each for each in api.evaluate(out, more)}
