@@ -224,7 +224,8 @@ def _point(name: str, fairing: Fairing, climb: Climb, candidate: Candidate) -> P
     value = interval(race.metric, targets, scores, rule, seed=race.seed, clusters=clusters)
     answers = answers_of(targets, scores, rule)
     groups = groups_of(table)
-    found = worst(disparities(answers, groups, seed=race.seed), list(groups), asked.kind)
+    measured = disparities(answers, groups, seed=race.seed, clusters=clusters)
+    found = worst(measured, list(groups), asked.kind)
     limit = asked.limit or 0.0
     apart = None if found is None else found.value
     point = Point(

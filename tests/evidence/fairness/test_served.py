@@ -35,5 +35,7 @@ def test_rows_of_one_person_are_one_piece_of_evidence() -> None:
     by_rows, by_person = served(None), served("who")
     assert by_rows.proxies[0].level == "warning" and by_person.proxies[0].level == "info"
     assert "50 groups" in by_person.proxies[0].verdict
+    assert by_rows.disparities[0].level == "warning"
+    assert by_person.disparities[0].level == "info"
     assert by_rows.slices[-1].value and by_person.slices[-1].value == 0
     assert "in 25 groups" in by_person.slices[-1].verdict

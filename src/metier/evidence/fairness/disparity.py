@@ -12,6 +12,10 @@ as much again. So its interval goes from the highest of the lower ends to the hi
 ends of the intervals of all pairs of groups in all rates, at a level for being that many
 (Bonferroni): Newcombe's for shares, Welch's for numbers. Beside it stands how often groups that do
 not differ lie as far apart (p).
+
+Rows that belong together are one piece of evidence: a rate must stand on two such clusters in each
+group, and the intervals of pairs are over clusters (`means.py`). The p-value is then that of the
+surest pair, for being that many, where it is larger than that of independent rows.
 """
 
 from __future__ import annotations
@@ -23,6 +27,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from metier.evidence import bootstrap
 from metier.evidence.answers import Answers, Array
 from metier.evidence.compare import holm
 from metier.evidence.fairness.means import Means, means_of
@@ -50,17 +55,21 @@ def disparities(
     level: float = 0.95,
     resamples: int = RESAMPLES,
     seed: int = 0,
+    clusters: NDArray[np.int64] | None = None,
 ) -> list[Finding]:
     """Return parity and odds of each column, named `parity[sex]`; for numbers `error[sex]`.
 
     `details` say the column, the measure, which groups lie furthest apart in which rate (`high`,
     `low`, `rate`, `label`), `p`, and `p_adjusted` for being several (Holm). A column with fewer
-    than two groups of 100 rows has no value.
+    than two groups of 100 rows has no value. `clusters` (n,) are rows that belong together.
     """
+    codes = None if clusters is None else bootstrap.groups(clusters, len(answers))[0]
     found = []
     for column, own in groups.items():
         kinds: tuple[Any, ...] = ("error",) if answers.kind == "regression" else KINDS
-        of_column = [measure(answers, column, own, each, level, resamples, seed) for each in kinds]
+        of_column = [
+            measure(answers, column, own, each, level, resamples, seed, codes) for each in kinds
+        ]
         # Why nothing is judged is the same for all kinds, and told once.
         found += list({each.verdict: each for each in reversed(of_column)}.values())[::-1]
     measured = [each for each in found if each.value is not None]
@@ -77,26 +86,35 @@ def measure(
     level: float = 0.95,
     resamples: int = RESAMPLES,
     seed: int = 0,
+    codes: NDArray[np.int64] | None = None,
 ) -> Finding:
-    """Return one disparity of one column, not yet adjusted for others."""
-    names, codes = np.unique(np.asarray(groups, dtype=str), return_inverse=True)
-    large = [k for k in range(len(names)) if int((codes == k).sum()) >= FEWEST]
-    n = int(np.isin(codes, large).sum())
+    """Return one disparity of one column, not yet adjusted for others.
+
+    `codes` (n,) numbers the clusters that rows come in.
+    """
+    names, places = np.unique(np.asarray(groups, dtype=str), return_inverse=True)
+    large = [k for k in range(len(names)) if int((places == k).sum()) >= FEWEST]
+    n = int(np.isin(places, large).sum())
     details: dict[str, Any] = {"column": column, "measure": kind}
     name = f"{kind}[{column}]"
     if len(large) < 2:
         told = f"{column}: fewer than two groups have {FEWEST} rows, so none is judged by it"
         return Finding(name, told, n=n, details=details)
-    sets = {str(names[k]): np.flatnonzero(codes == k) for k in large}
-    rates = _rates(answers, sets, kind)
+    sets = {str(names[k]): np.flatnonzero(places == k) for k in large}
+    rates = _rates(answers, sets, kind, codes)
     if not rates:
-        told = f"{column}: no rate stands on {RATE} rows in two groups, so none is judged by it"
+        least = f"{RATE} rows" + ("" if codes is None else " that do not all belong together")
+        told = f"{column}: no rate stands on {least} in two groups, so none is judged by it"
         return Finding(name, told, n=n, details=details)
     apart = max((each.apart() for each in rates), key=lambda each: each.value)
     low, high = _between(rates, level)
-    p = _chance(rates, resamples, seed)
+    p, counted = _chance(rates, resamples, seed), f"{whole(n)} rows"
+    if codes is not None:
+        p = max(p, _by_clusters(rates))
+        details["clusters"] = len(np.unique(codes[np.concatenate(list(sets.values()))]))
+        counted += f" in {whole(details['clusters'])} groups of rows"
     found = {**details, **apart.told(answers), "p": p, "level": level, "groups": len(large)}
-    return Finding(name, _verdict(column, kind, apart, low, high, n, answers),
+    return Finding(name, _verdict(column, kind, apart, low, high, counted, answers),
                    apart.value, low, high, n, details=found)  # fmt: skip
 
 
@@ -142,17 +160,25 @@ class _Apart:
         return {"high": self.high, "low": self.low, "rate": self.rate, "label": label}
 
 
-def _rates(answers: Answers, groups: Mapping[str, NDArray[np.int64]], kind: str) -> list[_Rate]:
+def _rates(
+    answers: Answers,
+    groups: Mapping[str, NDArray[np.int64]],
+    kind: str,
+    codes: NDArray[np.int64] | None,
+) -> list[_Rate]:
     """Return the rates that stand on enough rows in two groups."""
     values, given = _compared(answers, kind)
     found = []
     for place in range(values.shape[1]):
         own = {name: rows[given[rows, place]] for name, rows in groups.items()}
-        own = {name: rows for name, rows in own.items() if len(rows) >= RATE}
+        own = {
+            name: rows for name, rows in own.items()
+            if len(rows) >= RATE and (codes is None or np.ptp(codes[rows]) > 0)
+        }  # fmt: skip
         if len(own) < 2:
             continue
         value, sets = np.asarray(values[:, place], np.float64), tuple(own.values())
-        means = means_of(value, sets)
+        means = means_of(value, sets, codes)
         found.append(_Rate(place, kind != "error", tuple(own), value, sets, means))
     return found
 
@@ -173,9 +199,18 @@ def _compared(answers: Answers, kind: str) -> tuple[NDArray[Any], NDArray[np.boo
 
 def _between(rates: Sequence[_Rate], level: float) -> tuple[float, float]:
     """Return the interval of the largest difference of all rates."""
-    pairs = sum(each.means.pairs for each in rates)
-    ends = [each.ends(1.0 - (1.0 - level) / pairs) for each in rates]
+    ends = [each.ends(1.0 - (1.0 - level) / _pairs(rates)) for each in rates]
     return max(0.0, *(low for low, _ in ends)), max(high for _, high in ends)
+
+
+def _by_clusters(rates: Sequence[_Rate]) -> float:
+    """Return the p-value of the pair of groups that differs most surely, of all pairs of them."""
+    return min(1.0, _pairs(rates) * min(float(each.means.p.min()) for each in rates))
+
+
+def _pairs(rates: Sequence[_Rate]) -> int:
+    """How many pairs of groups are compared, in all rates."""
+    return sum(each.means.pairs for each in rates)
 
 
 def _chance(rates: Sequence[_Rate], resamples: int, seed: int) -> float:
@@ -225,13 +260,19 @@ def _nth(labels: Sequence[str], rate: int) -> str:
 
 
 def _verdict(
-    column: str, kind: str, apart: _Apart, low: float, high: float, n: int, answers: Answers
+    column: str,
+    kind: str,
+    apart: _Apart,
+    low: float,
+    high: float,
+    counted: str,
+    answers: Answers,
 ) -> str:
     if kind == "error":
         return (
             f"{column}: the mean absolute error is {number(apart.highest)} for {apart.high} and "
             f"{number(apart.lowest)} for {apart.low}, {number(apart.value)} apart "
-            f"({number(low)} to {number(high)}, {whole(n)} rows)"
+            f"({number(low)} to {number(high)}, {counted})"
         )
     label = _label(answers, apart.rate)
     where = ""
@@ -243,7 +284,7 @@ def _verdict(
     return (
         f"{column}: {label!r} is answered{where} in {percent(apart.highest)} % of {apart.high} and "
         f"{percent(apart.lowest)} % of {apart.low}: {TITLES[kind]} {points(apart.value)} points "
-        f"({points(low)} to {points(high)}, {whole(n)} rows)"
+        f"({points(low)} to {points(high)}, {counted})"
     )
 
 

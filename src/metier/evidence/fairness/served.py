@@ -102,7 +102,9 @@ def serve(
         on=on,
         groups=by_group(answers, groups, label),
         crossed=by_group(answers, crossed, label),
-        disparities=tuple(disparities(answers, {**groups, **crossed}, seed=seed)),
+        disparities=tuple(
+            disparities(answers, {**groups, **crossed}, seed=seed, clusters=clusters)
+        ),
         proxies=tuple(found),
         slices=tuple(_slices(answers, table, rows, seed)),
         notes=(*notes, *((told,) if small else ())),
