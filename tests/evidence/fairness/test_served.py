@@ -35,6 +35,9 @@ def test_rows_of_one_person_are_one_piece_of_evidence() -> None:
     by_rows, by_person = served(None), served("who")
     assert by_rows.proxies[0].level == "warning" and by_person.proxies[0].level == "info"
     assert "50 groups" in by_person.proxies[0].verdict
+    for rows, persons in zip(by_rows.groups, by_person.groups, strict=True):
+        (narrow, *_), (wide, *_) = rows.measures, persons.measures
+        assert wide.low < narrow.low <= narrow.value == wide.value <= narrow.high < wide.high
     assert by_rows.disparities[0].level == "warning"
     assert by_person.disparities[0].level == "info"
     assert by_rows.slices[-1].value and by_person.slices[-1].value == 0

@@ -18,6 +18,7 @@ from metier.evidence.answers import Array
 from metier.evidence.bootstrap import wilson
 
 Ends = tuple[Array, Array]
+Interval = tuple[float, float]
 
 
 @dataclass(frozen=True)
@@ -93,6 +94,21 @@ def means_of(
     return Means(mean, rows, np.sqrt(both), freedom)
 
 
+def student(values: Array, level: float, codes: NDArray[np.int64] | None = None) -> Interval:
+    """Return the ends of the mean of `values` (n,), of two rows or more.
+
+    `codes` (n,) numbers the groups that rows come in, from 0 on; there must be two.
+    """
+    mean, n = float(values.mean()), len(values)
+    if codes is None:
+        error, freedom = float(values.std(ddof=1)) / n**0.5, n - 1.0
+    else:
+        (moved,), (many,) = _moved(values, np.array([mean]), [np.arange(n)], codes)
+        error, freedom = float(np.sqrt((moved**2).sum())), float(many) - 1.0
+    half = -float(stdtrit(freedom, (1 - level) / 2)) * error
+    return mean - half, mean + half
+
+
 def _by_groups(
     values: Array, mean: Array, sets: Sequence[NDArray[np.int64]], codes: NDArray[np.int64]
 ) -> tuple[Array, Array]:
@@ -100,13 +116,22 @@ def _by_groups(
 
     A group with rows in two sets moves both of their means, which the difference takes off.
     """
+    moved, many = _moved(values, mean, sets, codes)
+    shared = moved @ moved.T
+    own = np.diag(shared)
+    both = np.maximum(own[:, None] + own[None, :] - 2.0 * shared, 0.0)
+    return np.sqrt(both), np.minimum(many[:, None], many[None, :]) - 1.0
+
+
+def _moved(
+    values: Array, mean: Array, sets: Sequence[NDArray[np.int64]], codes: NDArray[np.int64]
+) -> tuple[Array, Array]:
+    """Return how far each group moves the mean of each set, (k, groups), and of how many groups
+    a set is, (k,)."""
     size = int(codes.max()) + 1
     many = np.array([float(len(np.unique(codes[each]))) for each in sets])
     moved = np.stack([
         np.bincount(codes[each], values[each] - m, size) / len(each) * np.sqrt(c / (c - 1.0))
         for each, m, c in zip(sets, mean, many, strict=True)
     ])  # fmt: skip
-    shared = moved @ moved.T
-    own = np.diag(shared)
-    both = np.maximum(own[:, None] + own[None, :] - 2.0 * shared, 0.0)
-    return np.sqrt(both), np.minimum(many[:, None], many[None, :]) - 1.0
+    return moved, many

@@ -100,8 +100,8 @@ def serve(
         columns=tuple(groups),
         n=len(answers),
         on=on,
-        groups=by_group(answers, groups, label),
-        crossed=by_group(answers, crossed, label),
+        groups=by_group(answers, groups, label, clusters),
+        crossed=by_group(answers, crossed, label, clusters),
         disparities=tuple(
             disparities(answers, {**groups, **crossed}, seed=seed, clusters=clusters)
         ),
