@@ -59,6 +59,16 @@ def test_small_groups_are_marked_and_hollow(served: Served) -> None:
     assert "too small to judge" in told and "dot hollow" in told
 
 
+def test_a_figure_without_an_interval_is_shown_without_one(served: Served) -> None:
+    first, *others = served.groups
+    bare = tuple(
+        replace(each, low=None, high=None) if each.details["measure"] == "calibration" else each
+        for each in first.measures
+    )
+    told = page(fairness_sections(replace(served, groups=(replace(first, measures=bare), *others))))
+    assert "+0.0 to +0.0" not in told and "<small></small>" in told
+
+
 def test_what_is_kept_as_json_comes_back_the_same(served: Served) -> None:
     assert served_from_json(json.loads(json.dumps(to_json(served)))) == served
 

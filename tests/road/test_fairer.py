@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 import pytest
 
@@ -16,7 +17,9 @@ from metier.cache import Cache
 from metier.cli import main
 from metier.data.splits import split
 from metier.errors import InputError
-from metier.road.fairer import Fairing, make_fairer
+from metier.evidence.answers import Answers
+from metier.evidence.fairness.served import serve
+from metier.road.fairer import Fairing, as_proven, make_fairer
 from metier.search.choice import Climb, choose
 from metier.search.clock import Clock
 from metier.search.race import Race
@@ -24,6 +27,7 @@ from metier.search.recipe import Recipe
 from metier.search.records import Candidate
 from metier.search.tradeoff import Fairness, Tradeoff
 from metier.tasks import build
+from metier.types import Roles, Table
 from tests.strategies.people import people
 
 ASKED: dict[str, Any] = {"target": "hired", "sensitive": ["sex"], "trials": 1}
@@ -111,6 +115,36 @@ def test_what_cannot_be_had_again_is_not_said_to_be_taken(tmp_path: Path) -> Non
     as_it_was, nothing = kept_within(tmp_path, 1e-4)
     assert as_it_was.chosen.name == "linear-0"
     assert (nothing.met, nothing.chosen) == (False, "")
+
+
+def proven(**groups: list[str]) -> Tradeoff:
+    """What 4,000 rows say of a limit of 6.5 points: of the first half 700 are chosen, of the
+    second 500."""
+    place = np.arange(4000)
+    chosen = ((place < 700) | ((place >= 2000) & (place < 2500))).astype(int)
+    answers = Answers("binary", ("no", "yes"), chosen, chosen, np.eye(2)[chosen])
+    table = Table(pl.DataFrame(groups), Roles({}, sensitive=tuple(groups)))
+    served = serve(answers, table, on="test rows", proxies=False)
+    kept = Tradeoff(Fairness(0.065, "parity"), "accuracy", True, (), "", True, "it is kept")
+    return as_proven(kept, served)
+
+
+SEX = ["f"] * 2000 + ["m"] * 2000
+RACE = ["x" if i < 62 or i >= 3912 else "w" for i in range(4000)]
+"""A small group, which lies further apart than the sexes, and by less than is sure."""
+
+
+def test_every_column_is_held_against_the_limit() -> None:
+    found = proven(sex=SEX, race=RACE)
+    assert not found.met and found.proof is not None
+    assert found.proof.details["column"] == "sex"
+    assert "10.0 points by sex" in found.verdict and "beyond the limit" in found.verdict
+
+
+def test_a_column_that_noise_can_explain_does_not_break_the_limit() -> None:
+    found = proven(race=RACE)
+    assert found.met and found.proof is not None and (found.proof.value or 0.0) > 0.065
+    assert "by race" in found.verdict and "noise can be why" in found.verdict
 
 
 def test_the_bundle_is_measured_again_on_other_rows(limited: Any, tmp_path: Path) -> None:

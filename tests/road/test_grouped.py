@@ -44,7 +44,7 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, bool]]:
         return call
 
     for module in (assemble, choice, climb, compare, fairer, finals):
-        for name in ("interval", "paired", "scorecard"):
+        for name in ("disparities", "interval", "paired", "scorecard"):
             real = getattr(module, name, None)
             if real is not None:
                 told = f"{module.__name__.rpartition('.')[2]}.{name}"
@@ -64,9 +64,14 @@ def test_a_run_measures_by_groups_and_its_bundle_goes_on_to(
     assert all(by_groups for _, by_groups in seen), seen
     assert {name for name, _ in seen} >= {
         "assemble.interval", "assemble.paired", "assemble.scorecard", "choice.paired",
-        "climb.interval", "fairer.interval", "fairer.paired", "finals.interval",
+        "climb.interval", "fairer.disparities", "fairer.interval", "fairer.paired",
+        "finals.interval",
     }  # fmt: skip
     assert "over the groups of who" in made.report.proof_on
+    assert made.report.fairness is not None
+    assert "groups left out in turn" in made.report.fairness.proxies[0].verdict
+    assert made.report.tradeoff is not None and made.report.tradeoff.proof is not None
+    assert made.report.tradeoff.proof.details["clusters"] > 1
 
     more = grouped(tmp_path, seed=1)
     found = {each.name: each for each in api.evaluate(out, more)}

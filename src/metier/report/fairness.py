@@ -146,7 +146,8 @@ def _cell(found: Finding | None) -> Cell:
         value, between = wording.number(found.value), wording.interval(found.low, found.high)
         if found.details.get("measure") == "calibration":
             value = f"{100 * found.value:+.1f}"
-            between = f"{100 * (found.low or 0):+.1f} to {100 * (found.high or 0):+.1f}"
+            ends = [100 * end for end in (found.low, found.high) if end is not None]
+            between = " to ".join(f"{end:+.1f}" for end in ends)
         return escape(value) + Markup("<small>{}</small>").format(between)
     between = f"{percent(found.low or 0.0)} to {percent(found.high or 0.0)}"
     of = f"of {found.n:,}"

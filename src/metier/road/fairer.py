@@ -224,7 +224,8 @@ def _point(name: str, fairing: Fairing, climb: Climb, candidate: Candidate) -> P
     value = interval(race.metric, targets, scores, rule, seed=race.seed, clusters=clusters)
     answers = answers_of(targets, scores, rule)
     groups = groups_of(table)
-    found = worst(disparities(answers, groups, seed=race.seed), list(groups), asked.kind)
+    measured = disparities(answers, groups, seed=race.seed, clusters=clusters)
+    found = worst(measured, list(groups), asked.kind)
     limit = asked.limit or 0.0
     apart = None if found is None else found.value
     point = Point(
@@ -254,17 +255,20 @@ def _at(decision: Decision, table: Any) -> Decision:
 
 
 def as_proven(found: Tradeoff, served: Served) -> Tradeoff:
-    """Say what the rows of the proof say of the limit; it is not met where they rule it out."""
-    proof = worst(served.disparities, served.columns, found.asked.kind)
+    """Say what the rows of the proof say of the limit; it is not met where they rule it out for any
+    of the columns, however far the others lie apart."""
+    limit, kind = found.asked.limit or 0.0, found.asked.kind
+    beyond = [each for each in served.disparities if each.low is not None and each.low > limit]
+    ruled_out = worst(beyond, served.columns, kind)
+    proof = ruled_out or worst(served.disparities, served.columns, kind)
     if proof is None or proof.value is None or proof.low is None or proof.high is None:
         told = f"{found.verdict}. On the rows of the proof no two groups can be judged"
         return replace(found, verdict=told)
-    limit = found.asked.limit or 0.0
     figures = (
-        f"{points(proof.value)} points ({points(proof.low)} to {points(proof.high)}, "
-        f"{proof.n:,} rows)"
+        f"{points(proof.value)} points by {proof.details['column']} ({points(proof.low)} to "
+        f"{points(proof.high)}, {proof.n:,} rows)"
     )
-    if found.met and proof.low > limit:
+    if found.met and ruled_out is not None:
         told = (
             f"{found.verdict}. On the rows of the proof it is {figures}, which is beyond the limit"
         )

@@ -72,6 +72,72 @@ def test_the_interval_holds_the_true_difference() -> None:
     assert held >= 34
 
 
+def found_among(groups: int, rows: int, apart: float, seed: int) -> Any:
+    """Equalised odds of several groups, of which two are found more and less often."""
+    random = np.random.default_rng(seed)
+    of = np.repeat(np.arange(groups), rows)
+    truth = (random.random(len(of)) < 0.3).astype(int)
+    found = 0.7 + np.where(of == 0, apart / 2, np.where(of == 1, -apart / 2, 0.0))
+    chosen = random.random(len(of)) < np.where(truth == 1, found, 0.15)
+    scores = np.stack([~chosen, chosen], 1) * 1.0
+    answers = answers_of(truth, scores, Decision("binary", ("n", "y")))
+    return disparities(answers, {"site": [f"g{k}" for k in of]}, resamples=50, seed=seed)[1]
+
+
+@pytest.mark.parametrize(("groups", "apart"), [(4, 0.0), (5, 0.04), (5, 0.2), (2, 0.1)])
+def test_a_largest_difference_is_not_taken_for_the_true_one(groups: int, apart: float) -> None:
+    every = [found_among(groups, 400, apart, seed) for seed in range(60)]
+    assert all(each.low <= each.value <= each.high for each in every)
+    assert sum(each.low <= apart <= each.high for each in every) >= 55
+    assert sum(each.low > apart for each in every) <= 3
+
+
+def test_the_largest_difference_of_errors_is_not_taken_for_the_true_one() -> None:
+    held = 0
+    for seed in range(60):
+        random = np.random.default_rng(seed)
+        truth = random.normal(size=1000)
+        guess = truth + random.normal(size=1000)
+        answers = answers_of(truth, guess[:, None], Decision("regression"))
+        sites = {"site": [f"g{k % 5}" for k in range(1000)]}
+        (found,) = disparities(answers, sites, resamples=20, seed=seed)
+        held += found.low == 0.0
+    assert held >= 55
+
+
+def by_person(seed: int, apart: float) -> tuple[Any, Any]:
+    """Odds of two sexes with thirty persons each, by persons; some persons are found more often."""
+    random = np.random.default_rng(seed)
+    who = np.repeat(np.arange(60), 20)
+    own = random.beta(6, 4, 60)[who] + np.where(who % 2, apart / 2, -apart / 2)
+    chosen = random.random(1200) < own
+    scores = np.stack([~chosen, chosen], 1) * 1.0
+    answers = answers_of(np.ones(1200, int), scores, Decision("binary", ("n", "y")))
+    sexes = {"sex": np.where(who % 2, "f", "m").tolist()}
+    return disparities(answers, sexes, resamples=100, seed=seed, clusters=who)
+
+
+def test_what_differs_between_persons_is_not_taken_for_a_difference_of_groups() -> None:
+    every = [each for seed in range(40) for each in by_person(seed, 0.0)]
+    assert sum(each.level == "warning" for each in every) <= 6
+    assert sum(each.low > 0.0 for each in every) <= 6
+    assert every[0].details["clusters"] == 60
+    assert "1,200 rows in 60 groups of rows" in every[0].verdict
+
+
+def test_a_difference_of_groups_of_persons_is_found() -> None:
+    every = [by_person(seed, 0.3)[1] for seed in range(40)]
+    assert sum(each.low <= 0.3 <= each.high for each in every) >= 36
+    assert sum(each.level == "warning" for each in every) >= 36
+
+
+def test_one_person_alone_makes_no_group(uneven: Any) -> None:
+    answers, sex = two(uneven)
+    who = np.where(np.array(sex) == "f", 0, np.arange(len(sex)))
+    for each in disparities(answers, {"sex": sex}, clusters=who):
+        assert each.value is None and "do not all belong together" in each.verdict
+
+
 def test_for_several_classes_it_is_the_class_that_lies_furthest_apart() -> None:
     sex = ["f"] * 300 + ["m"] * 300
     truth = np.tile([0, 1, 2], 200)

@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 
 from metier.data.sensitive import groups_of
-from metier.evidence.fairness.proxies import find_proxies, told_by
+from metier.evidence.fairness.proxies import Told, find_proxies, told_by
 from metier.types import Roles, Table
 
 
@@ -43,6 +43,30 @@ def test_the_sensitive_column_itself_is_not_read_even_where_it_is_an_input() -> 
     roles = Roles({**rows.roles.inputs, "sex": "category"}, sensitive=("sex",))
     told = told_by(Table(rows.frame, roles))
     assert set(told.inputs) == {"height", "noise"}
+
+
+def test_what_gives_a_person_away_is_no_proxy_where_rows_are_of_persons() -> None:
+    called = 0
+    for seed in range(12):
+        random = np.random.default_rng(seed)
+        who = np.repeat(np.arange(60), 15)
+        told = Told(random.normal(size=(60, 4)).astype(np.float32)[who], {})
+        sex = np.array(["f", "m"])[random.integers(0, 2, 60)][who].tolist()
+        found = find_proxies("sex", sex, told, seed=seed, clusters=who)
+        called += found.level == "warning"
+    assert called <= 2
+    assert "(900 rows in 60 groups left out in turn)" in found.verdict
+
+
+def test_an_input_that_tells_is_found_among_persons_and_few_of_them_tell_nothing() -> None:
+    rows = table(2.0)
+    who = np.arange(600) // 2
+    sex = np.repeat(np.asarray(groups_of(rows)["sex"])[::2], 2).tolist()
+    told = Told(told_by(rows).features + 4 * (np.asarray(sex) == "f")[:, None], {})
+    found = find_proxies("sex", sex, told, clusters=who)
+    assert found.level == "warning" and found.details["accuracy"] > 0.9
+    few = find_proxies("sex", ["f"] * 300 + ["m"] * 300, told, clusters=np.arange(600) // 75)
+    assert few.value is None and "too few" in few.verdict
 
 
 def test_texts_tell_too_and_one_group_tells_nothing() -> None:

@@ -83,6 +83,39 @@ def test_several_classes_labels_and_numbers_have_measures_of_their_own() -> None
     assert measure(group, "mean_error").value == pytest.approx(2.0)
 
 
+def test_a_rate_of_persons_holds_what_is_true_of_other_persons() -> None:
+    held = {"accuracy": 0, "false_positive_rate": 0, "mean_absolute_error": 0}
+    for seed in range(60):
+        random = np.random.default_rng(seed)
+        who = np.repeat(np.arange(30), 20)
+        wrong = (random.random(600) < random.beta(2, 6, 30)[who]).astype(int)
+        answers = answers_of(
+            np.zeros(600, int), np.eye(2)[wrong] * 1.0, Decision("binary", ("no", "yes"))
+        )
+        errors = (random.normal(size=600) + 1.0) * random.gamma(4, 0.25, 30)[who]
+        numbers = answers_of(np.zeros(600), errors[:, None], Decision("regression"))
+        truth = {"accuracy": 0.75, "false_positive_rate": 0.25, "mean_absolute_error": 1.1668}
+        for name, each in (*((name, answers) for name in ("accuracy", "false_positive_rate")),
+                           ("mean_absolute_error", numbers)):  # fmt: skip
+            (group,) = by_group(each, {"all": ["a"] * 600}, clusters=who)
+            found = measure(group, name)
+            assert found.low is not None and found.high is not None and found.value is not None
+            assert (
+                found.low <= found.value <= found.high and "in 30 groups of rows" in found.verdict
+            )
+            held[name] += found.low <= truth[name] <= found.high
+    assert min(held.values()) >= 54, held
+
+
+def test_rows_of_one_person_say_nothing_of_others() -> None:
+    truth = np.array([1, 0] * 50)
+    answers = answers_of(truth, np.eye(2)[truth] * 2.0, Decision("binary", ("no", "yes")))
+    (group,) = by_group(answers, {"all": ["a"] * 100}, clusters=np.zeros(100, np.int64))
+    right, gap = measure(group, "accuracy"), measure(group, "calibration")
+    assert (right.value, right.low, right.high) == (1.0, 0.0, 1.0)
+    assert gap.value is not None and gap.low is None
+
+
 def test_columns_are_crossed_two_by_two() -> None:
     crossed = intersections({"sex": ["f", "m"], "age": ["old", "young"], "race": ["a", "b"]})
     assert list(crossed) == ["sex & age", "sex & race", "age & race"]

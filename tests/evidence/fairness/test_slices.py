@@ -64,6 +64,53 @@ def test_noise_gives_no_region() -> None:
     assert [each.name for each in found] == ["slices"] and found[0].value == 0
 
 
+def by_person(seed: int, people: int = 60, rows: int = 20) -> tuple[Any, Any, Any, Any]:
+    """Answers that are wrong by person, features that are the person's, and who each row is of."""
+    random = np.random.default_rng(seed)
+    who = np.repeat(np.arange(people), rows)
+    features = random.normal(size=(people, 5)).astype(np.float32)[who]
+    right = (random.random(len(who)) >= random.beta(2, 8, people)[who]).astype(int)
+    scores = np.eye(2)[right]
+    told = answers_of(np.ones(len(who), int), scores, Decision("binary", ("no", "yes")))
+    names = read_features(people_of(features))[1]
+    return told, features, names, who
+
+
+def people_of(features: Any) -> Table:
+    frame = pl.DataFrame({f"x{k}": features[:, k] for k in range(features.shape[1])})
+    return Table(frame, Roles(dict.fromkeys(frame.columns, "number")))
+
+
+def test_what_some_people_have_in_common_by_chance_is_no_region() -> None:
+    called = 0
+    for seed in range(30):
+        told, features, names, who = by_person(seed)
+        found = find_slices(told, features, names, np.arange(len(who)), seed, who)
+        called += len(found) > 1
+    assert called <= 3
+    assert "(600 rows in 30 groups)" in found[-1].verdict
+
+
+def test_a_region_is_found_among_people_too() -> None:
+    random = np.random.default_rng(0)
+    who = np.repeat(np.arange(120), 20)
+    features = random.normal(size=(120, 5)).astype(np.float32)[who]
+    wrong = random.random(len(who)) < np.where(features[:, 2] > 0.5, 0.5, 0.1)
+    told = answers_of(
+        np.ones(len(who), int), np.eye(2)[1 - wrong], Decision("binary", ("no", "yes"))
+    )
+    names = read_features(people_of(features))[1]
+    best, *_ = find_slices(told, features, names, np.arange(len(who)), 0, who)
+    assert "x2 >" in best.verdict and best.low is not None and best.low > 0
+    assert "groups" in best.verdict
+
+
+def test_one_person_with_nearly_all_rows_leaves_nothing_to_judge_by() -> None:
+    told, features, names, who = by_person(0)
+    (only,) = find_slices(told, features, names, np.arange(1200), 0, np.maximum(who, 58))
+    assert only.value is None and "too few groups of rows" in only.verdict
+
+
 def test_few_rows_are_not_searched() -> None:
     table = people(150)
     features, names = read_features(table)

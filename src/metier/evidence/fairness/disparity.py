@@ -6,10 +6,16 @@ are the demographic parity difference and the equalised odds difference (Hardt e
 several labels each is taken as two classes of its own. For numbers both are the largest difference
 of the mean absolute error.
 
-Groups below `fairness.FEWEST` rows take no part, nor does a rate that stands on fewer than `RATE`
-rows. Intervals are from resampling the rows within each group. A largest difference is above zero
-by chance alone, so each comes with the share of samples without any difference in which it is as
-large (p).
+Groups below `rates.FEWEST` rows take no part, nor does a rate that stands on fewer than `RATE`
+rows. The largest of several differences is above the true one by chance alone, and a bootstrap adds
+as much again. So its interval goes from the highest of the lower ends to the highest of the upper
+ends of the intervals of all pairs of groups in all rates, at a level for being that many
+(Bonferroni): Newcombe's for shares, Welch's for numbers. Beside it stands how often groups that do
+not differ lie as far apart (p).
+
+Rows that belong together are one piece of evidence: a rate must stand on two such clusters in each
+group, and the intervals of pairs are over clusters (`means.py`). The p-value is then that of the
+surest pair, for being that many, where it is larger than that of independent rows.
 """
 
 from __future__ import annotations
@@ -24,6 +30,7 @@ from numpy.typing import NDArray
 from metier.evidence import bootstrap
 from metier.evidence.answers import Answers, Array
 from metier.evidence.compare import holm
+from metier.evidence.fairness.means import Means, means_of
 from metier.evidence.fairness.rates import FEWEST
 from metier.evidence.words import number, percent, points, whole
 from metier.types import Finding
@@ -48,17 +55,21 @@ def disparities(
     level: float = 0.95,
     resamples: int = RESAMPLES,
     seed: int = 0,
+    clusters: NDArray[np.int64] | None = None,
 ) -> list[Finding]:
     """Return parity and odds of each column, named `parity[sex]`; for numbers `error[sex]`.
 
     `details` say the column, the measure, which groups lie furthest apart in which rate (`high`,
     `low`, `rate`, `label`), `p`, and `p_adjusted` for being several (Holm). A column with fewer
-    than two groups of 100 rows has no value.
+    than two groups of 100 rows has no value. `clusters` (n,) are rows that belong together.
     """
+    codes = None if clusters is None else bootstrap.groups(clusters, len(answers))[0]
     found = []
     for column, own in groups.items():
         kinds: tuple[Any, ...] = ("error",) if answers.kind == "regression" else KINDS
-        of_column = [measure(answers, column, own, each, level, resamples, seed) for each in kinds]
+        of_column = [
+            measure(answers, column, own, each, level, resamples, seed, codes) for each in kinds
+        ]
         # Why nothing is judged is the same for all kinds, and told once.
         found += list({each.verdict: each for each in reversed(of_column)}.values())[::-1]
     measured = [each for each in found if each.value is not None]
@@ -75,38 +86,61 @@ def measure(
     level: float = 0.95,
     resamples: int = RESAMPLES,
     seed: int = 0,
+    codes: NDArray[np.int64] | None = None,
 ) -> Finding:
-    """Return one disparity of one column, not yet adjusted for others."""
-    names, codes = np.unique(np.asarray(groups, dtype=str), return_inverse=True)
-    large = [k for k in range(len(names)) if int((codes == k).sum()) >= FEWEST]
-    n = int(np.isin(codes, large).sum())
+    """Return one disparity of one column, not yet adjusted for others.
+
+    `codes` (n,) numbers the clusters that rows come in.
+    """
+    names, places = np.unique(np.asarray(groups, dtype=str), return_inverse=True)
+    large = [k for k in range(len(names)) if int((places == k).sum()) >= FEWEST]
+    n = int(np.isin(places, large).sum())
     details: dict[str, Any] = {"column": column, "measure": kind}
     name = f"{kind}[{column}]"
     if len(large) < 2:
         told = f"{column}: fewer than two groups have {FEWEST} rows, so none is judged by it"
         return Finding(name, told, n=n, details=details)
-    rows = [np.flatnonzero(codes == k) for k in large]
-    once = [_rates(answers, own, kind, np.ones((len(own), 1))) for own in rows]
-    apart = _Apart.find([names[k] for k in large], once)
-    if apart is None:
-        told = f"{column}: no rate stands on {RATE} rows in two groups, so none is judged by it"
+    sets = {str(names[k]): np.flatnonzero(places == k) for k in large}
+    rates = _rates(answers, sets, kind, codes)
+    if not rates:
+        least = f"{RATE} rows" + ("" if codes is None else " that do not all belong together")
+        told = f"{column}: no rate stands on {least} in two groups, so none is judged by it"
         return Finding(name, told, n=n, details=details)
-    drawn = _drawn(answers, rows, kind, resamples, seed)
-    low, high = bootstrap.percentiles(drawn, level, min(len(own) for own in rows))
-    low, high = max(0.0, min(low, apart.value)), max(high, apart.value)
-    p = _chance(answers, rows, kind, once, resamples, seed)
+    apart = max((each.apart() for each in rates), key=lambda each: each.value)
+    low, high = _between(rates, level)
+    p, counted = _chance(rates, resamples, seed), f"{whole(n)} rows"
+    if codes is not None:
+        p = max(p, _by_clusters(rates))
+        details["clusters"] = len(np.unique(codes[np.concatenate(list(sets.values()))]))
+        counted += f" in {whole(details['clusters'])} groups of rows"
     found = {**details, **apart.told(answers), "p": p, "level": level, "groups": len(large)}
-    return Finding(name, _verdict(column, kind, apart, low, high, n, answers),
+    return Finding(name, _verdict(column, kind, apart, low, high, counted, answers),
                    apart.value, low, high, n, details=found)  # fmt: skip
 
 
 @dataclass(frozen=True)
-class Rates:
-    """Rates of one group in each resample, (rates, resamples), and the rows behind each rate in
-    the group itself, (rates,)."""
+class _Rate:
+    """A rate that is compared: which of them, the groups that it is judged for, `values` (n,) of
+    all rows, and for each of these groups the rows that it stands on."""
 
+    place: int
+    shares: bool
+    names: tuple[str, ...]
     values: Array
-    of: Array
+    sets: tuple[NDArray[np.int64], ...]
+    means: Means
+
+    def apart(self) -> _Apart:
+        mean = self.means.mean
+        top, bottom = int(mean.argmax()), int(mean.argmin())
+        ends = self.names[top], self.names[bottom], float(mean[top]), float(mean[bottom])
+        return _Apart(float(mean[top] - mean[bottom]), self.place, *ends)
+
+    def ends(self, level: float) -> tuple[float, float]:
+        """Return how far apart the groups are at least, and at most."""
+        low, high = (self.means.of_shares if self.shares else self.means.of_numbers)(level)
+        two = ~np.eye(len(self.names), dtype=bool)
+        return float(low[two].max()), float(high[two].max())
 
 
 @dataclass(frozen=True)
@@ -120,122 +154,78 @@ class _Apart:
     highest: float
     lowest: float
 
-    @classmethod
-    def find(cls, names: Sequence[str], found: Sequence[Rates]) -> _Apart | None:
-        values, usable = _stack(found)
-        single = values[:, :, 0]
-        spread = _spread(values, usable)[:, 0]
-        if not np.isfinite(spread).any():
-            return None
-        rate = int(np.nanargmax(spread))
-        own = np.where(usable[:, rate], single[:, rate], np.nan)
-        top, bottom = int(np.nanargmax(own)), int(np.nanargmin(own))
-        ends = names[top], names[bottom]
-        return cls(float(spread[rate]), rate, *ends, float(own[top]), float(own[bottom]))
-
     def told(self, answers: Answers) -> dict[str, Any]:
         """What stands in the details of the finding."""
         label = _label(answers, self.rate)
         return {"high": self.high, "low": self.low, "rate": self.rate, "label": label}
 
 
-def _rates(answers: Answers, rows: NDArray[np.int64], kind: str, weights: NDArray[Any]) -> Rates:
-    """Return the rates of some rows that a disparity compares, in each resample of these rows."""
-    if answers.kind == "regression":
-        error = np.abs(np.asarray(answers.choices)[rows] - np.asarray(answers.truth)[rows])
-        mean = error @ weights / weights.sum(axis=0)
-        return Rates(np.atleast_2d(mean), np.array([float(len(rows))]))
-    places = [1] if answers.kind == "binary" else list(range(len(answers.labels)))
-    true, chosen = (flags[rows][:, places] for flags in (answers.flags, answers.chosen))
-    total = weights.sum(axis=0)
-    if kind == "parity":
-        selected = chosen.T.astype(weights.dtype) @ weights
-        return Rates(np.asarray(selected / total), np.full(len(places), float(len(rows))))
-    found = _conditional(true, chosen, weights)
-    if answers.kind == "multiclass":
-        return found
-    alarms = _conditional(~true, chosen, weights)
-    return Rates(
-        np.concatenate([found.values, alarms.values]), np.concatenate([found.of, alarms.of])
-    )
-
-
-def _conditional(
-    given: NDArray[np.bool_], chosen: NDArray[np.bool_], weights: NDArray[Any]
-) -> Rates:
-    """How often a class is answered where something holds."""
-    both = (given & chosen).T.astype(weights.dtype) @ weights
-    among = given.T.astype(weights.dtype) @ weights
-    values = np.full(both.shape, np.nan)
-    np.divide(both, among, out=values, where=among > 0)
-    return Rates(values, given.sum(axis=0).astype(np.float64))
-
-
-def _stack(found: Sequence[Rates]) -> tuple[Array, NDArray[np.bool_]]:
-    """Return rates (groups, rates, resamples) and which of them stand on enough rows."""
-    usable = np.stack([each.of for each in found]) >= RATE
-    return np.stack([each.values for each in found]), usable
-
-
-def _spread(values: Array, usable: NDArray[np.bool_]) -> Array:
-    """Return for each rate and resample how far the groups lie apart, NaN where fewer than two
-    groups can be compared."""
-    held = np.where(usable[:, :, None], values, np.nan)
-    enough = (usable.sum(axis=0) >= 2)[:, None]
-    filled_high = np.where(np.isnan(held), -np.inf, held).max(axis=0)
-    filled_low = np.where(np.isnan(held), np.inf, held).min(axis=0)
-    apart = np.maximum(filled_high - filled_low, 0.0)
-    return np.where(enough & np.isfinite(apart), apart, np.nan)
-
-
-def _largest(values: Array, usable: NDArray[np.bool_]) -> Array:
-    """Return the largest spread of each resample."""
-    spread = _spread(values, usable)
-    return np.asarray(np.where(np.isnan(spread), -np.inf, spread).max(axis=0))
-
-
-def _drawn(
-    answers: Answers, rows: Sequence[NDArray[np.int64]], kind: str, resamples: int, seed: int
-) -> Array:
-    """Return the disparity in bootstrap samples, drawn within each group."""
-    found = []
-    for k, own in enumerate(rows):
-        parts = [
-            _rates(answers, own, kind, weights)
-            for weights in bootstrap.draws(len(own), resamples, seed * 1000 + k)
-        ]
-        values = np.concatenate([part.values for part in parts], axis=1)
-        found.append(Rates(values, parts[0].of))
-    return _largest(*_stack(found))
-
-
-def _chance(
+def _rates(
     answers: Answers,
-    rows: Sequence[NDArray[np.int64]],
+    groups: Mapping[str, NDArray[np.int64]],
     kind: str,
-    once: Sequence[Rates],
-    resamples: int,
-    seed: int,
-) -> float:
+    codes: NDArray[np.int64] | None,
+) -> list[_Rate]:
+    """Return the rates that stand on enough rows in two groups."""
+    values, given = _compared(answers, kind)
+    found = []
+    for place in range(values.shape[1]):
+        own = {name: rows[given[rows, place]] for name, rows in groups.items()}
+        own = {
+            name: rows for name, rows in own.items()
+            if len(rows) >= RATE and (codes is None or np.ptp(codes[rows]) > 0)
+        }  # fmt: skip
+        if len(own) < 2:
+            continue
+        value, sets = np.asarray(values[:, place], np.float64), tuple(own.values())
+        means = means_of(value, sets, codes)
+        found.append(_Rate(place, kind != "error", tuple(own), value, sets, means))
+    return found
+
+
+def _compared(answers: Answers, kind: str) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+    """Return what is compared of each row, (n, rates), and whether the row counts for it."""
+    if kind == "error":
+        error = np.abs(np.asarray(answers.choices) - np.asarray(answers.truth))[:, None]
+        return error, np.ones(error.shape, dtype=np.bool_)
+    places = [1] if answers.kind == "binary" else list(range(len(answers.labels)))
+    true, chosen = (flags[:, places] for flags in (answers.flags, answers.chosen))
+    if kind == "parity":
+        return chosen, np.ones(chosen.shape, dtype=np.bool_)
+    if answers.kind == "multiclass":
+        return chosen, true
+    return np.hstack([chosen, chosen]), np.hstack([true, ~true])
+
+
+def _between(rates: Sequence[_Rate], level: float) -> tuple[float, float]:
+    """Return the interval of the largest difference of all rates."""
+    ends = [each.ends(1.0 - (1.0 - level) / _pairs(rates)) for each in rates]
+    return max(0.0, *(low for low, _ in ends)), max(high for _, high in ends)
+
+
+def _by_clusters(rates: Sequence[_Rate]) -> float:
+    """Return the p-value of the pair of groups that differs most surely, of all pairs of them."""
+    return min(1.0, _pairs(rates) * min(float(each.means.p.min()) for each in rates))
+
+
+def _pairs(rates: Sequence[_Rate]) -> int:
+    """How many pairs of groups are compared, in all rates."""
+    return sum(each.means.pairs for each in rates)
+
+
+def _chance(rates: Sequence[_Rate], resamples: int, seed: int) -> float:
     """Return how often groups that do not differ lie as far apart, in any rate.
 
     Each rate counts in the spread that chance gives it, so that one which stands on few rows does
     not hide another.
     """
     random = np.random.default_rng((seed, 1))
-    values, usable = _stack(once)
-    if answers.kind == "regression":
-        null = _shuffled(answers, rows, kind, min(resamples, 200), random)
-    else:
-        of = np.stack([each.of for each in once])
-        hits = np.nan_to_num(values[:, :, 0]) * of
-        shared = hits.sum(axis=0) / np.maximum(of.sum(axis=0), 1.0)
-        counts = random.binomial(
-            of[:, :, None].astype(np.int64), shared[None, :, None], (*of.shape, resamples)
-        )
-        null = _spread(counts / np.maximum(of[:, :, None], 1.0), usable)
-    judged = usable.sum(axis=0) >= 2
-    null, found = null[judged], _spread(values, usable)[judged, 0]
+    null = np.stack([
+        _drawn(each, resamples, random) if each.shares
+        else _shuffled(each, min(resamples, 200), random)
+        for each in rates
+    ])  # fmt: skip
+    found = np.array([each.apart().value for each in rates])
     centre = null.mean(axis=1, keepdims=True)
     unit = np.maximum(null.std(axis=1, keepdims=True), 1e-12)
     largest = ((null - centre) / unit).max(axis=0)
@@ -243,30 +233,20 @@ def _chance(
     return float((1 + (largest >= own - 1e-9).sum()) / (1 + len(largest)))
 
 
-def _shuffled(
-    answers: Answers,
-    rows: Sequence[NDArray[np.int64]],
-    kind: str,
-    times: int,
-    random: np.random.Generator,
-) -> Array:
-    """Return the spread of each rate when rows are dealt to groups at random, (rates, times)."""
-    pooled, found = np.concatenate(rows), []
-    for _ in range(times):
-        lots = [
-            _rates(answers, mixed, kind, np.ones((len(mixed), 1)))
-            for mixed in _dealt(pooled, rows, random)
-        ]
-        found.append(_spread(*_stack(lots)))
-    return np.concatenate(found, axis=1)
+def _drawn(rate: _Rate, times: int, random: np.random.Generator) -> Array:
+    """Return how far apart the groups are when all of them have the share of all rows, (times,)."""
+    rows = rate.means.rows
+    shared = float(rate.means.mean @ rows / rows.sum())
+    counts = random.binomial(rows[:, None].astype(np.int64), shared, (len(rows), times))
+    return np.asarray(np.ptp(counts / rows[:, None], axis=0))
 
 
-def _dealt(
-    pooled: NDArray[np.int64], rows: Sequence[NDArray[np.int64]], random: np.random.Generator
-) -> list[NDArray[np.int64]]:
-    """Deal all rows anew to groups of the same sizes."""
-    mixed = random.permutation(pooled)
-    return np.split(mixed, np.cumsum([len(own) for own in rows])[:-1])
+def _shuffled(rate: _Rate, times: int, random: np.random.Generator) -> Array:
+    """Return how far apart the groups are when rows are dealt to them at random, (times,)."""
+    pooled = rate.values[np.concatenate(rate.sets)]
+    ends = np.cumsum([len(rows) for rows in rate.sets])[:-1]
+    dealt = [np.split(random.permutation(pooled), ends) for _ in range(times)]
+    return np.array([np.ptp([own.mean() for own in each]) for each in dealt])
 
 
 def _label(answers: Answers, rate: int) -> str:
@@ -280,13 +260,19 @@ def _nth(labels: Sequence[str], rate: int) -> str:
 
 
 def _verdict(
-    column: str, kind: str, apart: _Apart, low: float, high: float, n: int, answers: Answers
+    column: str,
+    kind: str,
+    apart: _Apart,
+    low: float,
+    high: float,
+    counted: str,
+    answers: Answers,
 ) -> str:
     if kind == "error":
         return (
             f"{column}: the mean absolute error is {number(apart.highest)} for {apart.high} and "
             f"{number(apart.lowest)} for {apart.low}, {number(apart.value)} apart "
-            f"({number(low)} to {number(high)}, {whole(n)} rows)"
+            f"({number(low)} to {number(high)}, {counted})"
         )
     label = _label(answers, apart.rate)
     where = ""
@@ -298,7 +284,7 @@ def _verdict(
     return (
         f"{column}: {label!r} is answered{where} in {percent(apart.highest)} % of {apart.high} and "
         f"{percent(apart.lowest)} % of {apart.low}: {TITLES[kind]} {points(apart.value)} points "
-        f"({points(low)} to {points(high)}, {whole(n)} rows)"
+        f"({points(low)} to {points(high)}, {counted})"
     )
 
 

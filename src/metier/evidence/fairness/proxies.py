@@ -32,6 +32,9 @@ MOST_NAMED = 5
 TELLING = 0.6
 """The area under the ROC curve from which the inputs are said to tell the group."""
 TREES = 40
+FEWEST_GROUPS = 6
+"""Groups of rows, where rows come in groups, that a sensitive group must have rows in: of fewer a
+bootstrap knows too little."""
 
 
 def told_by(table: Table) -> Told:
@@ -54,18 +57,29 @@ class Told:
     inputs: dict[str, list[int]]
 
 
-def find_proxies(column: str, groups: Sequence[str], told: Told, *, seed: int = 0) -> Finding:
+def find_proxies(
+    column: str,
+    groups: Sequence[str],
+    told: Told,
+    *,
+    seed: int = 0,
+    clusters: NDArray[np.int64] | None = None,
+) -> Finding:
     """Return how well the inputs tell the group of a row, named `proxy[sex]`.
 
     `value` is the area under the ROC curve (of several groups, the mean of one against the rest),
     with its interval; `details` hold the accuracy, the share of the largest group, and in `carried`
-    what each input carries: points of the area that are lost when it is shuffled. There is no value
-    where groups are too few or small, or no input is left to tell them.
+    what each input carries: points of the area that are lost when it is shuffled. Rows of one of
+    `clusters` (n,) are left out together, and resampled together for the interval. There is no
+    value where groups are too few or small, or no input is left to tell them.
     """
     name = f"proxy[{column}]"
     every = np.asarray(groups, dtype=str)
     known, counts = np.unique(every, return_counts=True)
     large = known[counts >= min(FEWEST, len(every) // 10)]
+    if clusters is not None:
+        many = [len(np.unique(clusters[every == name])) for name in large]
+        large = large[np.array(many, dtype=np.int64) >= FEWEST_GROUPS]
     kept = np.flatnonzero(np.isin(every, large))
     names, codes = np.unique(every[kept], return_inverse=True)
     if len(names) < 2 or len(codes) < 10 * FOLDS:
@@ -77,11 +91,12 @@ def find_proxies(column: str, groups: Sequence[str], told: Told, *, seed: int = 
     if len(codes) > MOST_ROWS:
         some = np.sort(np.random.default_rng((seed, 3)).choice(len(codes), MOST_ROWS, False))
         kept, codes = kept[some], codes[some]
-    features = told.features[kept]
+    features, own = told.features[kept], None if clusters is None else clusters[kept]
     with few_threads(features.size):
-        chances, carried = _out_of_fold(features, codes, len(names), told.inputs, seed)
+        chances, carried = _out_of_fold(features, codes, len(names), told.inputs, seed, own)
     answers = _answers(names.tolist(), codes, chances)
-    area, accuracy = intervals([METRICS["roc_auc"], METRICS["accuracy"]], answers, seed=seed)
+    metrics = [METRICS["roc_auc"], METRICS["accuracy"]]
+    area, accuracy = intervals(metrics, answers, seed=seed, clusters=own)
     return _finding(name, column, area, accuracy, codes, names.tolist(), carried)
 
 
@@ -91,16 +106,18 @@ def _out_of_fold(
     count: int,
     inputs: dict[str, list[int]],
     seed: int,
+    clusters: NDArray[np.int64] | None,
 ) -> tuple[NDArray[np.float64], dict[str, float]]:
     """Return the chances of each group for rows left out, and what each input carries."""
     from sklearn.ensemble import HistGradientBoostingClassifier
-    from sklearn.model_selection import StratifiedKFold
+    from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
     chances = np.zeros((len(codes), count))
     lost: dict[str, float] = {}
     random = np.random.default_rng((seed, 5))
-    folds = StratifiedKFold(FOLDS, shuffle=True, random_state=seed)
-    for k, (fit, held) in enumerate(folds.split(features, codes)):
+    kind = StratifiedKFold if clusters is None else StratifiedGroupKFold
+    folds = kind(FOLDS, shuffle=True, random_state=seed)
+    for k, (fit, held) in enumerate(folds.split(features, codes, clusters)):
         model = HistGradientBoostingClassifier(
             max_iter=TREES, max_leaf_nodes=15, early_stopping=False, random_state=seed
         )
@@ -143,13 +160,14 @@ def _finding(
 ) -> Finding:
     counts = np.bincount(codes)
     largest = float(counts.max() / len(codes))
+    together = f" in {whole(area.details['groups'])} groups" if "groups" in area.details else ""
     telling = area.low is not None and area.low > 0.5 and (area.value or 0.0) >= TELLING
     said = (
         f"{column}: the inputs {'tell' if telling else 'hardly tell'} the group: area under the "
         f"ROC curve {area.value or 0:.2f} ({area.low or 0:.2f} to {area.high or 0:.2f}); right in "
         f"{percent(accuracy.value or 0)} % ({percent(accuracy.low or 0)} to "
         f"{percent(accuracy.high or 0)}), where always {names[int(counts.argmax())]} is right in "
-        f"{percent(largest)} % ({whole(len(codes))} rows left out in turn)"
+        f"{percent(largest)} % ({whole(len(codes))} rows{together} left out in turn)"
     )
     if carried and telling:
         most = ", ".join(f"{each} ({points(v)})" for each, v in carried.items())

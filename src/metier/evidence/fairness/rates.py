@@ -4,6 +4,9 @@ Binary: how often the positive class is answered, and found; how often it is ans
 often such an answer is right; and what is claimed against what comes true. Several classes: how
 often a group is answered right, and of a class that is named all of the above, against the rest.
 Several labels: the same label by label. Numbers: how large the error is, and to which side.
+
+Intervals are Wilson's for shares and Student's for means; where rows come in groups, what counts is
+what each of these moves a rate by, and for shares the wider interval.
 """
 
 from __future__ import annotations
@@ -15,10 +18,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import stdtrit
 
+from metier.evidence import bootstrap
 from metier.evidence.answers import NO_ANSWER, Answers, Array
-from metier.evidence.bootstrap import wilson
+from metier.evidence.fairness.means import student
 from metier.evidence.losses import claims
 from metier.evidence.words import number, percent, whole
 from metier.runtime.groups import JOINT, joined
@@ -69,7 +72,10 @@ def intersections(groups: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
 
 
 def by_group(
-    answers: Answers, groups: Mapping[str, Sequence[str]], label: str | None = None
+    answers: Answers,
+    groups: Mapping[str, Sequence[str]],
+    label: str | None = None,
+    clusters: NDArray[np.int64] | None = None,
 ) -> tuple[Group, ...]:
     """Return what each group of each column gets, the largest groups first.
 
@@ -77,80 +83,115 @@ def by_group(
         answers: the truth and what was answered, n rows.
         groups: by column, the group of each row.
         label: with several classes or labels, the one that is looked at against the rest.
+        clusters: (n,) rows that belong together.
     """
+    together = None if clusters is None else bootstrap.groups(clusters, len(answers))[0]
     found = []
     for column, own in groups.items():
         names, codes = np.unique(np.asarray(own, dtype=str), return_inverse=True)
         counts = np.bincount(codes, minlength=len(names))
         for place in np.argsort(-counts, kind="stable"):
             rows = np.flatnonzero(codes == place)
-            measured = tuple(_measures(answers, rows, f"{column}={names[place]}", label))
+            whose = _Whose(f"{column}={names[place]}", None if together is None else together[rows])
+            measured = tuple(_measures(answers, rows, whose, label))
             small = len(rows) < FEWEST
             found.append(Group(column, str(names[place]), len(rows), small, measured))
     return tuple(found)
 
 
+@dataclass(frozen=True)
+class _Whose:
+    """A group in words, and of each of its rows with which others it belongs together."""
+
+    group: str
+    codes: NDArray[np.int64] | None
+
+    def told(self, n: int, among: NDArray[np.bool_]) -> str:
+        """Return how many rows a figure stands on."""
+        if self.codes is None:
+            return f"{whole(n)} rows"
+        return f"{whole(n)} rows in {whole(len(np.unique(self.codes[among])))} groups of rows"
+
+
 def _measures(
-    answers: Answers, rows: NDArray[np.int64], group: str, label: str | None
+    answers: Answers, rows: NDArray[np.int64], whose: _Whose, label: str | None
 ) -> list[Finding]:
     if answers.kind == "regression":
-        return _errors(answers, rows, group)
+        return _errors(answers, rows, whose)
     if answers.kind == "multilabel":
         same = (answers.flags == answers.chosen)[rows].mean(axis=1)
-        found = [_mean("label_accuracy", same, group)]
+        found = [_mean("label_accuracy", same, whose)]
     else:
-        found = [_share("accuracy", answers.right[rows].sum(), len(rows), group)]
+        every = np.ones(len(rows), dtype=np.bool_)
+        found = [_share("accuracy", answers.right[rows] > 0, every, whose)]
     place = 1 if answers.kind == "binary" else answers.labels.index(label) if label else None
     if place is not None:
-        found += _of_one(answers.flags[rows, place], answers.chosen[rows, place], group)
+        found += _of_one(answers.flags[rows, place], answers.chosen[rows, place], whose)
     confidences, outcomes, each = claims(answers)
     gaps = (confidences - outcomes).reshape(-1, each)[rows].mean(axis=1)
-    return [*found, _mean("calibration", gaps, group)]
+    return [*found, _mean("calibration", gaps, whose)]
 
 
-def _errors(answers: Answers, rows: NDArray[np.int64], group: str) -> list[Finding]:
+def _errors(answers: Answers, rows: NDArray[np.int64], whose: _Whose) -> list[Finding]:
     error = np.asarray(answers.choices, np.float64)[rows] - np.asarray(answers.truth)[rows]
     return [
-        _mean("mean_absolute_error", np.abs(error), group),
-        _mean("mean_error", error, group),
+        _mean("mean_absolute_error", np.abs(error), whose),
+        _mean("mean_error", error, whose),
     ]
 
 
-def _of_one(true: NDArray[np.bool_], chosen: NDArray[np.bool_], group: str) -> list[Finding]:
+def _of_one(true: NDArray[np.bool_], chosen: NDArray[np.bool_], whose: _Whose) -> list[Finding]:
     """The rates of one class against the rest."""
-    hits = float((true & chosen).sum())
     return [
-        _share("selection_rate", chosen.sum(), len(true), group),
-        _share("true_positive_rate", hits, true.sum(), group),
-        _share("false_positive_rate", (chosen & ~true).sum(), (~true).sum(), group),
-        _share("precision", hits, chosen.sum(), group),
+        _share("selection_rate", chosen, np.ones(len(true), dtype=np.bool_), whose),
+        _share("true_positive_rate", chosen, true, whose),
+        _share("false_positive_rate", chosen, ~true, whose),
+        _share("precision", true, chosen, whose),
     ]
 
 
-def _share(name: str, hits: float, of: float, group: str) -> Finding:
-    """A share with Wilson's interval."""
-    full, n = f"{name}[{group}]", int(of)
-    details: dict[str, Any] = {"measure": name, "group": group, "share": True}
+def _share(
+    name: str, happened: NDArray[np.bool_], among: NDArray[np.bool_], whose: _Whose
+) -> Finding:
+    """How often something happened among the rows that count for it."""
+    full, n = f"{name}[{whose.group}]", int(among.sum())
+    details: dict[str, Any] = {"measure": name, "group": whose.group, "share": True}
     if n == 0:
-        told = f"{group}: {TITLES[name]} is not defined: no such row"
+        told = f"{whose.group}: {TITLES[name]} is not defined: no such row"
         return Finding(full, told, n=0, details=details)
-    low, high = wilson(float(hits), n, LEVEL)
-    value = float(hits) / n
-    told = f"{group}: {TITLES[name]} {percent(value)} % ({percent(low)} to {percent(high)})"
-    return Finding(full, f"{told}, {whole(n)} rows", value, low, high, n, details=details)
+    own = happened[among].astype(np.float64)
+    low, high = bootstrap.wilson(float(own.sum()), n, LEVEL)
+    if whose.codes is not None:
+        lower, upper = _over_groups(own, whose.codes[among])
+        low, high = min(low, lower), max(high, upper)
+    value = float(own.mean())
+    told = f"{whose.group}: {TITLES[name]} {percent(value)} % ({percent(low)} to {percent(high)})"
+    told = f"{told}, {whose.told(n, among)}"
+    return Finding(full, told, value, low, high, n, details=details)
 
 
-def _mean(name: str, values: Array, group: str) -> Finding:
+def _over_groups(own: Array, codes: NDArray[np.int64]) -> tuple[float, float]:
+    """The interval of a share over groups of rows; one of them says nothing of others."""
+    if np.ptp(codes) == 0:
+        return 0.0, 1.0
+    low, high = student(own, LEVEL, codes)
+    return max(0.0, low), min(1.0, high)
+
+
+def _mean(name: str, values: Array, whose: _Whose) -> Finding:
     """A mean with Student's interval."""
-    full, n = f"{name}[{group}]", len(values)
-    details: dict[str, Any] = {"measure": name, "group": group, "share": False}
+    full, n = f"{name}[{whose.group}]", len(values)
+    details: dict[str, Any] = {"measure": name, "group": whose.group, "share": False}
     value = float(values.mean())
     if n < 2:
-        return Finding(full, f"{group}: one row", value, n=n, details=details)
-    half = -float(stdtrit(n - 1, (1 - LEVEL) / 2)) * float(values.std(ddof=1)) / n**0.5
-    low, high = value - half, value + half
-    told = f"{group}: {TITLES[name]} {number(value)} ({number(low)} to {number(high)})"
-    return Finding(full, f"{told}, {whole(n)} rows", value, low, high, n, details=details)
+        return Finding(full, f"{whose.group}: one row", value, n=n, details=details)
+    if whose.codes is not None and np.ptp(whose.codes) == 0:
+        told = f"{whose.group}: one group of rows"
+        return Finding(full, told, value, n=n, details=details)
+    low, high = student(values, LEVEL, whose.codes)
+    told = f"{whose.group}: {TITLES[name]} {number(value)} ({number(low)} to {number(high)})"
+    told = f"{told}, {whose.told(n, np.ones(n, dtype=np.bool_))}"
+    return Finding(full, told, value, low, high, n, details=details)
 
 
 def answered(answers: Answers) -> NDArray[np.bool_]:

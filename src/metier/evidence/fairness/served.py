@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metier.data.sensitive import groups_of
+from metier.data.table import clusters_of
 from metier.evidence.answers import Answers
 from metier.evidence.fairness.disparity import disparities
 from metier.evidence.fairness.proxies import find_proxies, told_by
@@ -70,7 +71,7 @@ def serve(
     seed: int = 0,
     proxies: bool = True,
 ) -> Served:
-    """Measure who is served worse.
+    """Measure who is served worse. Rows that `table` groups are one piece of evidence.
 
     Args:
         answers: the truth of the rows of `table`, and what was answered.
@@ -82,23 +83,28 @@ def serve(
         seed: of resamples and halves.
         proxies: whether there is time to see how well the inputs tell the groups.
     """
-    groups = groups_of(table)
+    groups, clusters = groups_of(table), clusters_of(table)
     crossed = intersections(groups)
     small = sorted({c for c, own in groups.items() if _smallest(own) < FEWEST})
     told = f"groups under {FEWEST} rows ({', '.join(small)}) are shown and not judged by"
     found: list[Finding] = []
     if groups and proxies:
         inputs = told_by(table)
-        found = [find_proxies(name, own, inputs, seed=seed) for name, own in groups.items()]
+        found = [
+            find_proxies(name, own, inputs, seed=seed, clusters=clusters)
+            for name, own in groups.items()
+        ]
     return Served(
         kind=answers.kind,
         positive=answers.labels[1] if answers.kind == "binary" else label or "",
         columns=tuple(groups),
         n=len(answers),
         on=on,
-        groups=by_group(answers, groups, label),
-        crossed=by_group(answers, crossed, label),
-        disparities=tuple(disparities(answers, {**groups, **crossed}, seed=seed)),
+        groups=by_group(answers, groups, label, clusters),
+        crossed=by_group(answers, crossed, label, clusters),
+        disparities=tuple(
+            disparities(answers, {**groups, **crossed}, seed=seed, clusters=clusters)
+        ),
         proxies=tuple(found),
         slices=tuple(_slices(answers, table, rows, seed)),
         notes=(*notes, *((told,) if small else ())),
@@ -114,7 +120,7 @@ def _slices(
         some = np.sort(np.random.default_rng((seed, 9)).choice(len(answers), most, False))
         answers, table, numbers = _taken(answers, some), table.take(some), numbers[some]
     features, names = read_features(table)
-    return find_slices(answers, features, names, numbers, seed)
+    return find_slices(answers, features, names, numbers, seed, clusters_of(table))
 
 
 def _taken(answers: Answers, rows: NDArray[np.int64]) -> Answers:

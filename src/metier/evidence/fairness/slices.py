@@ -1,7 +1,8 @@
 """The worst-served regions that nobody named: found on one half of the rows, tested on the other.
 
 A shallow tree learns where the errors are from what can be read of the rows; its worst regions are
-then judged on rows that it did not see, all of them considered (Holm, 1979).
+then judged on rows that it did not see, all of them considered (Holm, 1979). Rows that belong
+together lie in one half, and count as one piece of evidence.
 """
 
 from __future__ import annotations
@@ -11,11 +12,12 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtr, stdtrit
+from scipy.special import ndtr
 
+from metier.evidence import bootstrap
 from metier.evidence.answers import Answers, Array
-from metier.evidence.bootstrap import wilson
 from metier.evidence.compare import holm
+from metier.evidence.fairness.means import means_of
 from metier.evidence.readable import Feature
 from metier.evidence.words import number, percent, points, whole
 from metier.types import Finding, Floats
@@ -24,6 +26,8 @@ FEWEST_ROWS = 200
 """Rows below which no region is looked for: a half of them says nothing about a part of it."""
 FEWEST = 20
 """Rows of a region in each half."""
+FEWEST_GROUPS = 5
+"""Groups of rows, where rows come in groups, within a region and elsewhere."""
 DEPTH, MOST = 3, 5
 """Conditions that a region has at most, and regions that are tested."""
 LEVEL, SURE = 0.95, 0.05
@@ -52,6 +56,7 @@ def find_slices(
     names: Sequence[Feature],
     rows: NDArray[np.int64],
     seed: int = 0,
+    clusters: NDArray[np.int64] | None = None,
 ) -> list[Finding]:
     """Return the regions that are served worse than the rest, the most certain first.
 
@@ -61,6 +66,7 @@ def find_slices(
         names: what the features are called.
         rows: (n,) where the rows stand in the data given.
         seed: of the halves.
+        clusters: (n,) groups of rows that belong together.
 
     `value` is how much worse a region is than everything else: points of being right, or of the
     mean absolute error. Regions that the other half does not confirm are not returned; the last
@@ -69,25 +75,43 @@ def find_slices(
     if len(answers) < FEWEST_ROWS or not features.shape[1]:
         told = f"regions that are served worse are looked for from {FEWEST_ROWS} rows on"
         return [Finding("slices", told, n=len(answers))]
-    loss = losses_of(answers)
-    order = np.random.default_rng((seed, 7)).permutation(len(loss))
-    look, test = order[: len(order) // 2], order[len(order) // 2 :]
+    loss, regression = losses_of(answers), answers.kind == "regression"
+    look, test = _halves(len(loss), clusters, seed)
+    if min(len(look), len(test)) < FEWEST_ROWS // 4:
+        told = "too few groups of rows to look for regions in one half and to judge by the other"
+        return [Finding("slices", told, n=len(answers))]
     regions = worst_regions(features[look], loss[look], seed)
-    tested = [_tested(region, features, loss, test, answers.kind == "regression")
-              for region in regions]  # fmt: skip
+    codes = None if clusters is None else bootstrap.groups(clusters, len(loss))[0]
+    tested = [_tested(region, features, loss, test, regression, codes) for region in regions]
     kept = [each for each in tested if each is not None]
     adjusted = holm([each.p for each in kept])
     found = [
-        each.finding(names, adjusted[i], rows, features, answers.kind == "regression")
+        each.finding(names, adjusted[i], rows, features, regression)
         for i, each in enumerate(kept)
         if adjusted[i] < SURE and each.worse > 0
     ]
     found.sort(key=lambda each: -(each.value or 0.0))
     told = (
         f"of the regions found on one half of the rows {len(kept)} were tested on the other half "
-        f"({whole(len(test))} rows); served worse there too: {len(found)}"
+        f"({whole(len(test))} rows{_groups(codes, test)}); served worse there too: {len(found)}"
     )
     return [*found, Finding("slices", told, float(len(found)), n=len(test))]
+
+
+def _halves(
+    n: int, clusters: NDArray[np.int64] | None, seed: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the rows that find regions and those that judge them, groups kept on one side."""
+    codes, size = bootstrap.groups(clusters, n)
+    order = np.random.default_rng((seed, 7)).permutation(size)
+    first = np.cumsum(np.bincount(codes, minlength=size)[order]) <= n // 2
+    looks = np.zeros(size, dtype=np.bool_)
+    looks[order[first]] = True
+    return np.flatnonzero(looks[codes]), np.flatnonzero(~looks[codes])
+
+
+def _groups(codes: NDArray[np.int64] | None, rows: NDArray[np.int64]) -> str:
+    return "" if codes is None else f" in {whole(len(np.unique(codes[rows])))} groups"
 
 
 def losses_of(answers: Answers) -> Array:
@@ -141,6 +165,7 @@ class _Tested:
     inside: float
     elsewhere: float
     n: int
+    groups: str
     worse: float
     low: float
     high: float
@@ -158,13 +183,13 @@ class _Tested:
         if regression:
             verdict = (
                 f"{words}: mean absolute error {number(self.inside)} against "
-                f"{number(self.elsewhere)} elsewhere, n = {whole(self.n)}, "
+                f"{number(self.elsewhere)} elsewhere, n = {whole(self.n)}{self.groups}, "
                 f"{number(self.low)} to {number(self.high)} more"
             )
         else:
             verdict = (
                 f"{words}: {percent(1 - self.inside)} % right against "
-                f"{percent(1 - self.elsewhere)} % elsewhere, n = {whole(self.n)}, "
+                f"{percent(1 - self.elsewhere)} % elsewhere, n = {whole(self.n)}{self.groups}, "
                 f"{_signed(-self.high)} to {_signed(-self.low)} points"
             )
         details = {"p_adjusted": p, "region": words, "inside": self.inside,
@@ -175,48 +200,41 @@ class _Tested:
 
 
 def _tested(
-    region: Region, features: Floats, loss: Array, test: NDArray[np.int64], regression: bool
+    region: Region,
+    features: Floats,
+    loss: Array,
+    test: NDArray[np.int64],
+    regression: bool,
+    codes: NDArray[np.int64] | None,
 ) -> _Tested | None:
     """Judge a region on rows that did not find it; None where too few of them lie in it."""
     within = _within(region, features[test])
-    inside, elsewhere = loss[test][within], loss[test][~within]
-    if len(inside) < FEWEST or len(elsewhere) < FEWEST:
+    sets = test[within], test[~within]
+    if min(len(each) for each in sets) < FEWEST:
         return None
-    worse = float(inside.mean() - elsewhere.mean())
-    ends = _welch(inside, elsewhere) if regression else _newcombe(inside, elsewhere)
-    spread = np.sqrt(inside.var(ddof=1) / len(inside) + elsewhere.var(ddof=1) / len(elsewhere))
+    if codes is not None and min(len(np.unique(codes[each])) for each in sets) < FEWEST_GROUPS:
+        return None
+    means = means_of(loss, sets, codes)
+    ends = (means.of_numbers if regression else means.of_shares)(LEVEL)
+    low, high = (float(each[0, 1]) for each in ends)
+    worse = float(means.apart[0, 1])
+    p = float(means.p[0, 1])
     if not regression:
-        share = float(loss[test].mean())
-        spread = np.sqrt(share * (1 - share) * (1 / len(inside) + 1 / len(elsewhere)))
-    p = 2.0 * float(ndtr(-abs(worse) / spread)) if spread > 0 else 1.0
-    means = float(inside.mean()), float(elsewhere.mean())
-    return _Tested(region, *means, len(inside), worse, *ends, p)
+        pooled = _pooled(worse, float(loss[test].mean()), means.rows)
+        p = pooled if codes is None else max(p, pooled)
+    inside, elsewhere = (float(mean) for mean in means.mean)
+    n = len(sets[0])
+    return _Tested(region, inside, elsewhere, n, _groups(codes, sets[0]), worse, low, high, p)
+
+
+def _pooled(worse: float, share: float, rows: Array) -> float:
+    """Return the p-value of a difference of two shares, of independent rows."""
+    spread = float(np.sqrt(share * (1 - share) * (1 / rows).sum()))
+    return 2.0 * float(ndtr(-abs(worse) / spread)) if spread > 0 else 1.0
 
 
 def _within(region: Region, features: Floats) -> NDArray[np.bool_]:
     return np.asarray(np.logical_and.reduce([each.holds(features) for each in region]))
-
-
-def _newcombe(inside: Array, elsewhere: Array) -> tuple[float, float]:
-    """The interval of a difference of two shares of different rows (Newcombe, 1998, method 10)."""
-    a, b = float(inside.mean()), float(elsewhere.mean())
-    low_a, high_a = wilson(float(inside.sum()), len(inside), LEVEL)
-    low_b, high_b = wilson(float(elsewhere.sum()), len(elsewhere), LEVEL)
-    below = float(np.hypot(a - low_a, high_b - b))
-    above = float(np.hypot(high_a - a, b - low_b))
-    return a - b - below, a - b + above
-
-
-def _welch(inside: Array, elsewhere: Array) -> tuple[float, float]:
-    """The interval of a difference of two means (Welch, 1947)."""
-    own, other = (float(v.var(ddof=1)) / len(v) for v in (inside, elsewhere))
-    whole_spread = own + other
-    if whole_spread == 0:
-        return 0.0, 0.0
-    freedom = whole_spread**2 / (own**2 / (len(inside) - 1) + other**2 / (len(elsewhere) - 1))
-    half = -float(stdtrit(freedom, (1 - LEVEL) / 2)) * whole_spread**0.5
-    difference = float(inside.mean() - elsewhere.mean())
-    return difference - half, difference + half
 
 
 def told(region: Region, names: Sequence[Feature]) -> str:
