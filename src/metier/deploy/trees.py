@@ -27,6 +27,8 @@ _CATEGORICAL, _DEFAULT_LEFT = 1, 2
 _MISSING_NONE, _MISSING_ZERO = 0, 1
 NUMBERS = re.compile(r"[-+.0-9a-z ]*")
 """The characters of numbers that Python and LightGBM read alike."""
+BESIDE_LEAVES = ("leaf_weight", "leaf_count")
+BESIDE_SPLITS = ("split_gain", "internal_value", "internal_weight", "internal_count")
 
 
 @dataclass(frozen=True)
@@ -235,6 +237,7 @@ def _read_tree(lines: Lines, features: int) -> Tree:
         members={},
     )
     _refuse_open_ends(tree, _whole(lines, "num_leaves"), features)
+    _refuse_unlike(lines, len(tree.leaves))
     splits = np.flatnonzero(decision & _CATEGORICAL)
     bounds, words = (
         _numbers(lines, f"cat_{name}", np.int64) for name in ("boundaries", "threshold")
@@ -269,6 +272,16 @@ def _refuse_open_ends(tree: Tree, leaves: int, features: int) -> None:
             raise ValueError("a split leads out of its tree")
     if ((tree.feature < 0) | (tree.feature >= features)).any() or (tree.decision >> 4).any():
         raise ValueError("a split asks for what is not there")
+
+
+def _refuse_unlike(lines: Lines, leaves: int) -> None:
+    """Refuse a tree of which LightGBM cannot read what is not needed here: it ends the process."""
+    told = {"shrinkage": 1}
+    if leaves > 1:
+        told |= dict.fromkeys(BESIDE_LEAVES, leaves) | dict.fromkeys(BESIDE_SPLITS, leaves - 1)
+    for name, count in told.items():
+        if name in lines and len(_numbers(lines, name, np.float64)) != count:
+            raise ValueError(f"{name} has not as many numbers as its tree asks for")
 
 
 def _refuse_open_sets(
