@@ -142,3 +142,68 @@ def test_what_onnx_cannot_say_is_refused() -> None:
         read_forest(train("regression", 3, linear_tree=True).model_to_string())
     with pytest.raises(SourceError, match="not a LightGBM model"):
         read_forest("a shopping list")
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("left_child", "0 1 2"),
+        ("left_child", "7 1 2"),
+        ("right_child", "-9 -3 -4"),
+        ("split_feature", "4 0 0"),
+        ("split_feature", "-1 0 0"),
+        ("split_feature", "0 0"),
+        ("threshold", "0.1 0.2"),
+        ("decision_type", "1 2 2"),
+        ("decision_type", "258 2 2"),
+        ("leaf_value", "1 2 3"),
+        ("num_leaves", "1_4"),
+        ("num_leaves", "40"),
+        ("num_cat", "2"),
+        ("leaf_weight", "1 2 3"),
+        ("leaf_count", "1 2 3 4=5"),
+        ("split_gain", "1 2 na.3"),
+        ("internal_value", "1 2"),
+        ("shrinkage", "0.1 0.1"),
+        ("shrinkage", "=0.1"),
+        ("left_child", "1\t2\t-1"),
+        ("left_child", "1 x 2"),
+    ],
+)
+def test_a_tree_that_leads_beyond_itself_is_refused(name: str, words: str) -> None:
+    def lines(**changed: str) -> str:
+        told = {
+            "num_leaves": "4",
+            "num_cat": "0",
+            "split_feature": "0 0 0",
+            "threshold": "0.1 0.2 0.3",
+            "decision_type": "2 2 2",
+            "left_child": "1 2 -1",
+            "right_child": "-2 -3 -4",
+            "leaf_value": "1 2 3 4",
+        } | changed
+        tree = "Tree=0\n" + "".join(f"{key}={value}\n" for key, value in told.items()) + "\n\n"
+        head = "tree\nnum_class=1\nnum_tree_per_iteration=1\nmax_feature_idx=3\n"
+        return f"{head}tree_sizes={len(tree)}\n\n{tree}end of trees\n"
+
+    assert read_forest(lines()).size == 7
+    with pytest.raises(SourceError, match="damaged"):
+        read_forest(lines(**{name: words}))
+
+
+@pytest.mark.parametrize("words", ["0 9", "1 3", "0 2 1", "0"])
+def test_sets_of_codes_that_reach_beyond_their_tree_are_refused(words: str) -> None:
+    text = train("binary", 1).model_to_string()
+    assert read_forest(text).trees[0].members
+    told = next(line for line in text.split("\n") if line.startswith("cat_boundaries="))
+    changed = told.partition("=")[0] + "=" + words
+    sizes = next(line for line in text.split("\n") if line.startswith("tree_sizes="))
+    size = int(sizes.partition("=")[2]) + len(changed) - len(told)
+    with pytest.raises(SourceError, match="damaged"):
+        read_forest(text.replace(told, changed).replace(sizes, f"tree_sizes={size}"))
+
+
+def test_more_trees_an_iteration_than_classes_are_refused() -> None:
+    text = train("multiclass", 2).model_to_string()
+    with pytest.raises(SourceError, match="as many trees an iteration as classes"):
+        read_forest(text.replace("num_class=3", "num_class=2", 1))

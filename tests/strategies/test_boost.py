@@ -12,7 +12,7 @@ import polars as pl
 import pytest
 
 from metier.cache import Cache
-from metier.deploy.booster import Booster, restore
+from metier.deploy.booster import Booster
 from metier.errors import ChainError, DataError, MissingExtraError, SourceError
 from metier.sources.tabular import Tabular, open_tabular
 from metier.strategies import boost
@@ -20,6 +20,7 @@ from metier.strategies.boost import Boost
 from metier.strategies.majority import Majority
 from metier.tasks import build
 from metier.training.tables.columns import fit_codes
+from metier.training.weights import Known, read_weights
 from metier.types import Floats, Problem, Roles, Run, Specialist, Table
 
 Learn = Callable[..., Specialist]
@@ -119,6 +120,20 @@ def test_a_users_booster_is_continued(
         learn(QUICK, narrow, "binary", source=source)
 
 
+def test_a_users_booster_that_was_cut_is_refused(
+    awkward: Awkward, learn: Learn, tmp_path: Path
+) -> None:
+    table = awkward("binary")
+    numbers = fit_codes(table).matrix(table.columns())
+    truth = (table.frame["two"] == "yes").to_numpy().astype(float)
+    data = lightgbm.Dataset(numbers, truth)
+    text = lightgbm.train({"objective": "binary", "verbosity": -1}, data, 4).model_to_string()
+    path = tmp_path / "given.txt"
+    path.write_text(text[: len(text) // 2])
+    with pytest.raises(SourceError, match="damaged"):
+        learn(QUICK, table, "binary", source=open_tabular(str(path)))
+
+
 def test_sources_that_are_none_are_refused(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="unknown source 'ligthgbm'"):
         open_tabular("ligthgbm")
@@ -135,7 +150,9 @@ def test_saved_boosters_predict_the_same(awkward: Awkward, learn: Learn, tmp_pat
     specialist = learn(QUICK, table, "regression")
     assert specialist.model is not None
     specialist.model.save(tmp_path / "weights")
-    back = restore(specialist.model.preprocess, tmp_path / "weights")
+    known = Known(specialist.model.preprocess, specialist.task, specialist.source, table)
+    back = read_weights(tmp_path / "weights", known)
+    assert back is not None
     assert (back.scores(table) == specialist.scores(table)).all()
     assert lightgbm.Booster(model_file=tmp_path / "weights" / "booster-0.txt").num_trees() > 0
 

@@ -12,6 +12,7 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
+from torch import nn
 
 from metier.cache import Cache
 from metier.errors import DataError, Pruned
@@ -219,3 +220,33 @@ def test_tokens_and_costs_are_those_of_the_rows(tiny_sources: dict[str, Any]) ->
     assert feed.costs.tolist() == [4, 2, 3]
     assert feed.tokens().tolist() == [2, 3, 25, 32]
     assert np.flatnonzero(feed.counts()).tolist() == [2, 3, 25, 32]
+
+
+class Shared(nn.Module):
+    """A network of one number a row that lies where the last net that shares it took it."""
+
+    depth, pooling, normalise, model = 1, "mean", False, None
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.place = "cuda"
+
+    def to(self, device: Any) -> Any:
+        self.place = device
+        return self
+
+    def level_of(self, name: str) -> int:
+        return 0
+
+    def activations(self, inputs: dict[str, torch.Tensor], at: int) -> torch.Tensor:
+        assert self.place == inputs["input_ids"].device.type
+        return inputs["input_ids"].float().mean(1, keepdim=True)
+
+
+def test_a_network_that_another_net_took_away_is_fetched_back(
+    tiny_sources: dict[str, Any], tiny_table: Tables
+) -> None:
+    table = tiny_table(tiny_sources["bert"], 6)
+    reads = preprocess_of(tiny_sources["bert"], table)
+    shared: Any = Shared()
+    assert Feed(shared, reads, table, Cache()).features().shape == (6, 1)

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
+from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
+from tokenizers.pre_tokenizers import ByteLevel, Metaspace
+from tokenizers.processors import TemplateProcessing
 
 from metier.cache import Cache
 from metier.errors import OptionError
@@ -89,6 +94,34 @@ def test_two_columns_of_text_each_get_their_own_words(
     assert [player.name for player in game.players[:2]] == ["refund", "now"]
     words = dict(zip([p.name for p in game.players], found.values.tolist(), strict=True))
     assert abs(words["refund"]) > 0 and found.values[2:].any()
+
+
+@pytest.mark.parametrize(
+    ("mark", "divide"),
+    [("▁", Metaspace()), ("Ġ", ByteLevel(add_prefix_space=True))],
+)
+def test_a_word_keeps_its_share_where_tokens_begin_with_the_blank_before_it(
+    mark: str, divide: Any, tiny_sources: dict[str, Any], tiny_table: Tables
+) -> None:
+    table = tiny_table(tiny_sources["bert"], 30)
+    specialist = learned(tiny_sources["bert"], table)
+    model: Any = specialist.model
+    game = game_of(specialist, table, 0)
+    wanted = Gradients(model)(game)
+    told = json.loads(model.preprocess.tokenizer)
+    vocabulary = {
+        word if word.startswith("[") else mark + word: number
+        for word, number in told["model"]["vocab"].items()
+    }
+    tokenizer = Tokenizer(WordLevel(vocabulary, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = divide
+    tokenizer.post_processor = TemplateProcessing(
+        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
+    )
+    reads = replace(model.preprocess, tokenizer=tokenizer.to_str().encode())
+    found = Gradients(replace(model, preprocess=reads))(game)
+    assert len(found.values) > 1 and np.count_nonzero(found.values) == len(found.values)
+    np.testing.assert_allclose(found.values, wanted.values, atol=1e-6)
 
 
 def test_what_is_no_network_is_refused(tiny_sources: dict[str, Any], tiny_table: Tables) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -155,3 +156,23 @@ def test_saved_weights_are_those_that_transformers_reads(
     assert torch.equal(head["weight"], tuned.model.net.head.weight)
     assert json.loads((tmp_path / "config.json").read_text())["hidden_size"] == 32
     assert tuned.model.parameters == sum(v.numel() for v in own.values()) + 32 * 3 + 3
+
+
+def test_a_net_whose_frozen_weights_were_taken_elsewhere_brings_them_back(
+    tiny_sources: dict[str, Any], tiny_table: Tables
+) -> None:
+    source = tiny_sources["bert"]
+    rows = tiny_table(source, 20, "binary")
+    task = build("binary", rows)
+    model: Any = Probe()(Specialist(source, task), Problem(task, rows), Run(Cache())).model
+    wanted, moves = model.scores(rows), []
+
+    class Shared(Net):
+        def to(self, device: Any) -> Any:
+            moves.append(device)
+            return self
+
+    net = Shared(model.net.backbone, task.outputs)
+    net.load_state_dict(model.net.state_dict())
+    np.testing.assert_array_equal(replace(model, net=net).scores(rows), wanted)
+    assert moves == ["cpu"]

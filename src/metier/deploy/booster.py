@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,6 +13,7 @@ import onnx
 
 from metier.cache import Cache
 from metier.deploy.arrays import matrix
+from metier.deploy.boostertext import damaged
 from metier.deploy.trees import Forest, Part, read_forest, trees_graph
 from metier.errors import MissingExtraError
 from metier.runtime.preprocess import Preprocess
@@ -40,12 +40,22 @@ class Member:
 
     @cached_property
     def booster(self) -> lightgbm.Booster:
-        """The booster, loaded. Raises MissingExtraError without LightGBM."""
+        """The booster, loaded.
+
+        LightGBM trusts a text blindly: one that comes from a file is read as `forest` first.
+
+        Raises:
+            MissingExtraError: without LightGBM.
+            SourceError: when LightGBM refuses the text.
+        """
         try:
             import lightgbm
         except ImportError as error:
             raise MissingExtraError("lightgbm", "tables", "predicting with a booster") from error
-        return lightgbm.Booster(model_str=self.text)
+        try:
+            return lightgbm.Booster(model_str=self.text)
+        except lightgbm.basic.LightGBMError as error:
+            raise damaged(str(error)) from None
 
 
 @dataclass(frozen=True)
@@ -110,13 +120,3 @@ class Booster:
         }
         text = json.dumps(about, ensure_ascii=False, indent=1)
         (folder / "boosters.json").write_text(text, encoding="utf-8")
-
-
-def restore(preprocess: Preprocess, folder: Path) -> Booster:
-    """Read what `save` wrote."""
-    about = json.loads((folder / "boosters.json").read_text(encoding="utf-8"))
-    members: Sequence[Member] = [
-        Member((folder / m["file"]).read_text(encoding="utf-8"), m["weight"], m["first"])
-        for m in about["members"]
-    ]
-    return Booster(preprocess, tuple(members), about["outputs"], tuple(about["offset"]))

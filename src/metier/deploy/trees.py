@@ -8,8 +8,9 @@ are rounded down and no row changes its leaf. Trees become one `TreeEnsemble` op
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -17,12 +18,17 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
+from metier.deploy.boostertext import Lines, damaged, sections
 from metier.errors import SourceError
 
 OPSETS = (("", 17), ("ai.onnx.ml", 5))
 _LEQ, _MEMBER = 0, 6
 _CATEGORICAL, _DEFAULT_LEFT = 1, 2
 _MISSING_NONE, _MISSING_ZERO = 0, 1
+NUMBERS = re.compile(r"[-+.0-9a-z ]*")
+"""The characters of numbers that Python and LightGBM read alike."""
+BESIDE_LEAVES = ("leaf_weight", "leaf_count")
+BESIDE_SPLITS = ("split_gain", "internal_value", "internal_weight", "internal_count")
 
 
 @dataclass(frozen=True)
@@ -63,20 +69,23 @@ class Part:
 
 
 def read_forest(text: str) -> Forest:
-    """Read LightGBM's text format.
+    """Read LightGBM's text format; what this reads can be given to LightGBM too.
 
-    Raises SourceError for text that is no booster, and for linear trees and boosters trained with
-    `zero_as_missing`, which ONNX trees cannot say.
+    Raises SourceError for text that is no booster or is damaged, and for linear trees and boosters
+    trained with `zero_as_missing`, which ONNX trees cannot say.
     """
-    head, *blocks = text.split("\nTree=")
-    settings = _pairs(head)
-    if "num_tree_per_iteration" not in settings:
-        raise SourceError("this is not a LightGBM model in text form: save it with save_model()")
-    return Forest(
-        trees=tuple(_read_tree(_pairs(block.split("\n\n", 1)[0])) for block in blocks),
-        outputs=int(settings["num_tree_per_iteration"]),
-        features=int(settings["max_feature_idx"]) + 1,
-    )
+    settings, blocks = sections(text)
+    try:
+        outputs = _whole(settings, "num_tree_per_iteration")
+        features = _whole(settings, "max_feature_idx") + 1
+        if outputs < 1 or _whole(settings, "num_class") != outputs:
+            raise ValueError("it has not as many trees an iteration as classes")
+        trees = tuple(_read_tree(block, features) for block in blocks)
+    except KeyError as error:
+        raise damaged(f"it has no {error.args[0]}") from None
+    except (ValueError, OverflowError) as error:
+        raise damaged(str(error)) from None
+    return Forest(trees, outputs, features)
 
 
 def round_down(values: NDArray[np.float64]) -> NDArray[np.float32]:
@@ -208,16 +217,9 @@ def _missing_goes_left(tree: Tree) -> NDArray[np.bool_]:
     return np.asarray(numeric & np.where(unseen, tree.threshold >= 0, default))
 
 
-def _pairs(block: str) -> dict[str, str]:
-    return dict(line.partition("=")[::2] for line in block.splitlines() if "=" in line)
-
-
-def _read_tree(pairs: Mapping[str, str]) -> Tree:
-    def numbers(key: str, kind: type) -> NDArray[Any]:
-        return np.array(pairs.get(key, "").split(), dtype=kind)
-
-    decision = numbers("decision_type", np.int64)
-    if pairs.get("is_linear", "0") == "1":
+def _read_tree(lines: Lines, features: int) -> Tree:
+    decision = _numbers(lines, "decision_type", np.int64)
+    if lines.get("is_linear", "0") != "0":
         raise SourceError(
             "a booster with linear trees cannot be used: train with linear_tree=false"
         )
@@ -225,21 +227,72 @@ def _read_tree(pairs: Mapping[str, str]) -> Tree:
         raise SourceError(
             "a booster that reads 0 as missing cannot be used: train with zero_as_missing=false"
         )
-    threshold = numbers("threshold", np.float64)
-    return Tree(
-        feature=numbers("split_feature", np.int64),
-        threshold=threshold,
+    tree = Tree(
+        feature=_numbers(lines, "split_feature", np.int64),
+        threshold=_numbers(lines, "threshold", np.float64),
         decision=decision,
-        left=numbers("left_child", np.int64),
-        right=numbers("right_child", np.int64),
-        leaves=numbers("leaf_value", np.float64),
-        members=_read_members(
-            np.flatnonzero(decision & _CATEGORICAL),
-            threshold,
-            numbers("cat_boundaries", np.int64),
-            numbers("cat_threshold", np.int64),
-        ),
+        left=_numbers(lines, "left_child", np.int64),
+        right=_numbers(lines, "right_child", np.int64),
+        leaves=_numbers(lines, "leaf_value", np.float64),
+        members={},
     )
+    _refuse_open_ends(tree, _whole(lines, "num_leaves"), features)
+    _refuse_unlike(lines, len(tree.leaves))
+    splits = np.flatnonzero(decision & _CATEGORICAL)
+    bounds, words = (
+        _numbers(lines, f"cat_{name}", np.int64) for name in ("boundaries", "threshold")
+    )
+    _refuse_open_sets(_whole(lines, "num_cat"), bounds, words, tree.threshold[splits])
+    return replace(tree, members=_read_members(splits, tree.threshold, bounds, words))
+
+
+def _whole(lines: Lines, key: str) -> int:
+    found = lines[key]
+    if not (found.isascii() and found.isdigit()):
+        raise ValueError(f"{key} is no whole number")
+    return int(found)
+
+
+def _numbers(lines: Lines, key: str, kind: type) -> NDArray[Any]:
+    words = lines.get(key, "")
+    if not NUMBERS.fullmatch(words):
+        raise ValueError(f"{key} holds what is no number")
+    return np.array(words.split(), dtype=kind)
+
+
+def _refuse_open_ends(tree: Tree, leaves: int, features: int) -> None:
+    """Refuse a tree of which a split leads out of it or back, or asks for no feature."""
+    sides = (tree.left, tree.right)
+    each = (tree.feature, tree.threshold, tree.decision, *sides)
+    if len(tree.leaves) != leaves or any(len(values) != leaves - 1 for values in each):
+        raise ValueError("a tree has not as many splits as its leaves need")
+    for side in sides:
+        onwards = (side > np.arange(leaves - 1)) & (side < leaves - 1)
+        if not (onwards | (side < 0) & (~side < leaves)).all():
+            raise ValueError("a split leads out of its tree")
+    if ((tree.feature < 0) | (tree.feature >= features)).any() or (tree.decision >> 4).any():
+        raise ValueError("a split asks for what is not there")
+
+
+def _refuse_unlike(lines: Lines, leaves: int) -> None:
+    """Refuse a tree of which LightGBM cannot read what is not needed here: it ends the process."""
+    told = {"shrinkage": 1}
+    if leaves > 1:
+        told |= dict.fromkeys(BESIDE_LEAVES, leaves) | dict.fromkeys(BESIDE_SPLITS, leaves - 1)
+    for name, count in told.items():
+        if name in lines and len(_numbers(lines, name, np.float64)) != count:
+            raise ValueError(f"{name} has not as many numbers as its tree asks for")
+
+
+def _refuse_open_sets(
+    count: int, bounds: NDArray[np.int64], words: NDArray[np.int64], chosen: NDArray[np.float64]
+) -> None:
+    """Refuse sets of codes, chosen by their numbers, that reach beyond the words that hold them."""
+    if count == 0 == len(chosen):
+        return
+    whole = len(bounds) == count + 1 and bounds[0] == 0 and bounds[-1] == len(words)
+    if not whole or (np.diff(bounds) < 0).any() or not ((chosen >= 0) & (chosen < count)).all():
+        raise ValueError("a set of codes reaches beyond its tree")
 
 
 def _read_members(

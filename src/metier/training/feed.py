@@ -137,7 +137,8 @@ class Feed:
         def make(
             positions: NDArray[np.int64],
         ) -> Iterator[tuple[NDArray[np.int64], Sequence[NDArray[Any]]]]:
-            self.backbone.eval()
+            # A net that shares these weights may have taken them to another device.
+            self.backbone.to(self._device).eval()
             for batch in budgeted(positions, self.costs[positions], self.portion):
                 if self._deadline is not None and time.monotonic() > self._deadline:
                     raise Pruned("out of time")

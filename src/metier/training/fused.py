@@ -65,8 +65,8 @@ class Fused:
 
     def scores(self, table: Table, cache: Cache | None = None) -> Floats:
         """Scores (n, outputs). Raises DataError for a row that cannot be read."""
-        kept = cache or Cache()
-        feed = Feed(self.net.net.backbone, self.net.preprocess, table, kept)
+        device = str(self.net.net.head.weight.device)
+        feed = Feed(self.net.net.backbone, self.net.preprocess, table, cache or Cache(), device)
         return self.inner.scores(beside(table, feed.features()), cache)
 
     def graph(self) -> onnx.ModelProto:
@@ -74,7 +74,7 @@ class Fused:
         from metier.deploy.onnx import export_net
 
         features, columns = self._specs()
-        below = export_net(self.net.net.backbone, self.net.preprocess, "features")
+        below = export_net(self.net.net.to("cpu").backbone, self.net.preprocess, "features")
         center = np.array([spec.mean for spec in features], dtype=np.float32)
         scale = np.array([spec.scale for spec in features], dtype=np.float32)
         return join_graphs(below, self.inner.graph(), center, scale, len(Numbers(columns).names))

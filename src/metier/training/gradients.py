@@ -161,13 +161,13 @@ class _Tokens:
         inputs: of the net.
         nothing: the same with every token of the text masked.
         place: the number of the token at each position of each window; -1 beside the text.
-        offsets: where each token stands in the text, (tokens, 2).
+        begins: where in the text what each token says begins, (tokens,).
     """
 
     inputs: dict[str, Tensor]
     nothing: dict[str, Tensor]
     place: NDArray[np.int64]
-    offsets: NDArray[np.int64]
+    begins: NDArray[np.int64]
 
     @classmethod
     def of(cls, preprocess: Text, cells: dict[str, list[str]]) -> _Tokens:
@@ -175,7 +175,8 @@ class _Tokens:
         tokenizer.no_padding()
         tokenizer.no_truncation()
         text = joined_texts(cells, preprocess.columns)[0]
-        offsets = np.array(tokenizer.encode(text, add_special_tokens=False).offsets).reshape(-1, 2)
+        offsets = tokenizer.encode(text, add_special_tokens=False).offsets
+        begins = _past_blanks(text, [start for start, _ in offsets])
         example = preprocess.encode(cells).examples[0]
         assert example is not None
         arrays = preprocess.collate([example])
@@ -183,7 +184,7 @@ class _Tokens:
         place = np.full(arrays["input_ids"].shape, -1)
         for i, window in enumerate(example):
             first = i * (preprocess.room - preprocess.overlap)
-            body = max(0, len(window) - head - tail) if len(offsets) else 0
+            body = max(0, len(window) - head - tail) if len(begins) else 0
             place[i, head : head + body] = first + np.arange(body)
         known = [tokenizer.token_to_id(name) for name in MASKS]
         mask = next((each for each in known if each is not None), preprocess.pad_id)
@@ -192,17 +193,25 @@ class _Tokens:
             {name: torch.from_numpy(array) for name, array in each.items()}
             for each in (arrays, masked)
         )
-        return cls(inputs, nothing, place, offsets)
+        return cls(inputs, nothing, place, begins)
 
     def gathered(self, shares: Array) -> Array:
         """Return the share of each token from those of the positions (windows, length)."""
         inside = self.place >= 0
         return np.bincount(
-            self.place[inside], weights=shares[inside], minlength=len(self.offsets)
+            self.place[inside], weights=shares[inside], minlength=len(self.begins)
         ).astype(np.float64)
 
     def within(self, first: int, span: tuple[int, int] | None) -> NDArray[np.bool_]:
         """Return which tokens begin in a word of a column that begins at `first`."""
         start, stop = span or (0, 0)
-        begins = self.offsets[:, 0] - first
+        begins = self.begins - first
         return np.asarray((begins >= start) & (begins < stop))
+
+
+def _past_blanks(text: str, starts: Sequence[int]) -> NDArray[np.int64]:
+    """The place of the first letter from each start on: to many tokenizers the blank before a word
+    is the beginning of the word."""
+    letters = [place for place, letter in enumerate(text) if not letter.isspace()]
+    places = np.array([*letters, len(text)], dtype=np.int64)
+    return np.asarray(places[np.searchsorted(places, np.array(starts, dtype=np.int64))])

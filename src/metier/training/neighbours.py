@@ -76,8 +76,11 @@ def neighbours(
     each other too: a substitution within the bound need not keep the meaning.
     """
     tokenizer = tokenizer_of(preprocess)
+    table = embedding_of(backbone)
+    device = next(table.parameters()).device
     with torch.no_grad():
-        vectors = embedding_of(backbone)(torch.arange(tokenizer.get_vocab_size())).detach()
+        every = torch.arange(tokenizer.get_vocab_size(), device=device)
+        vectors = table(every).detach().cpu()
     whole = torch.from_numpy(whole_words(tokenizer))
     unit = nn.functional.normalize(vectors.float(), dim=1)
     ids = torch.full((len(vectors), most), NONE, dtype=torch.long)

@@ -102,6 +102,8 @@ class NetModel:
         from metier.training.feed import Feed
 
         device = str(self.net.head.weight.device)
+        # Another net that shares the frozen weights may have taken them elsewhere since.
+        self.net.to(device)
         feed = Feed(self.net.backbone, self.preprocess, table, cache or Cache(), device)
         return score(self.net, feed, self.untouched if cache is not None else 0)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from metier.deploy.finished import Finished
 from metier.deploy.parity import compare
-from metier.errors import BundleError, OptionError, ParityError
+from metier.errors import BundleError, OptionError, ParityError, SourceError
 from metier.registry import find
 from metier.runtime.manifest import NAME, verify
 from metier.runtime.session import Bundle, load
@@ -95,7 +95,7 @@ def _refuse_others(model: Model, bundle: Bundle, rows: Table, weights: Path) -> 
         parity = compare(
             model.scores(rows), bundle.scores(rows.columns()), bundle.manifest.decision
         )
-    except ParityError as error:
+    except (ParityError, SourceError) as error:
         raise BundleError(f"{weights}: are not those of the bundle ({error})") from None
     if not parity.holds:
         raise BundleError(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -45,6 +45,7 @@ class Standing:
     def __init__(self, net: Net, schedule: Schedule, lowest: int) -> None:
         groups = grouped(net, schedule)
         self.optimizer = torch.optim.AdamW(groups, fused=True)
+        self.device = net.head.weight.device
         self.learning: list[torch.Tensor] = [p for group in groups for p in group["params"]]
         statistics = _statistics(net, lowest, ("running_mean", "running_var"))
         self.normed = bool(statistics)
@@ -100,6 +101,8 @@ class Standing:
     def written(self, mark: str) -> Checkpoint:
         """All of it as a checkpoint of the fit called `mark`; the tensors go on learning."""
         tensors: dict[str, torch.Tensor] = {"random": torch.get_rng_state()}
+        if self.device.type == "cuda":
+            tensors["random.cuda"] = torch.cuda.get_rng_state(self.device)
         for name, held in (
             ("kept", self.kept),
             ("count", self.counts),
@@ -124,18 +127,18 @@ class Standing:
         return Checkpoint(tensors, facts)
 
     def return_to(self, found: Checkpoint) -> None:
-        """Stand where a checkpoint of the same fit was written."""
+        """Stand where a checkpoint of the same fit was written, whatever device it was read to."""
         tensors, facts = found.tensors, found.facts
         _assign(self.kept, [tensors[f"kept.{i}"] for i in range(len(self.kept))])
         _assign(self.counts, [tensors[f"count.{i}"] for i in range(len(self.counts))])
-        self.averages = [tensors[f"average.{i}"] for i in range(len(self.averages))]
+        self.averages = self._beside("average", tensors) if self.averages else []
         self.best, self.best_score = [], -math.inf
         if facts["best_score"] is not None:
-            self.best = [tensors[f"best.{i}"] for i in range(len(self.kept))]
+            self.best = self._beside("best", tensors)
             self.best_score = facts["best_score"]
         for i, parameter in enumerate(self.learning):
             self.optimizer.state[parameter] = {
-                key: tensors[f"optimizer.{i}.{key}"]
+                key: tensors[f"optimizer.{i}.{key}"].to(parameter.device)
                 for key in ("step", "exp_avg", "exp_avg_sq")
                 if f"optimizer.{i}.{key}" in tensors
             }
@@ -144,7 +147,13 @@ class Standing:
         self.outcome.planned, self.outcome.shortened = facts["planned"], facts["shortened"]
         self.outcome.turns = list(facts["turns"])
         self.outcome.curve = [(int(s), float(t), v) for s, t, v in facts["curve"]]
-        torch.set_rng_state(tensors["random"])
+        torch.set_rng_state(tensors["random"].cpu())
+        if self.device.type == "cuda" and "random.cuda" in tensors:
+            torch.cuda.set_rng_state(tensors["random.cuda"].cpu(), self.device)
+
+    def _beside(self, name: str, tensors: Mapping[str, torch.Tensor]) -> list[torch.Tensor]:
+        """The tensors of a name, each on the device of the weight that it belongs to."""
+        return [tensors[f"{name}.{i}"].to(own.device) for i, own in enumerate(self.kept)]
 
 
 def _assign(into: Sequence[torch.Tensor], values: Sequence[torch.Tensor]) -> None:

@@ -15,6 +15,8 @@ from metier.deploy.linear import LinearModel
 from metier.errors import BundleError, SourceError
 from metier.runtime.both import Both
 from metier.runtime.columns import Numbers
+from metier.runtime.counts import Tfidf
+from metier.runtime.histograms import Histograms
 from metier.runtime.preprocess import Preprocess, restore
 from metier.types import Model, Source, Table, Task
 
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
 LARGEST = 2**26
 """Bytes that a JSON file beside the weights may have."""
 LAYERS: Mapping[str, Callable[..., Layer]] = {"constant": Constant, "dense": Dense, "terms": Terms}
+ROWS = ("weights", "table")
+"""Tensors of linear layers with one row for each number or term."""
 FAULTS = (
     KeyError,
     TypeError,
@@ -99,21 +103,49 @@ def read_net(folder: Path, known: Known) -> NetModel:
 def read_booster(folder: Path, known: Known) -> Model:
     """Return the boosters that `Booster.save` wrote."""
     about = _json(folder / "boosters.json")
+    offset, outputs = tuple(map(float, about["offset"])), int(about["outputs"])
     members = []
-    for i, member in enumerate(about["members"]):
+    for i, told in enumerate(about["members"]):
         text = (folder / f"booster-{i}.txt").read_text(encoding="utf-8")
-        members.append(Member(text, float(member["weight"]), int(member["first"])))
-    return Booster(known.preprocess, tuple(members), int(about["outputs"]), tuple(about["offset"]))
+        member = Member(text, float(told["weight"]), int(told["first"]))
+        wide, last = member.forest.features, member.first + member.forest.outputs
+        if wide != width(known.preprocess) or not 0 <= member.first < last <= outputs:
+            raise ValueError(f"booster-{i}.txt does not fit the columns and the target")
+        members.append(member)
+    if outputs != known.task.outputs or len(offset) not in (0, outputs):
+        raise ValueError("boosters.json does not fit the target")
+    return Booster(known.preprocess, tuple(members), outputs, offset)
 
 
 def read_linear(folder: Path, known: Known) -> Model:
     """Return the linear model that `LinearModel.save` wrote."""
+    from safetensors import SafetensorError
     from safetensors.numpy import load_file
 
     about = _json(folder / "linear.json")
-    tensors = load_file(folder / "linear.safetensors")
+    try:
+        tensors = load_file(folder / "linear.safetensors")
+    except SafetensorError as error:
+        raise ValueError(f"linear.safetensors: {error}") from None
     layer = LAYERS[about["layer"]](**tensors, **about["settings"])
+    outputs, wide = known.task.outputs, width(known.preprocess)
+    for name, tensor in tensors.items():
+        if tensor.shape != ((wide, outputs) if name in ROWS else (outputs,)):
+            raise ValueError(
+                f"{name} in linear.safetensors does not fit the columns and the target"
+            )
     return LinearModel(known.preprocess, layer)
+
+
+def width(preprocess: Preprocess) -> int:
+    """Return how many numbers, or known terms, a row of a model of tables or terms has."""
+    if isinstance(preprocess, Numbers):
+        return len(preprocess.names)
+    if isinstance(preprocess, Tfidf):
+        return len(preprocess.vocabulary)
+    if isinstance(preprocess, Histograms):
+        return preprocess.length
+    raise ValueError(f"no model of numbers reads {preprocess.kind}")
 
 
 def read_additive(folder: Path, known: Known) -> Model:

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
-from metier.training.fewshot.prototypes import USUAL, fit_prototypes
+from metier.runtime.postprocess import TaskKind
+from metier.training.fewshot.prototypes import SHARPNESSES, USUAL, fit_prototypes
 from metier.training.heads import Head
 
 RANDOM = np.random.default_rng(0)
@@ -20,7 +22,7 @@ def test_a_row_gets_the_class_whose_mean_direction_is_nearest() -> None:
     unit = FEATURES / np.linalg.norm(FEATURES, axis=1, keepdims=True)
     means = np.stack([unit[k == TARGETS].mean(0) for k in range(3)])
     means /= np.linalg.norm(means, axis=1, keepdims=True)
-    wanted = head.strength * FEATURES @ means.T
+    wanted = head.strength * FEATURES @ means.T / np.linalg.norm(FEATURES, axis=1).mean()
     np.testing.assert_allclose(scores(head, FEATURES), wanted, atol=1e-3)
     assert (scores(head, FEATURES).argmax(1) == TARGETS).all()
 
@@ -30,6 +32,34 @@ def test_it_is_the_sharper_the_clearer_the_classes_are() -> None:
     clear = fit_prototypes(FEATURES, TARGETS, "multiclass", 3)
     vague = fit_prototypes(noisy, TARGETS, "multiclass", 3)
     assert clear.strength > vague.strength
+
+
+@pytest.mark.parametrize("kind", ["multiclass", "multilabel"])
+def test_the_unit_that_features_are_in_does_not_matter(kind: TaskKind) -> None:
+    targets = np.eye(3)[TARGETS] if kind == "multilabel" else TARGETS
+    small, large = (fit_prototypes(FEATURES * by, targets, kind, 3) for by in (1.0, 20.0))
+    assert small.strength == large.strength
+    np.testing.assert_allclose(
+        scores(small, FEATURES), scores(large, FEATURES * 20.0), rtol=1e-4, atol=1e-4
+    )
+
+
+def test_the_sharpness_is_the_best_one_for_rows_of_other_lengths_too() -> None:
+    """It is judged on what the head will say, and long rows say it louder."""
+    random = np.random.default_rng(1)
+    lengths = random.choice([2.0, 10.0], size=(300, 1))
+    targets = np.arange(300) % 3
+    rows = lengths * (CENTRES[targets] + 0.8 * random.normal(size=(300, 8)))
+    head = fit_prototypes(rows.astype(np.float32), targets, "multiclass", 3)
+
+    def loss(times: float) -> float:
+        said = times * scores(head, rows)
+        said -= said.max(axis=1, keepdims=True)
+        return float((np.log(np.exp(said).sum(axis=1)) - said[np.arange(300), targets]).mean())
+
+    place = SHARPNESSES.index(head.strength)
+    for other in SHARPNESSES[max(0, place - 1) : place + 2]:
+        assert loss(1.0) <= 1.01 * loss(other / head.strength)
 
 
 def test_one_row_a_class_is_enough_and_a_class_without_one_is_never_answered() -> None:
