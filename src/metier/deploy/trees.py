@@ -41,11 +41,17 @@ class Tree:
 
 @dataclass(frozen=True)
 class Forest:
-    """The trees of one booster; tree `i` adds to output `i % outputs`."""
+    """The trees of one booster; tree `i` adds to output `i % outputs`.
+
+    `objective` is what it learned, with its parameters, as LightGBM writes it; "" where it does not
+    say. `averages` tells that its scores are means over rounds (a random forest), not sums.
+    """
 
     trees: tuple[Tree, ...]
     outputs: int
     features: int
+    objective: str = ""
+    averages: bool = False
 
     @property
     def size(self) -> int:
@@ -76,6 +82,8 @@ def read_forest(text: str) -> Forest:
         trees=tuple(_read_tree(_pairs(block.split("\n\n", 1)[0])) for block in blocks),
         outputs=int(settings["num_tree_per_iteration"]),
         features=int(settings["max_feature_idx"]) + 1,
+        objective=settings.get("objective", ""),
+        averages="average_output" in head.splitlines(),
     )
 
 

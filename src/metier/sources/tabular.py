@@ -19,7 +19,8 @@ class Tabular:
     """A learner for tables, by name; `booster` is a LightGBM text file that it goes on from.
 
     A booster can be continued when it was trained on columns encoded the same way: as many
-    features, in the order of the input columns, categories as codes in their order in the bundle.
+    features, in the order of the input columns, categories as codes in their order in the bundle;
+    and for scores like those of the task: no logarithms of counts, no classes each for itself.
 
     >>> Tabular().modality
     'tabular'
