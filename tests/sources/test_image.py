@@ -14,7 +14,7 @@ import PIL.Image
 import pytest
 import torch
 from torch import nn
-from transformers import AutoImageProcessor, AutoModel
+from transformers import AutoImageProcessor, AutoModel, CLIPConfig, CLIPModel
 from transformers.utils import logging
 
 from metier.cache import Cache
@@ -149,6 +149,18 @@ def test_an_image_that_cannot_be_read_is_named(mobilenet: Path, photos: Table, t
     broken = Table(photos.frame, photos.roles, folder)
     with pytest.raises(DataError, match="row 3: not an image"):
         features(mobilenet, broken)
+
+
+def test_an_architecture_that_does_not_run_on_images_alone_is_refused(vit: Path, tmp_path: Path):
+    small = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 2}
+    text = {**small, "num_attention_heads": 2, "vocab_size": 64}
+    pictures = {**small, "num_attention_heads": 2, "image_size": 32, "patch_size": 16}
+    CLIPModel(
+        CLIPConfig(text_config=text, vision_config=pictures, projection_dim=8)
+    ).save_pretrained(tmp_path)
+    shutil.copy(vit / "preprocessor_config.json", tmp_path)
+    with pytest.raises(SourceError, match="does not run on images alone"):
+        open_image_source(str(tmp_path)).load()
 
 
 def norms_of(model: nn.Module) -> list[nn.BatchNorm2d]:

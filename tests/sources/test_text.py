@@ -16,6 +16,7 @@ from metier.errors import SourceError
 from metier.sources.text import TextSource, open_text
 from metier.training.feed import Feed
 from metier.types import Roles, Table
+from tests.tiny import save_tokenizer
 
 MESSY = [
     "I lost my card!",
@@ -164,3 +165,39 @@ def test_an_encoder_without_a_tokenizer_is_refused(bert: Path, tmp_path: Path):
         path.unlink()
     with pytest.raises(SourceError, match="no usable tokenizer"):
         open_text(str(folder)).preprocess(["text"])
+
+
+def encoder_of(folder: Path, kind: str, **settings: Any) -> TextSource:
+    """A small encoder of an architecture, with the tokenizer of whole words."""
+    from transformers import AutoConfig, AutoModel
+
+    words = save_tokenizer(folder)
+    torch.manual_seed(0)
+    config = AutoConfig.for_model(kind, **{"vocab_size": words, **settings})
+    AutoModel.from_config(config).save_pretrained(folder)
+    return open_text(str(folder))
+
+
+NARROW = {
+    "hidden_size": 16,
+    "embedding_size": 16,
+    "intermediate_size": 16,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 2,
+    "max_position_embeddings": 32,
+}
+
+
+@pytest.mark.parametrize("kind", ["squeezebert", "layoutlm"])
+def test_a_pass_that_needs_its_pooler_keeps_it(kind: str, tmp_path: Path):
+    groups = {f"{part}_groups": 1 for part in ("q", "k", "v", "post_attention", "intermediate")}
+    source = encoder_of(tmp_path, kind, **NARROW, **groups, output_groups=1)
+    assert np.isfinite(features(source, ["my card is lost"])).all()
+
+
+def test_an_architecture_that_does_not_run_on_texts_alone_is_refused(tmp_path: Path):
+    small = {"d_model": 16, "d_kv": 8, "d_ff": 16, "num_layers": 2, "num_heads": 2}
+    source = encoder_of(tmp_path, "t5", **small)
+    with pytest.raises(SourceError, match="does not run on texts alone") as told:
+        source.load()
+    assert "\n" not in str(told.value)

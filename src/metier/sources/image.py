@@ -67,15 +67,16 @@ def _build(name: str, folder: Path, height: int, width: int, seed: int | None) -
     import torch
 
     from metier.sources.backbone import Backbone
-    from metier.sources.loading import gentle_norms, load_encoder
+    from metier.sources.loading import first_pass, gentle_norms, load_encoder
 
     model, pooler_trained = load_encoder(name, folder, seed)
     gentle_norms(model)
     generator = torch.Generator().manual_seed(0)
     probe = {"pixel_values": torch.rand((2, 3, height, width), generator=generator)}
-    with torch.no_grad():
-        output = model.eval()(**probe, return_dict=True)
-    if getattr(output, "pooler_output", None) is not None and pooler_trained:
-        return Backbone(model, "pooler", False, probe=probe)
-    tokens = output.last_hidden_state.dim() == 3
-    return Backbone(model, "cls" if tokens else "spatial", False, probe=probe)
+    with first_pass(name, "images"):
+        with torch.no_grad():
+            output = model.eval()(**probe, return_dict=True)
+        if getattr(output, "pooler_output", None) is not None and pooler_trained:
+            return Backbone(model, "pooler", False, probe=probe)
+        tokens = output.last_hidden_state.dim() == 3
+        return Backbone(model, "cls" if tokens else "spatial", False, probe=probe)

@@ -14,8 +14,10 @@ from metier.sources.directory import digest_of, locate, read_json
 from metier.types import Modality
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from metier.runtime.text import Text
-    from metier.sources.backbone import Backbone, Pooling
+    from metier.sources.backbone import Backbone, Inputs, Pooling
 
 LONGEST = 512
 """Tokens read when a model's files name no limit."""
@@ -170,12 +172,9 @@ def _build(
     import torch
 
     from metier.sources.backbone import Backbone
-    from metier.sources.loading import load_encoder
+    from metier.sources.loading import first_pass, load_encoder
 
     model, _ = load_encoder(name, folder, seed)
-    encoder: Any = model
-    if getattr(encoder, "pooler", None) is not None:
-        encoder.pooler = None
     ids = torch.tensor([[0, 1, 2, 3, 4, 5, 6, 7], [7, 6, 5, 4, 3, 0, 0, 0]])
     probe = {
         "input_ids": ids,
@@ -183,4 +182,22 @@ def _build(
     }
     if pairs:
         probe["token_type_ids"] = torch.zeros_like(ids)
-    return Backbone(model, *pooling, probe=probe)
+    with first_pass(name, "texts"):
+        _drop_pooler(model, probe)
+        return Backbone(model, *pooling, probe=probe)
+
+
+def _drop_pooler(model: nn.Module, probe: Inputs) -> None:
+    """Take off a pooler, which nothing reads here, if the model's pass goes without it."""
+    import torch
+
+    encoder: Any = model
+    pooler = getattr(encoder, "pooler", None)
+    if pooler is None:
+        return
+    encoder.pooler = None
+    try:
+        with torch.no_grad():
+            encoder.eval()(**probe, return_dict=True)
+    except TypeError:  # it calls the pooler without asking whether there is one
+        encoder.pooler = pooler
