@@ -16,13 +16,14 @@ from metier.deploy.booster import Booster, Member
 from metier.deploy.trees import Forest, read_forest
 from metier.errors import ChainError, DataError, SourceError
 from metier.runtime.columns import Numbers
+from metier.runtime.postprocess import TaskKind
 from metier.sources.tabular import Tabular
 from metier.space import Choice, Float, Int, tune
 from metier.training.climb import climb
 from metier.training.folds import Fold, inner_folds
 from metier.training.tables.columns import fit_codes
 from metier.training.tables.growing import Sample, Stop, find_stop, grow
-from metier.types import Floats, Form, Modality, Problem, Run, Specialist, Step, Task, TaskKind
+from metier.types import Floats, Form, Modality, Problem, Run, Specialist, Step, Task
 
 LEAVES = (4, 8, 16, 32, 64)
 FIRST = 8
