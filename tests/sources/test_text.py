@@ -82,6 +82,27 @@ def test_pooling_is_what_the_files_ask_for(
     np.testing.assert_allclose(features(open_text(str(folder)), rows), wanted, atol=1e-5)
 
 
+@pytest.mark.parametrize("before", [None, "NFKC", "Sequence", "Lowercase"])
+def test_small_letters_are_read_where_the_files_ask_for_them(
+    bert: Path, tmp_path: Path, before: str | None
+):
+    library = pytest.importorskip("sentence_transformers", reason="to compare with, not to run")
+    folder = shutil.copytree(bert, tmp_path / "model")
+    as_sentence_transformer(folder, "mean", False)
+    (folder / "sentence_bert_config.json").write_text(
+        json.dumps({"max_seq_length": 12, "do_lower_case": True})
+    )
+    kept = json.loads((folder / "tokenizer.json").read_text())
+    inner = {"normalizers": [{"type": "NFC"}]} if before == "Sequence" else {}
+    kept["normalizer"] = None if before is None else {"type": before, **inner}
+    (folder / "tokenizer.json").write_text(json.dumps(kept))
+    rows = ["My CARD is Lost", "my card is lost"]
+    found = features(open_text(str(folder)), rows)
+    wanted = library.SentenceTransformer(str(folder), device="cpu").encode(rows)
+    np.testing.assert_allclose(found, wanted, atol=1e-5)
+    np.testing.assert_array_equal(found[0], found[1])
+
+
 def test_a_plain_encoder_is_averaged_over_its_tokens(bert: Path, texts: Table):
     from transformers import AutoModel, AutoTokenizer
 

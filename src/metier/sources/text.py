@@ -127,6 +127,11 @@ class TextSource:
 
     @cached_property
     def _tokenizer(self) -> bytes:
+        asked = self.folder / "sentence_bert_config.json"
+        lower = asked.exists() and read_json(asked).get("do_lower_case")
+        return _lowercasing(self._stored_tokenizer()) if lower else self._stored_tokenizer()
+
+    def _stored_tokenizer(self) -> bytes:
         path = self.folder / "tokenizer.json"
         if path.exists():
             return path.read_bytes()
@@ -158,6 +163,16 @@ def _pooling_of(config: dict[str, Any]) -> str:
         key.removeprefix(prefix) for key, on in config.items() if on and key.startswith(prefix)
     ]
     return " and ".join(flags) or "mean"
+
+
+def _lowercasing(tokenizer: bytes) -> bytes:
+    """Return a `tokenizer.json` that reads small letters, as sentence-transformers changes it."""
+    content = json.loads(tokenizer)
+    before = content.get("normalizer")
+    steps = [] if before is None else before.get("normalizers", [before])
+    if not any(step["type"] == "Lowercase" for step in steps):
+        content["normalizer"] = {"type": "Sequence", "normalizers": [{"type": "Lowercase"}, *steps]}
+    return json.dumps(content, ensure_ascii=False).encode()
 
 
 @lru_cache(maxsize=4)
