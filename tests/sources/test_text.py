@@ -188,11 +188,11 @@ def test_an_encoder_without_a_tokenizer_is_refused(bert: Path, tmp_path: Path):
         open_text(str(folder)).preprocess(["text"])
 
 
-def encoder_of(folder: Path, kind: str, **settings: Any) -> TextSource:
+def encoder_of(folder: Path, kind: str, longest: int = 32, **settings: Any) -> TextSource:
     """A small encoder of an architecture, with the tokenizer of whole words."""
     from transformers import AutoConfig, AutoModel
 
-    words = save_tokenizer(folder)
+    words = save_tokenizer(folder, longest)
     torch.manual_seed(0)
     config = AutoConfig.for_model(kind, **{"vocab_size": words, **settings})
     AutoModel.from_config(config).save_pretrained(folder)
@@ -222,3 +222,13 @@ def test_an_architecture_that_does_not_run_on_texts_alone_is_refused(tmp_path: P
     with pytest.raises(SourceError, match="does not run on texts alone") as told:
         source.load()
     assert "\n" not in str(told.value)
+
+
+@pytest.mark.parametrize("pad", [1, 3])
+@pytest.mark.parametrize("kind", ["data2vec-text", "esm", "roberta-prelayernorm"])
+def test_positions_that_begin_after_the_padding_index_are_not_run_out_of(
+    kind: str, pad: int, tmp_path: Path
+):
+    source = encoder_of(tmp_path, kind, 10**9, **NARROW, pad_token_id=pad)
+    assert source.max_length == 32 - 1 - pad
+    assert np.isfinite(features(source, ["card lost " * 40])).all()

@@ -21,6 +21,12 @@ if TYPE_CHECKING:
 
 LONGEST = 512
 """Tokens read when a model's files name no limit."""
+AFTER_PADDING = {
+    *("roberta", "roberta-prelayernorm", "xlm-roberta", "xlm-roberta-xl", "xmod", "camembert"),
+    *("mpnet", "longformer", "data2vec-text", "ibert", "esm", "luke", "lilt", "markuplm"),
+    "layoutlmv3",
+}
+"""Architectures whose position numbers begin after the padding index, which is 1 if not higher."""
 MODES: dict[str, Pooling] = {
     "mean": "mean",
     "cls": "cls",
@@ -57,8 +63,8 @@ class TextSource:
         """The most tokens of a window, special tokens included."""
         config = read_json(self.folder / "config.json")
         positions = config.get("max_position_embeddings") or LONGEST
-        if config.get("model_type") in {"roberta", "xlm-roberta", "camembert", "mpnet"}:
-            positions -= 2  # their position numbers begin after the padding index
+        if config.get("model_type") in AFTER_PADDING:
+            positions -= max(2, 1 + (config.get("pad_token_id") or 0))
         # Where sentence-transformers keeps the limit, and where it and transformers do since.
         asked = None
         for file, key in (
