@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 
 from metier.errors import SourceError
+from metier.sources.directory import expanded
 from metier.types import Modality
 
 LARGEST = 256 << 20
@@ -67,7 +68,7 @@ def open_tabular(name: str = "lightgbm") -> Tabular:
     """
     if name == "lightgbm":
         return Tabular()
-    path = Path(name).expanduser()
+    path = expanded(name)
     if not path.is_file():
         raise SourceError(
             f"unknown source {name!r} for a table: give lightgbm, or a file that LightGBM's "
