@@ -119,7 +119,7 @@ def strategies() -> list[dict[str, Any]]:
                 "strategy": name,
                 "about": (kind.__doc__ or "").strip().splitlines()[0],
                 "for": ", ".join(kind.modalities),
-                "takes": ", ".join(kind.accepts),
+                "takes": ", ".join(made.accepts),
                 "gives": _given(kind),
                 "parameters": ", ".join(f"{k}={_plain(v)}" for k, v in parameters.items()),
             }
