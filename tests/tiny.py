@@ -21,6 +21,8 @@ from tokenizers.processors import TemplateProcessing
 from transformers import (
     BertConfig,
     BertModel,
+    FNetConfig,
+    FNetModel,
     MobileNetV2Config,
     MobileNetV2ImageProcessor,
     MobileNetV2Model,
@@ -92,6 +94,21 @@ def save_roberta(folder: Path, *, spare: int = 0) -> Path:
         pad_token_id=1,
     )
     RobertaModel(config).save_pretrained(folder)
+    return folder
+
+
+def save_fnet(folder: Path) -> Path:
+    """Write a two-block FNet, whose Fourier transforms ONNX has no operator for."""
+    words = save_tokenizer(folder)
+    torch.manual_seed(0)
+    config = FNetConfig(
+        vocab_size=words,
+        hidden_size=32,
+        num_hidden_layers=2,
+        intermediate_size=48,
+        max_position_embeddings=32,
+    )
+    FNetModel(config).save_pretrained(folder)
     return folder
 
 

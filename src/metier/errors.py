@@ -10,7 +10,7 @@
     │   └── BundleError       a bundle is incomplete, tampered with or of another version
     ├── MissingExtraError     an optional library is not installed; names its install command
     ├── ChainError            strategies that cannot follow each other were composed
-    ├── ParityError           an exported graph does not predict what the model predicts
+    ├── ParityError           a model has no graph that predicts what it predicts
     └── Pruned                not a fault: a trial was stopped because it is hopeless or out of time
 """
 
@@ -58,7 +58,7 @@ class ChainError(InputError):
 
 
 class ParityError(MetierError):
-    """An exported graph does not predict what the model predicts."""
+    """A model cannot be exported, or its graph does not predict what it predicts."""
 
 
 class Pruned(MetierError):

@@ -305,7 +305,7 @@ class Strategy(Protocol):
     """Specialist -> Specialist. A frozen dataclass; its fields are its parameters.
 
     `accepts` and `gives` are forms, `modalities` the inputs it is for. A technique has them on its
-    class; a chain finds them from its steps.
+    class; a chain finds them from its steps, and what wraps another from what it wraps.
     """
 
     @property

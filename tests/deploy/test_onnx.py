@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,9 @@ import pytest
 import torch
 
 from metier.deploy.onnx import OPSET, export_net
+from metier.errors import ParityError
 from metier.runtime.preprocess import Example, Preprocess
+from metier.sources.text import open_text
 from metier.training.net import Net, branch
 from metier.training.start import preprocess_of
 from metier.types import Roles, Table
@@ -129,3 +132,11 @@ def test_a_graph_is_small_plain_and_apart_from_its_net(
     with torch.no_grad():
         net.head.weight.zero_()
     np.testing.assert_array_equal(run(graph, arrays), before)
+
+
+def test_a_network_that_onnx_cannot_say_is_told_in_one_line(tmp_path: Path) -> None:
+    source = open_text(str(tiny.save_fnet(tmp_path)))
+    preprocess = preprocess_of(source, tiny.text_table(["my card is lost"]))
+    with pytest.raises(ParityError, match="cannot be exported to ONNX") as told:
+        export_net(own_net(source), preprocess)
+    assert "\n" not in str(told.value)

@@ -267,3 +267,25 @@ def test_a_source_that_does_not_help_is_not_what_the_user_gets(bert: str, tmp_pa
     assert "Negative transfer" in result.report.verdict
     assert result.report.verdict_level != "good"
     assert "classical" in result.to_json()["baselines"]
+
+
+@pytest.mark.slow
+def test_a_network_that_onnx_cannot_say_gives_way_to_the_next_best(tmp_path: Path) -> None:
+    random_ = np.random.default_rng(0)
+    lengths = [2, 9] * 60  # which an untrained network can tell, and a count of words cannot
+    told = [" ".join(random_.choice(tiny.WORDS, n)) for n in lengths]
+    frame = pl.DataFrame({"text": told, "label": [f"{n} words" for n in lengths]})
+    source = str(tiny.save_fnet(tmp_path / "fnet"))
+    result = specialize(
+        frame,
+        target="label",
+        trials=1,
+        strategies=["probe"],
+        sources=[source],
+        max_size=10_000_000,
+        out=tmp_path / "run",
+    )
+    passed = [entry for entry in result.report.leaderboard if entry.strategy == "probe"]
+    assert passed and all(entry.state != "chosen" for entry in passed)
+    assert any("its bundle could not be written" in note for note in result.report.notes)
+    assert set(predict(result.folder, frame).answers) <= {"2 words", "9 words"}

@@ -44,8 +44,9 @@ ENCODERS: dict[str, dict[str, Any]] = {
     "convnext": {"hidden_sizes": [8, 16, 24], "depths": [1, 2, 1], "num_stages": 3},
 }
 WHOLE: dict[str, dict[str, Any]] = {
-    # One layer used several times, and blocks that hand on two activations.
+    # One layer used several times, tokens before rows, and blocks that hand on two activations.
     "albert": {**SMALL, "embedding_size": 8},
+    "xlnet": {"vocab_size": 20, "d_model": 16, "n_layer": 3, "n_head": 2, "d_inner": 24},
     "swin": {
         "image_size": 32,
         "patch_size": 4,

@@ -15,6 +15,7 @@ from metier.errors import SourceError
 from metier.sources import directory, open_source
 from metier.sources.directory import digest_of, locate
 from metier.sources.loading import load_encoder
+from metier.types import Modality
 
 
 @pytest.fixture
@@ -41,6 +42,13 @@ def test_a_directory_that_is_not_there():
     assert "did you mean 'embedded'?" in refusal("embeded")
     assert "no such directory" in refusal("./owner/model")
     assert "no such directory" in refusal("/a/b/c")
+    assert "no such directory" in refusal("~nobody-of-that-name/model")
+
+
+@pytest.mark.parametrize("modality", ["text", "image", "tabular"])
+def test_the_folder_of_nobody_is_not_there(modality: Modality):
+    with pytest.raises(SourceError, match="~nobody-of-that-name/model"):
+        open_source("~nobody-of-that-name/model", modality)
 
 
 def test_a_directory_without_config(folder: Path):

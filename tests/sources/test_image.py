@@ -14,7 +14,7 @@ import PIL.Image
 import pytest
 import torch
 from torch import nn
-from transformers import AutoImageProcessor, AutoModel
+from transformers import AutoConfig, AutoImageProcessor, AutoModel, CLIPConfig, CLIPModel
 from transformers.utils import logging
 
 from metier.cache import Cache
@@ -149,6 +149,48 @@ def test_an_image_that_cannot_be_read_is_named(mobilenet: Path, photos: Table, t
     broken = Table(photos.frame, photos.roles, folder)
     with pytest.raises(DataError, match="row 3: not an image"):
         features(mobilenet, broken)
+
+
+def test_an_architecture_that_does_not_run_on_images_alone_is_refused(vit: Path, tmp_path: Path):
+    small = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 2}
+    text = {**small, "num_attention_heads": 2, "vocab_size": 64}
+    pictures = {**small, "num_attention_heads": 2, "image_size": 32, "patch_size": 16}
+    CLIPModel(
+        CLIPConfig(text_config=text, vision_config=pictures, projection_dim=8)
+    ).save_pretrained(tmp_path)
+    shutil.copy(vit / "preprocessor_config.json", tmp_path)
+    with pytest.raises(SourceError, match="does not run on images alone"):
+        open_image_source(str(tmp_path)).load()
+
+
+SMALL_VIT = {
+    "hidden_size": 16,
+    "intermediate_size": 16,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "image_size": 32,
+    "patch_size": 8,
+}
+
+
+def vision_of(folder: Path, kind: str, like: Path) -> Path:
+    """A small vision transformer of another kind, which reads images as `like` does."""
+    torch.manual_seed(0)
+    AutoModel.from_config(AutoConfig.for_model(kind, **SMALL_VIT)).save_pretrained(folder)
+    shutil.copy(like / "preprocessor_config.json", folder)
+    return folder
+
+
+def test_a_network_that_reads_a_part_by_chance_is_refused(vit: Path, tmp_path: Path):
+    folder = vision_of(tmp_path, "vit_mae", vit)
+    with pytest.raises(SourceError, match="another part of an image at each look"):
+        open_image_source(str(folder)).load()
+
+
+def test_patches_without_a_first_token_are_averaged(vit: Path, photos: Table, tmp_path: Path):
+    folder = vision_of(tmp_path, "ijepa", vit)
+    wanted = by_transformers(folder, photos).last_hidden_state.mean(dim=1)
+    np.testing.assert_allclose(features(folder, photos), wanted, atol=1e-5)
 
 
 def norms_of(model: nn.Module) -> list[nn.BatchNorm2d]:

@@ -16,6 +16,7 @@ from metier.errors import SourceError
 from metier.sources.text import TextSource, open_text
 from metier.training.feed import Feed
 from metier.types import Roles, Table
+from tests.tiny import save_tokenizer
 
 MESSY = [
     "I lost my card!",
@@ -79,6 +80,27 @@ def test_pooling_is_what_the_files_ask_for(
     rows = texts.frame["text"].to_list()
     wanted = library.SentenceTransformer(str(folder), device="cpu").encode(rows)
     np.testing.assert_allclose(features(open_text(str(folder)), rows), wanted, atol=1e-5)
+
+
+@pytest.mark.parametrize("before", [None, "NFKC", "Sequence", "Lowercase"])
+def test_small_letters_are_read_where_the_files_ask_for_them(
+    bert: Path, tmp_path: Path, before: str | None
+):
+    library = pytest.importorskip("sentence_transformers", reason="to compare with, not to run")
+    folder = shutil.copytree(bert, tmp_path / "model")
+    as_sentence_transformer(folder, "mean", False)
+    (folder / "sentence_bert_config.json").write_text(
+        json.dumps({"max_seq_length": 12, "do_lower_case": True})
+    )
+    kept = json.loads((folder / "tokenizer.json").read_text())
+    inner = {"normalizers": [{"type": "NFC"}]} if before == "Sequence" else {}
+    kept["normalizer"] = None if before is None else {"type": before, **inner}
+    (folder / "tokenizer.json").write_text(json.dumps(kept))
+    rows = ["My CARD is Lost", "my card is lost"]
+    found = features(open_text(str(folder)), rows)
+    wanted = library.SentenceTransformer(str(folder), device="cpu").encode(rows)
+    np.testing.assert_allclose(found, wanted, atol=1e-5)
+    np.testing.assert_array_equal(found[0], found[1])
 
 
 def test_a_plain_encoder_is_averaged_over_its_tokens(bert: Path, texts: Table):
@@ -164,3 +186,49 @@ def test_an_encoder_without_a_tokenizer_is_refused(bert: Path, tmp_path: Path):
         path.unlink()
     with pytest.raises(SourceError, match="no usable tokenizer"):
         open_text(str(folder)).preprocess(["text"])
+
+
+def encoder_of(folder: Path, kind: str, longest: int = 32, **settings: Any) -> TextSource:
+    """A small encoder of an architecture, with the tokenizer of whole words."""
+    from transformers import AutoConfig, AutoModel
+
+    words = save_tokenizer(folder, longest)
+    torch.manual_seed(0)
+    config = AutoConfig.for_model(kind, **{"vocab_size": words, **settings})
+    AutoModel.from_config(config).save_pretrained(folder)
+    return open_text(str(folder))
+
+
+NARROW = {
+    "hidden_size": 16,
+    "embedding_size": 16,
+    "intermediate_size": 16,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 2,
+    "max_position_embeddings": 32,
+}
+
+
+@pytest.mark.parametrize("kind", ["squeezebert", "layoutlm"])
+def test_a_pass_that_needs_its_pooler_keeps_it(kind: str, tmp_path: Path):
+    groups = {f"{part}_groups": 1 for part in ("q", "k", "v", "post_attention", "intermediate")}
+    source = encoder_of(tmp_path, kind, **NARROW, **groups, output_groups=1)
+    assert np.isfinite(features(source, ["my card is lost"])).all()
+
+
+def test_an_architecture_that_does_not_run_on_texts_alone_is_refused(tmp_path: Path):
+    small = {"d_model": 16, "d_kv": 8, "d_ff": 16, "num_layers": 2, "num_heads": 2}
+    source = encoder_of(tmp_path, "t5", **small)
+    with pytest.raises(SourceError, match="does not run on texts alone") as told:
+        source.load()
+    assert "\n" not in str(told.value)
+
+
+@pytest.mark.parametrize("pad", [1, 3])
+@pytest.mark.parametrize("kind", ["data2vec-text", "esm", "roberta-prelayernorm"])
+def test_positions_that_begin_after_the_padding_index_are_not_run_out_of(
+    kind: str, pad: int, tmp_path: Path
+):
+    source = encoder_of(tmp_path, kind, 10**9, **NARROW, pad_token_id=pad)
+    assert source.max_length == 32 - 1 - pad
+    assert np.isfinite(features(source, ["card lost " * 40])).all()

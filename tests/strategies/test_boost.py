@@ -5,11 +5,13 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import lightgbm
 import numpy as np
 import polars as pl
 import pytest
+from scipy.special import softmax
 
 from metier.cache import Cache
 from metier.deploy.booster import Booster
@@ -132,6 +134,70 @@ def test_a_users_booster_that_was_cut_is_refused(
     path.write_text(text[: len(text) // 2])
     with pytest.raises(SourceError, match="damaged"):
         learn(QUICK, table, "binary", source=open_tabular(str(path)))
+
+
+FOREST = {"boosting": "rf", "bagging_freq": 1, "bagging_fraction": 0.6, "feature_fraction": 0.6}
+
+
+def trained(table: Table, kind: str, path: Path, **asked: Any) -> tuple[lightgbm.Booster, Tabular]:
+    """A booster of the user's own, and the source that its file is."""
+    numbers = fit_codes(table).matrix(table.columns())
+    targets = build(kind, table).encode(table).astype(float)
+    settings = {"verbosity": -1, "num_threads": 1, "min_data_in_leaf": 5, **asked}
+    booster = lightgbm.train(settings, lightgbm.Dataset(numbers, targets), 6)
+    booster.save_model(path)
+    return booster, open_tabular(str(path))
+
+
+@pytest.mark.parametrize(
+    ("kind", "asked"),
+    [
+        ("regression", {"objective": "regression", **FOREST}),
+        ("binary", {"objective": "binary", "sigmoid": 2.5, **FOREST}),
+        ("binary", {"objective": "binary", "sigmoid": 2.5}),
+        ("multiclass", {"objective": "multiclass", "num_class": 3, **FOREST}),
+    ],
+)
+def test_a_given_booster_begins_with_its_own_answers(
+    kind: str,
+    asked: dict[str, Any],
+    awkward: Awkward,
+    learn: Learn,
+    by_graph: ByGraph,
+    tmp_path: Path,
+) -> None:
+    table = awkward(kind)
+    given, source = trained(table, kind, tmp_path / "given.txt", **asked)
+    more = learn(QUICK, table, kind, source=source)
+    assert isinstance(more.model, Booster)
+    outputs = more.model.outputs
+    own = replace(more.model, members=more.model.members[:1], offset=(0.0,) * outputs)
+    alone = replace(more, model=own)
+    numbers = fit_codes(table).matrix(table.columns())
+    for scores in (alone.scores(table), by_graph(alone, table)):
+        found = scores if kind == "regression" else softmax(scores.astype(np.float64), axis=1)
+        wanted = np.asarray(given.predict(numbers)).reshape(len(table), -1)
+        np.testing.assert_allclose(found[:, -wanted.shape[1] :], wanted, rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("kind", "asked"),
+    [
+        ("regression", {"objective": "poisson"}),
+        ("regression", {"objective": "regression", "reg_sqrt": True}),
+        ("binary", {"objective": "regression"}),
+    ],
+)
+def test_a_booster_whose_scores_mean_something_else_is_refused(
+    kind: str, asked: dict[str, Any], awkward: Awkward, learn: Learn, tmp_path: Path
+) -> None:
+    table = awkward(kind)
+    if kind == "regression":
+        target = pl.col(table.roles.target[0])
+        table = replace(table, frame=table.frame.with_columns(target.abs()))
+    _, source = trained(table, kind, tmp_path / "given.txt", **asked)
+    with pytest.raises(SourceError, match=f"trained for '{asked['objective']}"):
+        learn(QUICK, table, kind, source=source)
 
 
 def test_sources_that_are_none_are_refused(tmp_path: Path) -> None:

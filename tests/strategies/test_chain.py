@@ -11,14 +11,30 @@ import pytest
 
 from metier.cache import Cache
 from metier.errors import ChainError
+from metier.strategies.adversarial import Adversarial
+from metier.strategies.align import Align
 from metier.strategies.boost import Boost
 from metier.strategies.chain import Chain
+from metier.strategies.consistency import Consistency
+from metier.strategies.constrain import Constrain
+from metier.strategies.defensive_distillation import DefensiveDistillation
 from metier.strategies.finetune import Finetune
 from metier.strategies.linear import Linear
+from metier.strategies.oversample import Oversample
 from metier.strategies.probe import Probe
+from metier.strategies.pseudolabel import Pseudolabel
+from metier.strategies.reweigh import Reweigh
 from metier.strategies.scratch import Scratch
+from metier.strategies.synthesize import Synthesize
+from metier.strategies.thin import Thin
+from metier.strategies.threshold import Threshold
 from metier.tasks import build
 from metier.types import Problem, Run, Specialist, Strategy, Table
+
+WRAPPERS = (
+    *(Adversarial, Align, Consistency, Constrain, DefensiveDistillation),
+    *(Oversample, Pseudolabel, Reweigh, Synthesize, Threshold),
+)
 
 
 def test_a_chain_is_a_strategy_and_nests() -> None:
@@ -34,11 +50,26 @@ def test_a_chain_is_a_strategy_and_nests() -> None:
         ((), "at least one"),
         ((Probe(), Scratch()), "scratch cannot follow probe"),
         ((Linear(), Boost()), "boost cannot follow linear"),
+        ((Boost(), Oversample(Linear())), "takes source, and boost gives booster"),
+        ((Boost(), Reweigh(Oversample(Linear()))), "reweigh cannot follow boost"),
+        ((Finetune(), Adversarial(Scratch())), "adversarial cannot follow finetune"),
+        ((Linear(), Oversample(Thin())), "takes booster, and linear gives"),
+        ((Boost(), Constrain(Thin())), "takes nothing"),
     ],
 )
 def test_what_cannot_follow_is_refused_when_composed(steps: Any, why: str) -> None:
     with pytest.raises(ChainError, match=why):
         Chain(steps)
+
+
+@pytest.mark.parametrize("outer", WRAPPERS)
+def test_what_wraps_takes_what_it_wraps_takes(outer: Callable[..., Strategy]) -> None:
+    inner = Boost() if "booster" in outer().accepts else Finetune()
+    assert set(outer(inner).accepts) == set(inner.accepts)
+    assert outer(Linear()).accepts == ("source",)
+    Chain((inner, outer(inner)))
+    with pytest.raises(ChainError, match="cannot follow"):
+        Chain((inner, outer(Linear())))
 
 
 def test_steps_run_in_order_each_with_its_own_checkpoints(

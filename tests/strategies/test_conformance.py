@@ -213,7 +213,7 @@ def chains() -> list[tuple[str, str, str]]:
             if (
                 own == modality
                 and (name, "multiclass") not in REFUSED
-                and find("strategies", first).gives in find("strategies", name).accepts
+                and find("strategies", first).gives in find("strategies", name)().accepts
             ):
                 found.append((first, name, modality))
     return found

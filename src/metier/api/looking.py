@@ -121,7 +121,7 @@ def strategies() -> list[dict[str, Any]]:
                 "strategy": name,
                 "about": _about(kind),
                 "for": ", ".join(kind.modalities),
-                "takes": ", ".join(kind.accepts),
+                "takes": ", ".join(made.accepts),
                 "gives": _given(kind),
                 "parameters": ", ".join(f"{k}={_plain(v)}" for k, v in parameters.items()),
             }

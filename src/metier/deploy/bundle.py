@@ -77,7 +77,8 @@ def write_bundle(
             lies beside the weights, not in the bundle.
 
     Raises:
-        ParityError: when the graph does not predict what the model predicts; nothing is written.
+        ParityError: when the model has no graph, or one that does not predict what it predicts;
+            nothing is written.
         BundleError: when the graph is too large for an ONNX file.
     """
     model = specialist.model

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 import onnx
 
+from metier.errors import ParityError
 from metier.runtime.preprocess import Example, Preprocess
 
 if TYPE_CHECKING:
@@ -23,7 +24,8 @@ replaces it writes graphs whose shapes onnxruntime's quantiser cannot infer)."""
 def export_net(net: nn.Module, preprocess: Preprocess, output: str = "scores") -> onnx.ModelProto:
     """Return a net as a graph with the inputs that `preprocess` names and one output.
 
-    Weights are shared with nothing afterwards. Text lengths and all batch sizes stay free.
+    Weights are shared with nothing afterwards. Text lengths and all batch sizes stay free. Raises
+    ParityError for a network that ONNX cannot say.
     """
     import torch
 
@@ -37,16 +39,23 @@ def export_net(net: nn.Module, preprocess: Preprocess, output: str = "scores") -
     ):
         path = Path(folder) / "model.onnx"
         warnings.simplefilter("ignore")
-        torch.onnx.export(
-            _positional(net, names),
-            tuple(torch.from_numpy(arrays[name]) for name in names),
-            path,
-            input_names=names,
-            output_names=[output],
-            dynamic_axes=_free_axes(names, output),
-            opset_version=OPSET,
-            dynamo=False,
-        )
+        try:
+            torch.onnx.export(
+                _positional(net, names),
+                tuple(torch.from_numpy(arrays[name]) for name in names),
+                path,
+                input_names=names,
+                output_names=[output],
+                dynamic_axes=_free_axes(names, output),
+                opset_version=OPSET,
+                dynamo=False,
+            )
+        except OSError:
+            raise
+        except Exception as error:
+            # The pass is anybody's code, and the exporter raises whatever that stumbles over.
+            reason = " ".join(str(error).split())[:200] or type(error).__name__
+            raise ParityError(f"the network cannot be exported to ONNX ({reason})") from error
         return onnx.load(path)
 
 

@@ -20,13 +20,18 @@ HALF = 60000.0
 """What the largest number of a tensor becomes before it is held in 16 bits."""
 SCALE, ZERO, BIAS = 4, 5, 8
 """Where QLinearConv is given the scales, zero points and biases of its channels."""
+X_SCALE, Y_SCALE = 1, 6
+"""Where it is given the scales of what it reads and of what it gives."""
+COARSEST = 0.5
+"""How far apart held biases may be, in steps of the output: an output is rounded by as much."""
 
 
 def slimmed(graph: onnx.ModelProto) -> onnx.ModelProto:
     """Return the graph in fewer bytes: the same inputs and outputs, and the same work at predict.
 
     Scales have 16 bits instead of 32 (half precision beside a common factor, 0.05 % apart at most)
-    and so have biases (in steps of a common factor, 0.002 % of the largest); both are widened by
+    and so have biases (in steps of a common factor, 0.002 % of the largest), unless a channel whose
+    weights are next to nothing makes the steps too coarse for the others; both are widened by
     operations on fixed values, which onnxruntime computes once, when it loads the graph. Zero
     points that are all alike are one, and what lies between inputs and outputs has short names.
     """
@@ -44,6 +49,8 @@ def slimmed(graph: onnx.ModelProto) -> onnx.ModelProto:
                 continue
             value = wiring.number(name)
             assert value is not None
+            if place == BIAS and _too_coarse(node, wiring, value):
+                continue
             nodes, weights = narrow(name, value)
             first += nodes
             added |= weights
@@ -66,8 +73,26 @@ def _halved(name: str, value: NDArray[Any]) -> Narrowed:
 
 
 def _stepped(name: str, value: NDArray[Any]) -> Narrowed:
-    step = np.int32(-(-int(np.abs(value).max()) // np.iinfo(np.int16).max) or 1)
+    step = _step(value)
     return _widened(name, np.round(value / step).astype(np.int16), step, TensorProto.INT32)
+
+
+def _step(value: NDArray[Any]) -> np.int32:
+    """Return the smallest step in which 16 bits hold the largest of integers."""
+    return np.int32(-(-int(np.abs(value).max()) // np.iinfo(np.int16).max) or 1)
+
+
+def _too_coarse(node: NodeProto, wiring: Wiring, value: NDArray[Any]) -> bool:
+    """Whether biases in 16 bits would move the outputs of a convolution. A bias is counted in units
+    of its channel, so that the same step is far more in one channel than in another."""
+    step = _step(value)
+    read, own, given = (wiring.number(node.input[place]) for place in (X_SCALE, SCALE, Y_SCALE))
+    if step == 1:
+        return False
+    if read is None or own is None or given is None:
+        return True
+    apart = float(step) * read.item() * np.sqrt(np.mean(np.square(own, dtype=np.float64)))
+    return bool(apart > COARSEST * given.item())
 
 
 def _one(name: str, value: NDArray[Any]) -> Narrowed:

@@ -47,11 +47,17 @@ class Tree:
 
 @dataclass(frozen=True)
 class Forest:
-    """The trees of one booster; tree `i` adds to output `i % outputs`."""
+    """The trees of one booster; tree `i` adds to output `i % outputs`.
+
+    `objective` is what it learned, with its parameters, as LightGBM writes it; "" where it does not
+    say. `averages` tells that its scores are means over rounds (a random forest), not sums.
+    """
 
     trees: tuple[Tree, ...]
     outputs: int
     features: int
+    objective: str = ""
+    averages: bool = False
 
     @property
     def size(self) -> int:
@@ -85,7 +91,8 @@ def read_forest(text: str) -> Forest:
         raise damaged(f"it has no {error.args[0]}") from None
     except (ValueError, OverflowError) as error:
         raise damaged(str(error)) from None
-    return Forest(trees, outputs, features)
+    averages = "average_output" in text.partition("\nTree=")[0].splitlines()
+    return Forest(trees, outputs, features, settings.get("objective", ""), averages)
 
 
 def round_down(values: NDArray[np.float64]) -> NDArray[np.float32]:

@@ -204,7 +204,10 @@ def _kept_within(
     if options.limits.given:
         stage("making it smaller")
         fitting = Fitting(race, options.limits, clock, tail.reserve, fits, planned.costs, folder)
-        climbed, compression = fit_limits(fitting, climbed, tell)
+        try:
+            climbed, compression = fit_limits(fitting, climbed, tell)
+        except (ParityError, BundleError) as error:
+            progress.warn(f"nothing smaller was tried: no bundle of {climbed.chosen.name}: {error}")
     return climbed, tradeoff, compression
 
 

@@ -136,7 +136,7 @@ def plans(form: Form, modality: Modality, asked: Sequence[str] = ()) -> tuple[Pl
 
 
 def _check(name: str, form: Form, modality: Modality) -> None:
-    strategy = find("strategies", name)
+    strategy = find("strategies", name)()
     if form not in strategy.accepts or modality not in strategy.modalities:
         raise OptionError(
             f"--strategy {name}: cannot make this specialist smaller; it works on "

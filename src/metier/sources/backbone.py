@@ -155,7 +155,10 @@ class Backbone(nn.Module):
         middle = 1 + len(self._blocks) // 2
         for at in {1, middle, self.depth - 1}:
             try:
-                entered = self(probe, self.activations(probe, at), at)
+                hidden = self.activations(probe, at)
+                if not _by_row(hidden, probe):
+                    return False
+                entered = self(probe, hidden, at)
             except (TypeError, ValueError, IndexError, KeyError, RuntimeError):
                 return False  # its blocks hand on more than one activation
             if not torch.allclose(whole, entered, atol=1e-5, rtol=1e-4):
@@ -215,6 +218,13 @@ def _pooled(pooling: Pooling, output: Any, inputs: Inputs) -> Tensor:
     if pooling == "max":
         return (hidden * mask + (mask - 1.0) * 1e9).amax(1)
     return (hidden * mask).sum(1) / mask.sum(1).clamp(min=1e-9)
+
+
+def _by_row(hidden: Tensor, probe: Inputs) -> bool:
+    """Whether activations have a row for each row of the inputs, and for texts a place for each
+    token: some architectures (XLNet) put the tokens first."""
+    given = probe["input_ids"].shape if "input_ids" in probe else probe["pixel_values"].shape[:1]
+    return hidden.shape[: len(given)] == given
 
 
 def _tensor(value: Any) -> Tensor:

@@ -27,7 +27,7 @@ def locate(name: str) -> Path:
     """
     if name == EMBEDDED:
         return _embedded()
-    folder = Path(name).expanduser()
+    folder = expanded(name)
     if not folder.is_dir():
         if name.count("/") != 1 or name.startswith((".", "/", "~")):
             raise SourceError(
@@ -38,10 +38,18 @@ def locate(name: str) -> Path:
     return _checked(folder, name)
 
 
+def expanded(name: str) -> Path:
+    """Return a name as a path, `~` written out; as it stands where no such user is known."""
+    try:
+        return Path(name).expanduser()
+    except RuntimeError:
+        return Path(name)
+
+
 def run_of(name: str) -> Path | None:
     """Return the run folder that a name stands for, given itself or as its `specialist/`; None for
     what is no run."""
-    folder = Path(name).expanduser()
+    folder = expanded(name)
     if (folder / SPECIALIST / NAME).is_file():
         return folder
     return folder.absolute().parent if (folder / NAME).is_file() else None

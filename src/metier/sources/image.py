@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from metier.runtime.images import Image
     from metier.sources.backbone import Backbone
 
+FIRST = {"cls_token", "class_embedding"}
+"""What networks call the token that they put before the patches to stand for the whole image."""
+
 
 @dataclass(frozen=True)
 class ImageSource:
@@ -67,15 +70,23 @@ def _build(name: str, folder: Path, height: int, width: int, seed: int | None) -
     import torch
 
     from metier.sources.backbone import Backbone
-    from metier.sources.loading import gentle_norms, load_encoder
+    from metier.sources.loading import first_pass, gentle_norms, load_encoder
 
     model, pooler_trained = load_encoder(name, folder, seed)
     gentle_norms(model)
     generator = torch.Generator().manual_seed(0)
     probe = {"pixel_values": torch.rand((2, 3, height, width), generator=generator)}
-    with torch.no_grad():
-        output = model.eval()(**probe, return_dict=True)
-    if getattr(output, "pooler_output", None) is not None and pooler_trained:
-        return Backbone(model, "pooler", False, probe=probe)
-    tokens = output.last_hidden_state.dim() == 3
-    return Backbone(model, "cls" if tokens else "spatial", False, probe=probe)
+    with first_pass(name, "images"):
+        with torch.no_grad():
+            model.eval()
+            output, again = (model(**probe, return_dict=True) for _ in range(2))
+        if not torch.allclose(output.last_hidden_state, again.last_hidden_state, atol=1e-4):
+            raise SourceError(
+                f"source {name!r}: it reads another part of an image at each look, as what learns "
+                "to fill in masked images does; choose a source that reads images whole"
+            )
+        if getattr(output, "pooler_output", None) is not None and pooler_trained:
+            return Backbone(model, "pooler", False, probe=probe)
+        tokens = output.last_hidden_state.dim() == 3
+        first = tokens and any(n.rpartition(".")[2] in FIRST for n, _ in model.named_parameters())
+        return Backbone(model, "cls" if first else "spatial", False, probe=probe)

@@ -51,8 +51,7 @@ def load_encoder(name: str, folder: Path, seed: int | None = None) -> tuple[nn.M
                 output_loading_info=True,
             )
         except FAULTS as error:
-            reason = " ".join(str(error).split())[:200] or type(error).__name__
-            raise SourceError(f"source {name!r}: cannot be loaded ({reason})") from error
+            raise SourceError(f"source {name!r}: cannot be loaded ({_reason(error)})") from error
     model, info = found
     missing = [key for key in info["missing_keys"] if "pooler" not in key]
     wrong = [*missing, *(str(key[0]) for key in info["mismatched_keys"])]
@@ -62,6 +61,21 @@ def load_encoder(name: str, folder: Path, seed: int | None = None) -> tuple[nn.M
             f"shape, such as {wrong[0]}; it is not the model that its config.json describes"
         )
     return model, not info["missing_keys"]
+
+
+@contextmanager
+def first_pass(name: str, inputs: str) -> Iterator[None]:
+    """Say in one line why an architecture cannot read inputs of one kind. Raises SourceError."""
+    try:
+        yield
+    except (*FAULTS, AttributeError, IndexError, AssertionError) as error:
+        raise SourceError(
+            f"source {name!r}: its architecture does not run on {inputs} alone ({_reason(error)})"
+        ) from error
+
+
+def _reason(error: Exception) -> str:
+    return " ".join(str(error).split())[:200] or type(error).__name__
 
 
 def gentle_norms(model: nn.Module) -> None:

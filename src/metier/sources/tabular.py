@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 
 from metier.errors import SourceError
+from metier.sources.directory import expanded
 from metier.types import Modality
 
 LARGEST = 256 << 20
@@ -19,7 +20,8 @@ class Tabular:
     """A learner for tables, by name; `booster` is a LightGBM text file that it goes on from.
 
     A booster can be continued when it was trained on columns encoded the same way: as many
-    features, in the order of the input columns, categories as codes in their order in the bundle.
+    features, in the order of the input columns, categories as codes in their order in the bundle;
+    and for scores like those of the task: no logarithms of counts, no classes each for itself.
 
     >>> Tabular().modality
     'tabular'
@@ -66,7 +68,7 @@ def open_tabular(name: str = "lightgbm") -> Tabular:
     """
     if name == "lightgbm":
         return Tabular()
-    path = Path(name).expanduser()
+    path = expanded(name)
     if not path.is_file():
         raise SourceError(
             f"unknown source {name!r} for a table: give lightgbm, or a file that LightGBM's "

@@ -14,11 +14,19 @@ from metier.sources.directory import digest_of, locate, read_json
 from metier.types import Modality
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from metier.runtime.text import Text
-    from metier.sources.backbone import Backbone, Pooling
+    from metier.sources.backbone import Backbone, Inputs, Pooling
 
 LONGEST = 512
 """Tokens read when a model's files name no limit."""
+AFTER_PADDING = {
+    *("roberta", "roberta-prelayernorm", "xlm-roberta", "xlm-roberta-xl", "xmod", "camembert"),
+    *("mpnet", "longformer", "data2vec-text", "ibert", "esm", "luke", "lilt", "markuplm"),
+    "layoutlmv3",
+}
+"""Architectures whose position numbers begin after the padding index, which is 1 if not higher."""
 MODES: dict[str, Pooling] = {
     "mean": "mean",
     "cls": "cls",
@@ -55,8 +63,8 @@ class TextSource:
         """The most tokens of a window, special tokens included."""
         config = read_json(self.folder / "config.json")
         positions = config.get("max_position_embeddings") or LONGEST
-        if config.get("model_type") in {"roberta", "xlm-roberta", "camembert", "mpnet"}:
-            positions -= 2  # their position numbers begin after the padding index
+        if config.get("model_type") in AFTER_PADDING:
+            positions -= max(2, 1 + (config.get("pad_token_id") or 0))
         # Where sentence-transformers keeps the limit, and where it and transformers do since.
         asked = None
         for file, key in (
@@ -125,6 +133,11 @@ class TextSource:
 
     @cached_property
     def _tokenizer(self) -> bytes:
+        asked = self.folder / "sentence_bert_config.json"
+        lower = asked.exists() and read_json(asked).get("do_lower_case")
+        return _lowercasing(self._stored_tokenizer()) if lower else self._stored_tokenizer()
+
+    def _stored_tokenizer(self) -> bytes:
         path = self.folder / "tokenizer.json"
         if path.exists():
             return path.read_bytes()
@@ -158,6 +171,16 @@ def _pooling_of(config: dict[str, Any]) -> str:
     return " and ".join(flags) or "mean"
 
 
+def _lowercasing(tokenizer: bytes) -> bytes:
+    """Return a `tokenizer.json` that reads small letters, as sentence-transformers changes it."""
+    content = json.loads(tokenizer)
+    before = content.get("normalizer")
+    steps = [] if before is None else before.get("normalizers", [before])
+    if not any(step["type"] == "Lowercase" for step in steps):
+        content["normalizer"] = {"type": "Sequence", "normalizers": [{"type": "Lowercase"}, *steps]}
+    return json.dumps(content, ensure_ascii=False).encode()
+
+
 @lru_cache(maxsize=4)
 def _load(name: str, folder: Path, pooling: tuple[Pooling, bool], pairs: bool) -> Backbone:
     return _build(name, folder, pooling, pairs, None)
@@ -170,12 +193,9 @@ def _build(
     import torch
 
     from metier.sources.backbone import Backbone
-    from metier.sources.loading import load_encoder
+    from metier.sources.loading import first_pass, load_encoder
 
     model, _ = load_encoder(name, folder, seed)
-    encoder: Any = model
-    if getattr(encoder, "pooler", None) is not None:
-        encoder.pooler = None
     ids = torch.tensor([[0, 1, 2, 3, 4, 5, 6, 7], [7, 6, 5, 4, 3, 0, 0, 0]])
     probe = {
         "input_ids": ids,
@@ -183,4 +203,22 @@ def _build(
     }
     if pairs:
         probe["token_type_ids"] = torch.zeros_like(ids)
-    return Backbone(model, *pooling, probe=probe)
+    with first_pass(name, "texts"):
+        _drop_pooler(model, probe)
+        return Backbone(model, *pooling, probe=probe)
+
+
+def _drop_pooler(model: nn.Module, probe: Inputs) -> None:
+    """Take off a pooler, which nothing reads here, if the model's pass goes without it."""
+    import torch
+
+    encoder: Any = model
+    pooler = getattr(encoder, "pooler", None)
+    if pooler is None:
+        return
+    encoder.pooler = None
+    try:
+        with torch.no_grad():
+            encoder.eval()(**probe, return_dict=True)
+    except TypeError:  # it calls the pooler without asking whether there is one
+        encoder.pooler = pooler

@@ -14,6 +14,7 @@ from metier.registry import find
 from metier.space import Choice, Float, tune
 from metier.training.adapted import Adapted
 from metier.training.around import (
+    accepts_of,
     as_one_step,
     gives_of,
     has_late_head,
@@ -76,8 +77,12 @@ class Align:
     rows: int = 32
     unlabeled: Table | None = field(default=None, compare=False, repr=False)
 
-    accepts: ClassVar[tuple[Form, ...]] = ("source", "net", "booster")
     modalities: ClassVar[tuple[Modality, ...]] = ("text", "image", "tabular")
+
+    @property
+    def accepts(self) -> tuple[Form, ...]:
+        """Those of its forms that the inner strategy takes."""
+        return accepts_of(self.inner, ("source", "net", "booster"))
 
     @property
     def gives(self) -> Form:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, ClassVar
 
@@ -13,8 +13,10 @@ from numpy.typing import NDArray
 
 from metier.deploy.arrays import matrix
 from metier.deploy.booster import Booster, Member
+from metier.deploy.trees import Forest, read_forest
 from metier.errors import ChainError, DataError, SourceError
 from metier.runtime.columns import Numbers
+from metier.runtime.postprocess import TaskKind
 from metier.sources.tabular import Tabular
 from metier.space import Choice, Float, Int, tune
 from metier.training.climb import climb
@@ -34,6 +36,12 @@ UNJUDGED = 50
 """Trees when there are too few rows to set any aside."""
 MOST_LEAVES = 65_000
 """Leaves of all bags, about 26 bytes each in a graph: bags beyond them add little."""
+LINKED: Mapping[TaskKind, frozenset[str]] = {
+    "regression": frozenset({"regression", "regression_l1", "huber", "fair", "quantile", "mape"}),
+    "binary": frozenset({"binary", "cross_entropy"}),
+    "multiclass": frozenset({"multiclass"}),
+}
+"""What a given booster may have learned for its raw scores to be those of a task."""
 FOR_GROWING = 0.6
 """The share of the time that is kept for growing on all rows."""
 
@@ -294,19 +302,37 @@ def _given(text: str, preprocess: Numbers, task: Task) -> Booster:
     if task.kind == "multilabel":
         raise SourceError("a given booster has one target: it cannot be continued for many labels")
     first = 1 if task.kind == "binary" else 0
-    member = Member(text, 1.0, first)
+    forest = read_forest(text)
     wide = len(preprocess.names)
-    if member.forest.features != wide:
+    if forest.features != wide:
         raise SourceError(
-            f"the given booster reads {member.forest.features} features, the table has {wide}: "
+            f"the given booster reads {forest.features} features, the table has {wide}: "
             "give the columns that it was trained on, in their order"
         )
-    if member.forest.outputs != task.outputs - first:
+    if forest.outputs != task.outputs - first:
         raise SourceError(
-            f"the given booster has {member.forest.outputs} outputs, the task asks for "
+            f"the given booster has {forest.outputs} outputs, the task asks for "
             f"{task.outputs - first}: give one that was trained for this target"
         )
+    member = Member(text, _unit(forest, task), first)
     return Booster(preprocess, (member,), task.outputs, (0.0,) * task.outputs)
+
+
+def _unit(forest: Forest, task: Task) -> float:
+    """Return what makes a score of the task of the sum of a given booster's trees.
+
+    Raises SourceError where no factor does: it learned logarithms or roots, or another task.
+    """
+    name, *settings = forest.objective.split() or [""]
+    # One that was trained with an objective of the user's own names none.
+    if name and (name not in LINKED[task.kind] or "sqrt" in settings):
+        raise SourceError(
+            f"the given booster was trained for {forest.objective!r}, whose scores are not those "
+            f"of a {task.kind} task: train it with {' or '.join(sorted(LINKED[task.kind]))}"
+        )
+    steepness = dict(setting.partition(":")[::2] for setting in settings).get("sigmoid", "1")
+    rounds = len(forest.trees) // forest.outputs if forest.averages else 1
+    return float(steepness) / max(rounds, 1)
 
 
 def _share_of_time(run: Run, goals_left: int) -> Run:

@@ -36,9 +36,10 @@ class Chain:
             raise ChainError("a chain needs at least one strategy")
         for before, after in pairwise(self.steps):
             if before.gives not in after.accepts:
+                taken = " or ".join(after.accepts) or "nothing"
                 raise ChainError(
-                    f"{_name(after)} cannot follow {_name(before)}: it takes "
-                    f"{' or '.join(after.accepts)}, and {_name(before)} gives {before.gives}"
+                    f"{_name(after)} cannot follow {_name(before)}: it takes {taken}, and "
+                    f"{_name(before)} gives {before.gives}"
                 )
         if not self.modalities:
             raise ChainError(

@@ -15,6 +15,7 @@ from metier.errors import ChainError
 from metier.runtime.groups import joined
 from metier.space import Float, tune
 from metier.training.around import (
+    accepts_of,
     gives_of,
     has_late_head,
     inner_of,
@@ -53,8 +54,12 @@ class Constrain:
     strength: float = tune(1.0, Float(0.1, 4.0, log=True))
     disparity: Literal["parity", "odds"] = "odds"
 
-    accepts: ClassVar[tuple[Form, ...]] = ("source", "net")
     modalities: ClassVar[tuple[Modality, ...]] = ("text", "image", "tabular")
+
+    @property
+    def accepts(self) -> tuple[Form, ...]:
+        """Those of its forms that the inner strategy takes."""
+        return accepts_of(self.inner, ("source", "net"))
 
     @property
     def gives(self) -> Form:

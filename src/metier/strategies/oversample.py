@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from metier.errors import ChainError, MissingExtraError
 from metier.space import Choice, Float, Int, tune
-from metier.training.around import gives_of, learned_within
+from metier.training.around import accepts_of, gives_of, learned_within
 from metier.training.tables.madeup import Cells, nearest, read_cells, with_made
 from metier.types import Form, Modality, Problem, Rows, Run, Specialist, Strategy, Table
 
@@ -42,8 +42,12 @@ class Oversample:
     share: float = tune(0.5, Float(0.1, 1.0))
     near: int = tune(5, Int(2, 15))
 
-    accepts: ClassVar[tuple[Form, ...]] = ("source", "booster")
     modalities: ClassVar[tuple[Modality, ...]] = ("tabular",)
+
+    @property
+    def accepts(self) -> tuple[Form, ...]:
+        """Those of its forms that the inner strategy takes."""
+        return accepts_of(self.inner, ("source", "booster"))
 
     @property
     def gives(self) -> Form:

@@ -13,7 +13,7 @@ import numpy as np
 from metier.errors import ChainError, Pruned
 from metier.evidence.answers import Array
 from metier.space import Float, Int, tune
-from metier.training.around import as_one_step, gives_of, inner_of, part_of, rows_for
+from metier.training.around import accepts_of, as_one_step, gives_of, inner_of, part_of, rows_for
 from metier.training.unlabelled.joined import joined
 from metier.training.unlabelled.judged import Judges, judges
 from metier.training.unlabelled.selftaught import Said, again, gain_of, sure_of
@@ -57,8 +57,12 @@ class Pseudolabel:
     temperature: float = 0.0
     unlabeled: Table | None = field(default=None, compare=False, repr=False)
 
-    accepts: ClassVar[tuple[Form, ...]] = ("source", "net", "booster")
     modalities: ClassVar[tuple[Modality, ...]] = ("text", "image", "tabular")
+
+    @property
+    def accepts(self) -> tuple[Form, ...]:
+        """Those of its forms that the inner strategy takes."""
+        return accepts_of(self.inner, ("source", "net", "booster"))
 
     @property
     def gives(self) -> Form:

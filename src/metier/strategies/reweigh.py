@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from metier.evidence.answers import Array
 from metier.runtime.groups import joined
 from metier.space import Float, tune
-from metier.training.around import gives_of, learned_within, sensitive_groups
+from metier.training.around import accepts_of, gives_of, learned_within, sensitive_groups
 from metier.training.weighing import weighed
 from metier.types import Form, Modality, Problem, Run, Specialist, Strategy, Task
 
@@ -36,8 +36,12 @@ class Reweigh:
     inner: Strategy | None = None
     strength: float = tune(1.0, Float(0.1, 1.5))
 
-    accepts: ClassVar[tuple[Form, ...]] = ("source", "net", "booster")
     modalities: ClassVar[tuple[Modality, ...]] = ("text", "image", "tabular")
+
+    @property
+    def accepts(self) -> tuple[Form, ...]:
+        """Those of its forms that the inner strategy takes."""
+        return accepts_of(self.inner, ("source", "net", "booster"))
 
     @property
     def gives(self) -> Form:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from metier.errors import ChainError
 from metier.evidence.unlabelled.closeness import NOTE, Closeness, closeness
 from metier.space import Float, tune
-from metier.training.around import gives_of, learned_within
+from metier.training.around import accepts_of, gives_of, learned_within
 from metier.training.tables.copula import fit_copula
 from metier.training.tables.madeup import Cells, nearest, read_cells, whole, with_made
 from metier.types import Form, Modality, Problem, Rows, Run, Specialist, Strategy, Table
@@ -37,8 +37,12 @@ class Synthesize:
     inner: Strategy | None = None
     share: float = tune(1.0, Float(0.2, 4.0, log=True))
 
-    accepts: ClassVar[tuple[Form, ...]] = ("source", "booster")
     modalities: ClassVar[tuple[Modality, ...]] = ("tabular",)
+
+    @property
+    def accepts(self) -> tuple[Form, ...]:
+        """Those of its forms that the inner strategy takes."""
+        return accepts_of(self.inner, ("source", "booster"))
 
     @property
     def gives(self) -> Form:

@@ -13,7 +13,7 @@ from metier.evidence.fairness.groupcuts import fit_group_thresholds
 from metier.runtime.groups import GroupColumn
 from metier.runtime.postprocess import Decision
 from metier.space import Float, tune
-from metier.training.around import gives_of, learned_within, sensitive_groups
+from metier.training.around import accepts_of, gives_of, learned_within, sensitive_groups
 from metier.types import Floats, Form, Modality, Problem, Run, Specialist, Strategy, Table
 
 
@@ -37,8 +37,12 @@ class Threshold:
     limit: float = tune(0.02, Float(0.0, 0.1))
     disparity: Literal["parity", "odds"] = "odds"
 
-    accepts: ClassVar[tuple[Form, ...]] = ("source", "net", "booster")
     modalities: ClassVar[tuple[Modality, ...]] = ("text", "image", "tabular")
+
+    @property
+    def accepts(self) -> tuple[Form, ...]:
+        """Those of its forms that the inner strategy takes."""
+        return accepts_of(self.inner, ("source", "net", "booster"))
 
     @property
     def gives(self) -> Form:

@@ -33,6 +33,12 @@ def inner_of(inner: Strategy | None, modality: Modality) -> Strategy:
     return usual
 
 
+def accepts_of(inner: Strategy | None, own: tuple[Form, ...]) -> tuple[Form, ...]:
+    """Return those of a wrapper's forms that its inner strategy takes; all of them when none was
+    named, since which is the usual one depends on the inputs."""
+    return own if inner is None else tuple(form for form in own if form in inner.accepts)
+
+
 def gives_of(inner: Strategy | None) -> Form:
     """Return the form that comes out; that of tables when no inner strategy was named."""
     return inner_of(inner, "tabular").gives
