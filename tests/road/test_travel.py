@@ -232,6 +232,17 @@ def test_a_second_is_enough_for_a_model(rows: Path, tmp_path: Path) -> None:
     assert len(predict(result.folder, rows).answers) == 240
 
 
+def test_rows_that_were_learned_from_prove_nothing(rows: Path, tmp_path: Path) -> None:
+    watch, out = Watching(), tmp_path / "run"
+    result = specialize(
+        rows, target="label", test=rows, trials=1, strategies=["boost"], out=out, progress=watch
+    )
+    known = "240 of 240 test rows (100.0%) are in the training rows too"
+    assert any(known in text for text in watch.warned)
+    assert known in result.report.verdict and result.report.verdict_level == "bad"
+    assert known in (result.bundle / "README.md").read_text(encoding="utf-8")
+
+
 def test_a_budget_goes_on_with_the_time_that_was_left(rows: Path, tmp_path: Path) -> None:
     run: dict[str, Any] = {"target": "label", "budget": 30, "out": tmp_path / "run"}
     with pytest.raises(OSError, match="No space"):

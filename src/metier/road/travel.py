@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from metier.cache import Cache
+from metier.data.checks import SHARED
 from metier.data.duplicates import near_clusters
 from metier.data.splits import PROVE, split
 from metier.errors import BundleError, DataError, ParityError
@@ -129,7 +130,8 @@ def _walk(
 
     out = _set_out(planned, folder, options, command, stage, clock)
     data, race, tail, notes = planned.data, out.race, out.tail, out.notes
-    for note in notes:
+    learned = [f.verdict for f in out.findings if f.name == SHARED and f.level != "info"]
+    for note in (*learned, *notes):
         progress.warn(note)
     if planned.costs:
         notes.append(costs_told(planned.costs, data.task.labels))
