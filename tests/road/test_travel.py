@@ -20,6 +20,7 @@ import pytest
 import metier
 from metier.api import Result, predict, specialize
 from metier.errors import InputError
+from metier.evidence.cost import size_of
 from tests import tiny
 
 ROOT = Path(__file__).parents[2]
@@ -241,6 +242,19 @@ def test_rows_that_were_learned_from_prove_nothing(rows: Path, tmp_path: Path) -
     assert any(known in text for text in watch.warned)
     assert known in result.report.verdict and result.report.verdict_level == "bad"
     assert known in (result.bundle / "README.md").read_text(encoding="utf-8")
+
+
+def test_a_limit_of_size_is_held_against_the_folder_that_is_handed_over(tmp_path: Path) -> None:
+    size, weight = np.random.default_rng(0).normal(size=(2, 240))
+    label = np.where(size * weight > 0, "yes", "no")
+    rows = pl.DataFrame({"size": size, "weight": weight, "label": label})
+    run: dict[str, Any] = {"target": "label", "trials": 1, "strategies": ["boost"]}
+    result = specialize(rows, out=tmp_path / "run", max_size="20KB", max_loss=100, **run)
+    found, whole = result.report.compression, size_of(result.bundle)
+    assert found is not None and found.chosen == "thin"
+    side = found.tried[0].side
+    assert side is not None and side.bytes == pytest.approx(whole, rel=0.1)
+    assert found.met is (whole <= 20_000)
 
 
 def test_a_budget_goes_on_with_the_time_that_was_left(rows: Path, tmp_path: Path) -> None:
