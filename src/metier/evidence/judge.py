@@ -151,7 +151,7 @@ def _main_rival(baselines: Mapping[str, Comparison]) -> str | None:
 
 
 def _statement(metric: Metric, found: Finding, rows: str) -> str:
-    where = f"{whole(found.n or 0)} {rows}"
+    where = f"{whole(found.n or 0)} {rows.removesuffix('s') if found.n == 1 else rows}"
     if found.value is None:
         return f"the {metric.title} of the specialist is not defined on {where}"
     level = f"{100 * float(found.details.get('level', 0.95)):g} %"
