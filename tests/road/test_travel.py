@@ -19,7 +19,7 @@ import pytest
 
 import metier
 from metier.api import Result, predict, specialize
-from metier.errors import InputError
+from metier.errors import DataError, InputError
 from metier.evidence.cost import size_of
 from tests import tiny
 
@@ -255,6 +255,13 @@ def test_a_limit_of_size_is_held_against_the_folder_that_is_handed_over(tmp_path
     side = found.tried[0].side
     assert side is not None and side.bytes == pytest.approx(whole, rel=0.1)
     assert found.met is (whole <= 20_000)
+
+
+def test_two_rows_are_refused_in_one_line(tmp_path: Path) -> None:
+    rows = pl.DataFrame({"size": [0.1, 0.9], "label": ["u", "v"]})
+    with pytest.raises(DataError, match="2 labelled rows: too few") as caught:
+        specialize(rows, target="label", trials=1, out=tmp_path / "run")
+    assert "\n" not in str(caught.value)
 
 
 def test_a_budget_goes_on_with_the_time_that_was_left(rows: Path, tmp_path: Path) -> None:

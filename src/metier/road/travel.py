@@ -10,7 +10,7 @@ from typing import Any
 from metier.cache import Cache
 from metier.data.checks import SHARED
 from metier.data.duplicates import near_clusters
-from metier.data.splits import PROVE, split
+from metier.data.splits import PROVE, refuse_too_few, split
 from metier.errors import BundleError, DataError, ParityError
 from metier.evidence.uncertainty.calibration import costs_told
 from metier.report.content import Report
@@ -90,6 +90,7 @@ def _set_out(
     clusters = near_clusters(data.table)
     given, kind = data.test is not None, data.task.kind
     divided = split(data.table, kind, test_given=given, seed=seed, clusters=clusters)
+    refuse_too_few(divided, data.table, test_given=given)
     device = _device(data.table)
     race = Race(
         data.table,
