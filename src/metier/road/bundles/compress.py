@@ -315,8 +315,11 @@ def _facts(bundle: Bundle, found: Compression, proof: Mapping[str, Any] | None) 
 
 def _like_what_comes(limits: Limits, tried: Sequence[Plan]) -> Compression:
     """What will have been tried, told about as long as it will be: bundles are measured before."""
-    side = Side(10**6, *[1 / 3] * 4, 10**6, *[1 / 3] * 3, 100)
-    ends = tuple(Shrunk(p.name, "accepted", "-" * 90, side, *[1 / 3] * 3) for p in tried)
+    third = 1 / 3
+    side = Side(10**6, third, third, third, third, 10**6, third, third, third, 100)
+    ends = tuple(
+        Shrunk(plan.name, "accepted", "-" * 90, side, third, third, third) for plan in tried
+    )
     return Compression(limits, side, ends, ends[0].name, True, "-" * 150)
 
 
