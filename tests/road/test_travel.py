@@ -257,6 +257,14 @@ def test_a_limit_of_size_is_held_against_the_folder_that_is_handed_over(tmp_path
     assert found.met is (whole <= 20_000)
 
 
+def test_columns_beside_a_text_that_are_not_read_are_told(texts: Path, tmp_path: Path) -> None:
+    rows = pl.read_csv(texts).with_row_index("days")
+    run: dict[str, Any] = {"target": "target", "trials": 1, "strategies": ["classical"]}
+    result = specialize(rows, out=tmp_path / "run", **run)
+    (told,) = (note for note in result.report.notes if "reads nothing of" in note)
+    assert "the column days: beside texts only fuse does, which was not tried" in told
+
+
 def test_two_rows_are_refused_in_one_line(tmp_path: Path) -> None:
     rows = pl.DataFrame({"size": [0.1, 0.9], "label": ["u", "v"]})
     with pytest.raises(DataError, match="2 labelled rows: too few") as caught:
