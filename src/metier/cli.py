@@ -224,7 +224,8 @@ def _compare(args: argparse.Namespace) -> None:
 
     found = api.compare(args.a, args.b, args.data)
     _print_rows(versus.metric_lines(found))
-    _console().print(f"\n{found.verdict}\n", markup=False)
+    told = filter(None, (versus.metrics_told(found), found.verdict))
+    _console().print("".join(f"\n{line}\n" for line in told), markup=False)
     _print_rows(versus.cost_lines(found))
     _console().print(f"\n{versus.rows_told(found)}", markup=False)
     if found.differing:

@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 from PIL import Image
 
-from metier.data.checks import check
+from metier.data.checks import SHARED, check, shared_rows
 from metier.data.read import read
 from metier.data.roles import infer_roles
 from metier.data.table import build_table, target_keys
@@ -109,7 +109,24 @@ def test_rows_shared_with_the_test_set():
     shared = of([*test.frame["text"][:29], table.frame["text"][5]], test.frame["label"].to_list())
     (finding,) = named(check(table, classes(table), test=shared), "duplicates in test")
     assert finding.rows == (5,) and finding.details["test_rows"] == [29]
-    assert finding.value == pytest.approx(1 / 30)
+    assert finding.value == pytest.approx(1 / 30) and finding.level == "warning"
+    (finding,) = named(check(table, classes(table), test=table), "duplicates in test")
+    assert finding.level == "problem" and "240 of 240 test rows (100.0%)" in finding.verdict
+
+
+@pytest.mark.parametrize(
+    ("values", "copied", "level"),
+    [(8, 0, "info"), (10**6, 10, "warning"), (10**6, 40, "problem"), (8, 200, "problem")],
+)
+def test_rows_of_a_table_may_be_in_the_test_set_by_chance_alone(values, copied, level):
+    chance = np.random.default_rng(0)
+    cells = chance.integers(0, values, (800, 3))
+    cells[600 : 600 + copied] = cells[:copied]
+    frame = pl.DataFrame(cells, schema=["a", "b", "c"])
+    frame = frame.with_columns(pl.Series("label", list("yn" * 400)))
+    roles = Roles({name: "number" for name in "abc"}, ("label",))
+    (finding,) = named(shared_rows(Table(frame[:600], roles), Table(frame[600:], roles)), SHARED)
+    assert finding.level == level
 
 
 @pytest.mark.parametrize("absolute", [False, True])

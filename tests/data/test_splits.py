@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from metier.data.duplicates import near_clusters
-from metier.data.splits import CALIBRATE, FEW, PROVE, SELECT, UNUSED, split
+from metier.data.splits import CALIBRATE, FEW, PROVE, SELECT, UNUSED, refuse_too_few, split
 from metier.errors import DataError
 from metier.types import Roles, Table
 
@@ -177,6 +177,14 @@ def test_splits_that_cannot_be_are_refused():
     roles = Roles({"x": "number"}, ("label",), time="day")
     with pytest.raises(DataError, match="too few distinct times"):
         split(table(["a", "b"], roles=roles, day=[1, 1]), "binary", test_given=False)
+
+
+def test_rows_that_leave_none_to_choose_or_prove_by_are_refused():
+    two, three = table(["a", "b"]), table(["a", "b", "a"])
+    with pytest.raises(DataError, match="2 labelled rows: too few to learn from some"):
+        refuse_too_few(split(two, "binary", test_given=False), two, test_given=False)
+    refuse_too_few(split(three, "binary", test_given=False), three, test_given=False)
+    refuse_too_few(split(two, "binary", test_given=True), two, test_given=True)
 
 
 def test_near_duplicate_texts_are_kept_together():

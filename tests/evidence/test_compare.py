@@ -70,6 +70,18 @@ def test_intervals_of_a_difference_cover_it() -> None:
     assert covered >= 0.90 * 200
 
 
+@pytest.mark.parametrize("n", [8, 12, 14, 20, 30])
+def test_the_interval_of_a_tie_holds_zero(n: int) -> None:
+    y, right = np.zeros(n, int), np.tile([2.0, 0.0], (n, 1))
+    for alone in range(n):
+        for back in range(0, n - alone, 3):
+            a, b = right.copy(), right.copy()
+            b[:alone] = a[alone : alone + back] = [0.0, 2.0]
+            found = paired("accuracy", y, a, b, RULE, RULE)
+            tie = found.verdict == "not distinguishable"
+            assert tie is bool(found.low <= 0 <= found.high)
+
+
 def test_regression_is_compared_too() -> None:
     random = np.random.default_rng(0)
     y = random.normal(size=300)

@@ -145,7 +145,10 @@ def test_what_is_not_defined_is_not_called_nothing_learned() -> None:
 def test_one_lucky_p_among_many_does_not_count() -> None:
     lucky = against("better", 0.02, 0.018, 0.89, 0.03)
     many = {"generalist": lucky, **{name: TIE for name in ("classical", "scratch", "linear")}}
-    assert "not distinguishable from the general model" in judge(found(), many)[0].verdict
+    told = judge(found(), many)[0].verdict
+    assert "not distinguishable from the general model" in told
+    assert "0.2 to 3.8 taken alone; among several comparisons that may be chance)" in told
+    assert "taken alone" not in judge(found(), {"generalist": TIE})[0].verdict
 
 
 def test_gains_put_the_strongest_rival_first() -> None:

@@ -296,6 +296,21 @@ def test_per_class_values_are_those_of_scikit_learn() -> None:
         assert found[f"recall[{label}]"].n == (y == k).sum()
 
 
+def test_one_row_gives_no_interval_of_a_single_point() -> None:
+    y, rule = np.array([1.5]), Decision("regression")
+    for n, told in ((1, "is not defined on 1 row"), (2, ", 2 rows)")):
+        rows = np.repeat(y, n) + 0.3 * np.arange(n)
+        found = interval("rmse", rows, np.array([[1.53], [1.9]])[:n], rule)
+        assert found.verdict.endswith(told) and (found.value is None) is (n == 1)
+    one, scores, classes = np.array([1]), np.array([[0.0, 2.4]]), Decision("binary", ("u", "v"))
+    for name in ("log_loss", "mcc"):
+        found = interval(name, one, scores, classes)
+        assert (found.value, found.low, found.high, found.n) == (None, None, None, 1)
+    right = interval("accuracy", one, scores, classes)
+    assert right.value == 1.0 and right.low is not None and right.low < 0.3
+    assert right.verdict.endswith("1 row)")
+
+
 def test_an_unknown_metric_is_refused_with_the_near_one() -> None:
     with pytest.raises(OptionError, match=r"unknown metric 'acuracy' .*did you mean 'accuracy'"):
         find("acuracy", "binary")

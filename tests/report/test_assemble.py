@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
+from metier.data.checks import SHARED
 from metier.report.assemble import About, assemble
 from metier.report.content import Report, from_json, to_json
 from metier.search.choice import Prefer, choose
@@ -29,6 +31,7 @@ def report(
     on_train: float | None = None,
     unusable: int = 0,
     groups: int = 0,
+    findings: tuple[Finding, ...] = (),
     **rights: float,
 ) -> Report:
     """The report of a race between guesses; two names are baselines that start from nothing, and
@@ -43,12 +46,14 @@ def report(
             race.run_fold(candidate, fold)
         candidates.append(candidate)
     climb = choose(race, candidates, tuple(range(len(race.split.folds))), prefer)
-    finals = finish(race, climb, Wish(None, "all", (), Clock(None), 0.0))
+    test = race.table if findings else None
+    finals = finish(race, climb, Wish(test, "all", (), Clock(None), 0.0))
     final = next(islice(finals, unusable, None))
     if on_train is not None:
         seen = Finding("accuracy", "", on_train, on_train - 0.01, on_train, 400)
         final = replace(final, on_train=seen)
-    about = About("run", "metier specialize", {}, {}, (), (), "run/specialist", notes=("a note",))
+    notes = ("a note",)
+    about = About("run", "metier specialize", {}, {}, findings, (), "run/specialist", notes=notes)
     return assemble(race, climb, final, about)
 
 
@@ -66,6 +71,20 @@ def test_the_report_says_what_won_and_over_what(tmp_path: Path) -> None:
     assert 0 < len(found.mistakes) <= 12
     assert found.confusion is not None
     assert from_json(to_json(found)) == found
+
+
+@pytest.mark.parametrize(
+    ("level", "light", "chosen_by"), [("info", "good", True), ("problem", "bad", False)]
+)
+def test_a_gain_on_rows_that_were_learned_from_is_not_proven(
+    tmp_path: Path, level: Literal["info", "problem"], light: str, *, chosen_by: bool
+) -> None:
+    shared = Finding(SHARED, "400 of 400 test rows (100.0%) are known", 1.0, level=level)
+    found = report(tmp_path, findings=(shared,), majority=0.5, good=0.9)
+    assert found.verdict_level == light
+    assert ("400 of 400 test rows (100.0%) are known." in found.verdict) is not chosen_by
+    assert ("which nothing was chosen by" in found.proof_on) is chosen_by
+    assert ("100 % are in the training rows too" in found.proof_on) is not chosen_by
 
 
 def test_intervals_are_over_groups_where_rows_have_them(tmp_path: Path) -> None:

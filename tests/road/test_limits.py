@@ -55,6 +55,14 @@ def test_what_keeps_within_its_limits_stays_as_it_was_found() -> None:
     assert as_delivered(TAKEN, TAKEN.limits, small, PROOF) is TAKEN
 
 
+def test_a_size_that_came_out_as_another_one_is_told() -> None:
+    as_it_was = replace(TAKEN, limits=Limits(size=10**9), chosen="")
+    told = as_delivered(as_it_was, as_it_was.limits, COST, PROOF)
+    assert told.met and told.verdict.endswith("fitted in the end takes 20 MB")
+    nearly = (replace(COST[0], value=78_000_000.0), *COST[1:])
+    assert as_delivered(as_it_was, as_it_was.limits, nearly, PROOF) is as_it_was
+
+
 class Sitting:
     """A run that comes to its limits with so many seconds left; `deadlines` are those of fits."""
 

@@ -19,7 +19,8 @@ import pytest
 
 import metier
 from metier.api import Result, predict, specialize
-from metier.errors import InputError
+from metier.errors import DataError, InputError
+from metier.evidence.cost import size_of
 from tests import tiny
 
 ROOT = Path(__file__).parents[2]
@@ -230,6 +231,45 @@ def test_a_second_is_enough_for_a_model(rows: Path, tmp_path: Path) -> None:
     assert any("too small for more than a baseline" in text for text in watch.warned)
     assert result.report.strategy in ("majority", "linear")
     assert len(predict(result.folder, rows).answers) == 240
+
+
+def test_rows_that_were_learned_from_prove_nothing(rows: Path, tmp_path: Path) -> None:
+    watch, out = Watching(), tmp_path / "run"
+    result = specialize(
+        rows, target="label", test=rows, trials=1, strategies=["boost"], out=out, progress=watch
+    )
+    known = "240 of 240 test rows (100.0%) are in the training rows too"
+    assert any(known in text for text in watch.warned)
+    assert known in result.report.verdict and result.report.verdict_level == "bad"
+    assert known in (result.bundle / "README.md").read_text(encoding="utf-8")
+
+
+def test_a_limit_of_size_is_held_against_the_folder_that_is_handed_over(tmp_path: Path) -> None:
+    size, weight = np.random.default_rng(0).normal(size=(2, 240))
+    label = np.where(size * weight > 0, "yes", "no")
+    rows = pl.DataFrame({"size": size, "weight": weight, "label": label})
+    run: dict[str, Any] = {"target": "label", "trials": 1, "strategies": ["boost"]}
+    result = specialize(rows, out=tmp_path / "run", max_size="20KB", max_loss=100, **run)
+    found, whole = result.report.compression, size_of(result.bundle)
+    assert found is not None and found.chosen == "thin"
+    side = found.tried[0].side
+    assert side is not None and side.bytes == pytest.approx(whole, rel=0.1)
+    assert found.met is (whole <= 20_000)
+
+
+def test_columns_beside_a_text_that_are_not_read_are_told(texts: Path, tmp_path: Path) -> None:
+    rows = pl.read_csv(texts).with_row_index("days")
+    run: dict[str, Any] = {"target": "target", "trials": 1, "strategies": ["classical"]}
+    result = specialize(rows, out=tmp_path / "run", **run)
+    (told,) = (note for note in result.report.notes if "reads nothing of" in note)
+    assert "the column days: beside texts only fuse does, which was not tried" in told
+
+
+def test_two_rows_are_refused_in_one_line(tmp_path: Path) -> None:
+    rows = pl.DataFrame({"size": [0.1, 0.9], "label": ["u", "v"]})
+    with pytest.raises(DataError, match="2 labelled rows: too few") as caught:
+        specialize(rows, target="label", trials=1, out=tmp_path / "run")
+    assert "\n" not in str(caught.value)
 
 
 def test_a_budget_goes_on_with_the_time_that_was_left(rows: Path, tmp_path: Path) -> None:

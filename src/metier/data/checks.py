@@ -21,8 +21,21 @@ from metier.types import Finding, Roles, Table, Task
 SAMPLE = 20_000
 """Rows that checks which need features look at; more are sampled, and that is said."""
 TINY = 10
+SHARED = "duplicates in test"
+KNOWN_BY_HEART = 0.1
+"""The share of test rows that may be among the training rows, beyond what chance explains, before
+their score proves nothing: it makes errors look a tenth fewer than they are."""
 _IMBALANCE = 10.0
 _FENCE = 5.0
+Level = Literal["info", "warning", "problem"]
+_SHARED_TOLD: dict[Level, str] = {
+    "info": "no more than so few different rows repeat each other by chance",
+    "warning": "the test set is left as it is, so its score may be too good",
+    "problem": (
+        "the test set is left as it is, and what is measured on it proves nothing: give rows that "
+        "were not learned from"
+    ),
+}
 
 
 def check(
@@ -72,7 +85,7 @@ def _found(
     name: str,
     verdict: str,
     rows: Iterable[int] | NDArray[np.integer[Any]],
-    level: Literal["info", "warning", "problem"] = "warning",
+    level: Level = "warning",
     value: float | None = None,
     **details: Any,
 ) -> Finding:
@@ -121,22 +134,37 @@ def _groups(table: Table, groups: Sequence[NDArray[np.int64]]) -> list[list[int]
 
 
 def shared_rows(table: Table, test: Table) -> list[Finding]:
-    """Name training rows that are in the test set too: the proof would be too good."""
+    """Name training rows that are in the test set too: the proof would be too good.
+
+    Rows of tables may be equal by chance: as many of them as the training rows repeat each other.
+    Beyond that it is a warning, and a problem where so many are known that nothing is proven.
+    """
+    by_chance = table.roles.modality == "tabular"
     both = _stack(table, test)
-    clusters = near_clusters(both) if both.roles.modality != "tabular" else equal_clusters(both)
-    shared = np.intersect1d(clusters[: len(table)], clusters[len(table) :])
+    clusters = equal_clusters(both) if by_chance else near_clusters(both)
+    ours, theirs = clusters[: len(table)], clusters[len(table) :]
+    shared = np.intersect1d(ours, theirs)
     if not len(shared):
         return []
-    rows = np.flatnonzero(np.isin(clusters[: len(table)], shared))
-    theirs = np.flatnonzero(np.isin(clusters[len(table) :], shared))
-    share = len(theirs) / len(test)
+    rows, again = (np.flatnonzero(np.isin(part, shared)) for part in (ours, theirs))
+    chance = _equal_by_chance(ours, len(test)) if by_chance else 0.0
+    many = len(again) - chance > KNOWN_BY_HEART * len(test)
+    level: Level = "problem" if many else "warning" if len(again) > chance else "info"
+    share = len(again) / len(test)
     verdict = (
-        f"{len(theirs)} of {len(test)} test rows ({share:.1%}) are in the training rows too, or "
-        "nearly; the test set is left as it is, so its score may be too good"
+        f"{len(again):,} of {len(test):,} test rows ({share:.1%}) are in the training rows too"
+        f"{'' if by_chance else ', or nearly'}; {_SHARED_TOLD[level]}"
     )
-    level: Literal["info", "warning"] = "info" if table.roles.modality == "tabular" else "warning"
-    test_rows = [int(row) for row in row_numbers(test)[theirs]]
-    return [_found(table, "duplicates in test", verdict, rows, level, share, test_rows=test_rows)]
+    test_rows = [int(row) for row in row_numbers(test)[again]]
+    return [_found(table, SHARED, verdict, rows, level, share, test_rows=test_rows)]
+
+
+def _equal_by_chance(clusters: NDArray[np.int64], n: int) -> float:
+    """The most of `n` further rows that equal one of some rows by chance: the share of those that
+    equal another one, and two standard errors."""
+    alone = np.isin(clusters, np.flatnonzero(np.bincount(clusters) == 1))
+    share = 1.0 - float(alone.mean())
+    return n * share + 2.0 * float(np.sqrt(n * share * (1.0 - share)))
 
 
 def _stack(one: Table, two: Table) -> Table:
@@ -153,7 +181,7 @@ def _contradictions(table: Table, clusters: NDArray[np.int64]) -> list[Finding]:
     rows = np.concatenate(groups)
     verdict = f"{len(rows)} rows in {len(groups)} groups have equal inputs but different targets"
     told = _groups(table, groups)
-    level: Literal["info", "warning"] = "info" if table.roles.modality == "tabular" else "warning"
+    level: Level = "info" if table.roles.modality == "tabular" else "warning"
     return [_found(table, "contradicting labels", verdict, rows, level, groups=told)]
 
 

@@ -104,6 +104,16 @@ def split(
     return Split(proof, made, purpose, rest)
 
 
+def refuse_too_few(found: Split, table: Table, *, test_given: bool) -> None:
+    """Raise DataError where no row is left to choose by, or none to prove by."""
+    needed = {SELECT} if test_given else {SELECT, PROVE}
+    if needed - set(found.purpose.tolist()):
+        raise DataError(
+            f"{len(table)} labelled {'row' if len(table) == 1 else 'rows'}: too few to learn from "
+            "some, to choose by others and to prove by the rest; give more rows that differ"
+        )
+
+
 def units_of(table: Table, near: NDArray[np.int64]) -> NDArray[np.int64]:
     """Return sets of rows that stay together: of one group, or near-duplicates, or linked so."""
     first_near = _first_of(near)

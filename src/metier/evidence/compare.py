@@ -85,7 +85,8 @@ def paired(
 
     Accuracy of independent rows: McNemar's exact test, with the interval of Bonett & Price (2012).
     Everything else: a paired bootstrap of rows, or of whole groups with `clusters` (n,); a sign
-    test where all resamples agree. `y` is what `Task.encode` returns, scores are (n, outputs).
+    test where all resamples agree. The interval of what the test takes for chance holds 0. `y` is
+    what `Task.encode` returns, scores are (n, outputs).
 
     >>> y = np.array([0, 1] * 50)
     >>> right, wrong = np.eye(2)[y], np.eye(2)[1 - y]
@@ -110,6 +111,8 @@ def paired(
         else:
             p = _p_of(drawn, difference, size)
             low, high = min(low, difference), max(high, difference)
+    if p >= 1.0 - level:  # the two follow from different procedures, and the test decides
+        low, high = min(low, 0.0), max(high, 0.0)
     return Comparison(
         name,
         difference,

@@ -90,13 +90,14 @@ def finding(
     metric: Metric, value: float, low: float, high: float, n: int, details: dict[str, Any]
 ) -> Finding:
     """Return a metric and its interval as a finding, with its sentence."""
+    rows = "1 row" if n == 1 else f"{count(n)} rows"
     if not np.isfinite([value, low, high]).all():
-        verdict = f"{metric.title} is not defined on these {count(n)} rows"
+        verdict = f"{metric.title} is not defined on {'' if n == 1 else 'these '}{rows}"
         return Finding(metric.name, verdict, n=n, details=details)
     level = 100 * float(details["level"])
     between = f"{level:g} % interval {metric.show(low)} to {metric.show(high)}"
     groups = f" in {count(details['groups'])} groups" if "groups" in details else ""
-    verdict = f"{metric.title} {metric.show(value)} ({between}, {count(n)} rows{groups})"
+    verdict = f"{metric.title} {metric.show(value)} ({between}, {rows}{groups})"
     return Finding(metric.name, verdict, value, low, high, n, details=details)
 
 
@@ -142,13 +143,16 @@ def _bounds(
     level: float,
     clusters: NDArray[Any] | None,
 ) -> tuple[float, float]:
-    """Return the interval of a metric from its bootstrap values."""
+    """Return the interval of a metric from its bootstrap values; none, not even of one point, where
+    it would follow from a single row or group."""
     _, size = bootstrap.groups(clusters, len(once.answers))
     if metric.finish is not None:
         values = metric.finish(values - values.mean() + metric.compute(once)[0])
     low, high = bootstrap.percentiles(values, level, size)
     if high - low < 1e-12:
-        return at_the_end(metric, value, once.answers, size, level)
+        low, high = at_the_end(metric, value, once.answers, size, level)
+        if size < 2 and low == high:  # one row or group says nothing of the next
+            return float("nan"), float("nan")
     return min(low, value), max(high, value)
 
 

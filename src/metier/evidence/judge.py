@@ -151,7 +151,7 @@ def _main_rival(baselines: Mapping[str, Comparison]) -> str | None:
 
 
 def _statement(metric: Metric, found: Finding, rows: str) -> str:
-    where = f"{whole(found.n or 0)} {rows}"
+    where = f"{whole(found.n or 0)} {rows.removesuffix('s') if found.n == 1 else rows}"
     if found.value is None:
         return f"the {metric.title} of the specialist is not defined on {where}"
     level = f"{100 * float(found.details.get('level', 0.95)):g} %"
@@ -186,9 +186,12 @@ def _between(metric: Metric, low: float, high: float) -> str:
     return f"{_signed(metric, low)} to {_signed(metric, high)}"
 
 
-def _difference(metric: Metric, c: Comparison) -> str:
+def _difference(metric: Metric, c: Comparison, verdict: Verdict = "not distinguishable") -> str:
     unit = " points" if metric.share else ""
-    return f"difference {_signed(metric, c.difference)}{unit}, {_between(metric, c.low, c.high)}"
+    told = f"difference {_signed(metric, c.difference)}{unit}, {_between(metric, c.low, c.high)}"
+    if verdict != "not distinguishable" or c.low <= 0 <= c.high:
+        return told
+    return f"{told} taken alone; among several comparisons that may be chance"
 
 
 def _against(metric: Metric, rival: str, c: Comparison, verdict: Verdict) -> str:
@@ -231,7 +234,8 @@ def _learned_nothing(
         return []
     c = baselines[name]
     text = (
-        f"the specialist is not better than {called(name)} ({_difference(metric, c)}): nothing "
+        f"the specialist is not better than {called(name)} "
+        f"({_difference(metric, c, told[name])}): nothing "
         "learned from these inputs shows; check that they can tell the answer, or give more rows"
     )
     return [_flag("learned_nothing", text, c, "problem")]

@@ -10,6 +10,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from metier.data.checks import SHARED
 from metier.data.table import clusters_of
 from metier.evidence.compare import Comparison, paired
 from metier.evidence.fairness.served import Served
@@ -19,7 +20,7 @@ from metier.evidence.robustness.setbacks import setbacks
 from metier.evidence.uncertainty.calibration import reliability
 from metier.evidence.uncertainty.sureness import Sureness, sureness_of
 from metier.evidence.unlabelled.closeness import noted
-from metier.evidence.words import sentence
+from metier.evidence.words import percent, sentence
 from metier.report.content import Bin, Confusion, Curve, Entry, Level, Report, Scatter
 from metier.report.mistakes import find_mistakes
 from metier.report.wording import over_groups
@@ -69,12 +70,14 @@ def assemble(race: Race, climb: Climb, final: Final, about: About) -> Report:
         on_train=final.on_train,
         on_unseen=_on_selecting(race, climb, chosen),
     )
+    learned = [f for f in about.data_findings if f.name == SHARED and f.level != "info"]
+    void = [found for found in learned if found.level == "problem"]
     fallback = _fallback(race, climb, chosen)
     return Report(
         name=about.name,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
-        verdict=" ".join(found.verdict for found in (verdicts[0], *fallback)),
-        verdict_level=_level([*verdicts, *fallback], chosen),
+        verdict=" ".join(sentence(f.verdict) for f in (verdicts[0], *void, *fallback)),
+        verdict_level=_level([*verdicts, *void, *fallback], chosen),
         task_kind=task.kind,
         target=", ".join(race.table.roles.target),
         labels=task.labels,
@@ -95,7 +98,7 @@ def assemble(race: Race, climb: Climb, final: Final, about: About) -> Report:
                 clusters=proof.clusters,
             )
         ),
-        proof_on=_proof_on(final),
+        proof_on=_proof_on(final, learned),
         baselines=_baselines(race, final),
         comparisons=(*fallback, *verdicts[1:], *gains(rivals)),
         curves=_curves(climb.candidates),
@@ -211,10 +214,14 @@ def _rows_called(final: Final) -> str:
     }[final.proof.where]
 
 
-def _proof_on(final: Final) -> str:
+def _proof_on(final: Final, learned: Sequence[Finding]) -> str:
     n = len(final.proof.rows)
+    unused = "which nothing was chosen by"
+    if learned:
+        share = percent(learned[0].value or 0.0)
+        unused = f"of which {share} % are in the training rows too, or nearly"
     where = {
-        "test": f"Measured on {n:,} test rows, which nothing was chosen by",
+        "test": f"Measured on {n:,} test rows, {unused}",
         "held-out": f"Measured on {n:,} held-out rows, which nothing was chosen by",
         "out-of-fold": (
             f"Measured out-of-fold on {n:,} rows: each was answered by a fit that had not seen it, "

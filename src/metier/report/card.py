@@ -36,6 +36,9 @@ HUB_METRICS = {
     "spearman": "spearmanr",
     "ece": "expected_calibration_error",
 }
+BYTES, BYTES_OF_CLASSES, BYTES_OF_A_LABEL, BYTES_OF_AN_INPUT = 3800, 2200, 610, 60
+"""About how long cards come out: of numbers, what there is more of classes, of each of their labels
+and of each input."""
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+\Z")
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff\ud800-\udfff]+")
 _MARKUP = re.compile(r"([\\`*_\[\]|#~$])")
@@ -63,6 +66,13 @@ def render_card(report: Report, *, snippet: str) -> str:
         _origin(report),
     )
     return "\n\n".join(section for section in sections if section) + "\n"
+
+
+def as_long_as_a_card(labels: int, inputs: int) -> str:
+    """Return a text about as long as the card of a specialist with so many labels and inputs, for
+    bundles whose size is measured before there is anything to tell."""
+    classes = BYTES_OF_CLASSES + BYTES_OF_A_LABEL * labels if labels else 0
+    return "-" * (BYTES + classes + BYTES_OF_AN_INPUT * inputs)
 
 
 def _front_matter(report: Report) -> str:

@@ -17,11 +17,13 @@ import numpy as np
 
 from metier.cache import write_aside
 from metier.errors import Pruned
+from metier.report.card import as_long_as_a_card
 from metier.report.content import compression_from_json, to_json
+from metier.road.labelled import role_facts
 from metier.search.choice import Climb, compare
 from metier.search.clock import Clock
 from metier.search.finals import decide
-from metier.search.front import Compression, Limits, Side, conclude
+from metier.search.front import Compression, Limits, Side, conclude, megabytes
 from metier.search.plans import Plan, plans
 from metier.search.race import Race
 from metier.search.recipe import notes_of
@@ -32,6 +34,8 @@ from metier.types import Finding, Form, Problem
 
 SHARE = 0.35
 """Of a budget, what is kept for meeting the limits."""
+NEARLY = 0.1
+"""How far the size of the bundle may be from what was measured on the folds before it is told."""
 DECIDED = "compression.json"
 """Latencies are measured: what they decided is written down, and a resumed run asks no more."""
 
@@ -120,9 +124,19 @@ def as_delivered(
         )
         return replace(told, verdict=f"{told.verdict}{late}")
     if not found.met or limits.excess(side) <= 1:
-        return found
+        return _with_size_told(found, side)
     told_of = f"the bundle as it was fitted in the end takes {side.told()}, and {limits.told()}"
     return replace(found, met=False, verdict=f"{told_of} was asked for ({found.verdict})")
+
+
+def _with_size_told(found: Compression, side: Side) -> Compression:
+    """What was found, and the size of the bundle where the last fit came out as another one."""
+    sides = {"": found.parent, **{each.name: each.side for each in found.tried}}
+    tried = sides.get(found.chosen)
+    if tried is None or abs(side.bytes / tried.bytes - 1) <= NEARLY:
+        return found
+    told = f"the bundle as it was fitted in the end takes {megabytes(side.bytes)}"
+    return replace(found, verdict=f"{found.verdict}; {told}")
 
 
 def _has_time(fitting: Fitting, climb: Climb) -> bool:
@@ -184,6 +198,12 @@ def _arena(fitting: Fitting, climb: Climb, bouts: list[Bout]) -> Arena:
         reserve=fitting.reserve() + _last_fits(fitting, climb),
         seed=race.seed,
         device=race.device,
+        card=as_long_as_a_card(len(race.task.labels), len(race.table.roles.inputs)),
+        facts={
+            "metric": race.metric,
+            "recipe": climb.chosen.recipe.to_json(),
+            **role_facts(race.table.roles),
+        },
     )
 
 

@@ -30,6 +30,7 @@ from metier.road.fairer import as_proven
 from metier.road.fairly import serve_proof
 from metier.road.labelled import role_facts
 from metier.road.limits import as_delivered
+from metier.road.unread import unread_told
 from metier.runtime.doubt import Doubt
 from metier.runtime.manifest import InputColumn
 from metier.runtime.postprocess import Decision
@@ -184,6 +185,8 @@ class Tail:
         if self.race.table.roles.sensitive:
             in_time = self.clock.left > self.reserve()
             served = serve_proof(self.race, final, told.sensitive, proxies=in_time)
+        read = self._read_by(final.specialist)
+        unread = unread_told(self.race.table.roles, read, final.candidate, climb.candidates)
         about = About(
             name=self.folder.name,
             command=self.command,
@@ -193,12 +196,12 @@ class Tail:
             cost=(),
             bundle=str(self.bundle),
             looks=looks,
-            notes=(*told.notes, *final.notes),
+            notes=(*told.notes, *final.notes, *unread),
             doubt=doubt,
             fairness=served,
         )
         report = assemble(self.race, climb, final, about)
-        report = replace(report, inputs=self._read_by(final.specialist))
+        report = replace(report, inputs=read)
         digest = self._write_final(report, final, doubt)
         seconds = sum(candidate.seconds for candidate in climb.candidates)
         cost = tuple(self._cost(final.specialist, seconds))

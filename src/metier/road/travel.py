@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from metier.cache import Cache
+from metier.data.checks import SHARED
 from metier.data.duplicates import near_clusters
-from metier.data.splits import PROVE, split
+from metier.data.splits import PROVE, refuse_too_few, split
 from metier.errors import BundleError, DataError, ParityError
 from metier.evidence.uncertainty.calibration import costs_told
 from metier.report.content import Report
@@ -89,6 +90,7 @@ def _set_out(
     clusters = near_clusters(data.table)
     given, kind = data.test is not None, data.task.kind
     divided = split(data.table, kind, test_given=given, seed=seed, clusters=clusters)
+    refuse_too_few(divided, data.table, test_given=given)
     device = _device(data.table)
     race = Race(
         data.table,
@@ -129,7 +131,8 @@ def _walk(
 
     out = _set_out(planned, folder, options, command, stage, clock)
     data, race, tail, notes = planned.data, out.race, out.tail, out.notes
-    for note in notes:
+    learned = [f.verdict for f in out.findings if f.name == SHARED and f.level != "info"]
+    for note in (*learned, *notes):
         progress.warn(note)
     if planned.costs:
         notes.append(costs_told(planned.costs, data.task.labels))

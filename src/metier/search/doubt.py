@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from numpy.typing import NDArray
+
 from metier.evidence.uncertainty import selective
 from metier.runtime import conformal
 from metier.runtime.conformal import COVERAGE
@@ -9,6 +13,7 @@ from metier.runtime.doubt import Doubt
 from metier.runtime.postprocess import Decision
 from metier.search.race import Race
 from metier.search.records import Candidate
+from metier.types import Floats
 
 
 def doubt_of(
@@ -21,8 +26,14 @@ def doubt_of(
     """
     rows = race.calibrating_rows(candidate)
     scores, targets = race.scores(candidate, rows), race.targets[rows]
-    known = conformal.learn(scores, targets, decision, coverage or COVERAGE)
     frame = race.table.take(rows).frame
     cells = {name: frame[name].to_list() for name in race.table.roles.sensitive}
-    own = decision.at(cells)
-    return Doubt(known if known.n else None, selective.learn(scores, targets, own))
+    return doubt_from(scores, targets, decision.at(cells), coverage or COVERAGE)
+
+
+def doubt_from(
+    scores: Floats, targets: NDArray[Any], decision: Decision, coverage: float = COVERAGE
+) -> Doubt:
+    """Return the doubt that follows from scores (n, outputs) of rows that calibrate."""
+    known = conformal.learn(scores, targets, decision, coverage)
+    return Doubt(known if known.n else None, selective.learn(scores, targets, decision))

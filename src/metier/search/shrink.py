@@ -23,12 +23,14 @@ from numpy.typing import NDArray
 from metier.cache import Cache
 from metier.data.table import clusters_of
 from metier.deploy.bundle import write_bundle
+from metier.deploy.reference import HeldOut
 from metier.errors import MetierError, Pruned
 from metier.evidence.gate import Cost, Gate, PairCost, judge, measure_pair
 from metier.evidence.metrics import interval
 from metier.runtime.manifest import InputColumn
 from metier.runtime.postprocess import Decision
 from metier.search.clock import Clock
+from metier.search.doubt import doubt_from
 from metier.search.front import Limits, Shrunk, Side, megabytes
 from metier.search.plans import Plan
 from metier.search.race import told
@@ -43,7 +45,8 @@ ALIKE = 0.99
 COST_ROWS = 64
 OUTLINE_ROWS = 128
 """Rows on which networks are cut to see how large they come out."""
-PARITY_ROWS = 64
+PARITY_ROWS = 128
+"""As many as it takes to know what is usual, which is part of the folder that is measured."""
 
 
 @dataclass(frozen=True)
@@ -92,6 +95,8 @@ class Arena:
         device: of networks.
         columns: the inputs as the parent's bundle knows them.
         unlabeled: further rows, without labels, for strategies that can learn from them.
+        card: as long as the card that will be handed over: the whole folder is measured.
+        facts: such as the bundle that is handed over will hold, for the same reason.
     """
 
     task: Task
@@ -106,6 +111,8 @@ class Arena:
     device: str = "cpu"
     columns: tuple[InputColumn, ...] | None = None
     unlabeled: Table | None = None
+    card: str = ""
+    facts: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def targets(self) -> NDArray[Any]:
@@ -125,8 +132,11 @@ class Arena:
 
 def clusters_in(bouts: Sequence[Bout]) -> NDArray[np.int64] | None:
     """Return the group of each row that judges, bout after bout; None where rows have none."""
-    judging = [bout.held.take(np.flatnonzero(bout.judging)) for bout in bouts]
-    return clusters_of(replace(judging[0], frame=pl.concat([each.frame for each in judging])))
+    return clusters_of(_joined([bout.held.take(np.flatnonzero(bout.judging)) for bout in bouts]))
+
+
+def _joined(tables: Sequence[Table]) -> Table:
+    return replace(tables[0], frame=pl.concat([each.frame for each in tables]))
 
 
 def shrink(
@@ -177,7 +187,7 @@ class _Ring:
         self.parent = [b.parent.scores(b.held, arena.cache) for b in arena.bouts]
         self.home = arena.folder / "parent" / "specialist"
         self.seen: list[Cost] = []
-        _write(arena, arena.bouts[0].parent, self.home)
+        _write(arena, arena.bouts[0].parent, self.parent, self.home)
         self._bytes = sum(file.stat().st_size for file in self.home.iterdir())
         problem = arena.bouts[0].problem
         self._few = replace(problem, train=_spread(problem.train, OUTLINE_ROWS))
@@ -189,7 +199,7 @@ class _Ring:
         try:
             fit_plan(self.arena, attempt, seconds - FOR_MEASURING)
             place = self.arena.folder / f"plan-{len(self.attempts)}" / "specialist"
-            _write(self.arena, attempt.made[0], place)
+            _write(self.arena, attempt.made[0], attempt.scores, place)
             cost = measure_pair(self.home, place, _columns(self.arena))
         except Exception as error:
             # A strategy may be anybody's code, as in the race; only a full disk ends the run.
@@ -314,16 +324,20 @@ def fit_plan(arena: Arena, attempt: Attempt, seconds: float) -> None:
         attempt.seconds.append(time.monotonic() - began)
 
 
-def _write(arena: Arena, made: Specialist, folder: Path) -> None:
-    """Write a bundle for measuring."""
+def _write(arena: Arena, made: Specialist, scores: Sequence[Floats], folder: Path) -> None:
+    """Write a bundle for measuring, with all that one that is handed over holds."""
+    first = arena.bouts[0]
     write_bundle(
         made,
         folder,
         decision=arena.decision,
-        sample=_spread(arena.bouts[0].held, PARITY_ROWS),
-        card="Written for measuring.\n",
-        facts={},
+        sample=_spread(_joined([bout.held for bout in arena.bouts]), PARITY_ROWS),
+        card=arena.card,
+        facts=arena.facts,
+        table=first.problem.train,
         columns=arena.columns,
+        held_out=HeldOut(scores[0], arena.decision),
+        doubt=doubt_from(arena.judged(scores), arena.targets, arena.decision),
     )
 
 

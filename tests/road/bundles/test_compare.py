@@ -116,6 +116,10 @@ def test_numbers_are_compared_by_who_is_nearer(bundles: dict[str, Path]) -> None
     lines = {line["metric"]: line for line in versus.metric_lines(found)}
     for name in ("root mean squared error", "R²"):
         assert lines[name]["B better by"].startswith("+") and lines[name]["B is"] == "better"
+    others = len(found.differences) - 1
+    assert others > 1 and f"the {others} other metrics are judged together" in versus.metrics_told(
+        found
+    )
 
 
 def test_labels_in_another_order_are_the_same_labels(bundles: dict[str, Path]) -> None:

@@ -88,6 +88,18 @@ def test_what_is_handed_over_is_smaller_and_predicts(run: Path, valid: Path, tex
     assert not (found.folder / "trials").exists() and not (found.folder / "cache").exists()
 
 
+def test_the_folder_that_is_handed_over_is_what_was_measured(
+    run: Path, valid: Path, tmp_path: Path
+) -> None:
+    asked: Any = {"strategies": ("quantize",), "out": tmp_path / "small", "budget": "2m"}
+    for limits in ({"max_size": "1GB"}, {"max_size": "1KB", "max_loss": 100.0}):
+        found = compress(run, valid, **{**asked, **limits})
+        (taken,) = [t.side for t in found.compression.tried] or [found.compression.parent]
+        assert taken is not None
+        assert taken.bytes == pytest.approx(size_of(found.bundle), rel=0.03)
+        asked["out"] = tmp_path / "smaller"
+
+
 def test_a_chain_whose_network_changes_is_tried(run: Path, valid: Path, tmp_path: Path) -> None:
     out = tmp_path / "small"
     found = compress(run, valid, out=out, max_loss=100, strategies=("prune",), budget="2m")

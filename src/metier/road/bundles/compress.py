@@ -39,7 +39,7 @@ from metier.runtime import conformal
 from metier.runtime.doubt import Doubt, default_coverage
 from metier.runtime.session import Bundle, load
 from metier.search.clock import Clock
-from metier.search.front import Compression, Limits, conclude
+from metier.search.front import Compression, Limits, Shrunk, Side, conclude
 from metier.search.plans import Plan, plans
 from metier.search.shrink import Arena, Attempt, Bout, shrink
 from metier.tasks import build
@@ -160,6 +160,7 @@ def _compress(
         table.take(judging),
         np.ones(len(judging), dtype=bool),
     )
+    like = _like_what_comes(asked.limits, tried)
     arena = Arena(
         task=rows.task,
         metric=rows.task.metrics[0],
@@ -172,6 +173,8 @@ def _compress(
         seed=asked.seed,
         columns=bundle.manifest.columns,
         unlabeled=_unlabeled(asked, rows.table, bundle),
+        card=_card(asked.bundle, bundle, like, None),
+        facts=_facts(bundle, like, None),
     )
     progress.stage("measuring the specialist as it is")
     side, attempts = shrink(arena, tried, asked.limits, lambda name: progress.trial(name, {}))
@@ -265,17 +268,13 @@ def _hand_over(
     decision = bundle.manifest.decision
     held = np.flatnonzero(part == PROVE)
     scores = np.asarray(made.scores(rows.table.take(held)))
-    facts = {
-        **bundle.manifest.facts,
-        "compression": {"made_from": bundle.digest, "proof": proof, **to_json(found)},
-    }
     digest = write_bundle(
         made,
         specialist,
         decision=decision,
         sample=_sample(rows.table, part),
         card=_card(asked.bundle, bundle, found, proof),
-        facts=facts,
+        facts=_facts(bundle, found, proof),
         columns=bundle.manifest.columns,
         held_out=HeldOut(scores, decision),
         doubt=_doubt(scores, rows.truth[held], bundle),
@@ -306,6 +305,22 @@ def _hand_over(
     result = {"digest": digest, "proof": proof, **to_json(found)}
     write_aside(folder / RESULT, json.dumps(result, indent=1).encode())
     return Handed(folder, found, digest, proof)
+
+
+def _facts(bundle: Bundle, found: Compression, proof: Mapping[str, Any] | None) -> dict[str, Any]:
+    """What the parent's bundle holds, and what was tried."""
+    compression = {"made_from": bundle.digest, "proof": proof, **to_json(found)}
+    return {**bundle.manifest.facts, "compression": compression}
+
+
+def _like_what_comes(limits: Limits, tried: Sequence[Plan]) -> Compression:
+    """What will have been tried, told about as long as it will be: bundles are measured before."""
+    third = 1 / 3
+    side = Side(10**6, third, third, third, third, 10**6, third, third, third, 100)
+    ends = tuple(
+        Shrunk(plan.name, "accepted", "-" * 90, side, third, third, third) for plan in tried
+    )
+    return Compression(limits, side, ends, ends[0].name, True, "-" * 150)
 
 
 def _doubt(scores: Floats, truth: NDArray[Any], bundle: Bundle) -> Doubt:

@@ -32,6 +32,17 @@ def metric_lines(found: Compared) -> list[Line]:
     ]
 
 
+def metrics_told(found: Compared) -> str:
+    """What was considered in saying what B is, in a sentence; empty for one metric."""
+    others = len(found.differences) - 1
+    if others < 1:
+        return ""
+    return (
+        f"What B is by {METRICS[found.metric].title} is judged alone; the {others} other metrics "
+        "are judged together (Holm's adjustment), their intervals alone."
+    )
+
+
 def cost_lines(found: Compared) -> list[Line]:
     """What both cost, measured in turns, and how many times as much B costs."""
     cost, (a, b) = found.cost, (found.cost.parent, found.cost.child)
