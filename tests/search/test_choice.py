@@ -20,9 +20,11 @@ LORA = Recipe("lora", "s")
 ALL = Recipe("finetune", "s", {"train": "all"})
 
 
-def fitted(race: Race, recipe: Recipe, right: float, state: Any = "tried") -> Candidate:
+def fitted(
+    race: Race, recipe: Recipe, right: float, state: Any = "tried", number: int = 0
+) -> Candidate:
     """A candidate that answers a share of the rows right, taken for one of another recipe."""
-    name = f"{recipe.strategy}-{recipe.parameters.get('train', '')}"
+    name = f"{recipe.strategy}-{recipe.parameters.get('train', '')}-{number}"
     found = Candidate(name, recipe.strategy, Recipe("guess", "none", {"right": right}), state)
     for fold in range(len(race.split.folds)):
         assert race.run_fold(found, fold)
@@ -40,15 +42,31 @@ def race(tmp_path: Path) -> Race:
     return fakes.race(tmp_path, 400)
 
 
-def test_a_lead_within_its_standard_error_does_not_pay_for_training_more(race: Race) -> None:
-    assert chosen(race, fitted(race, LORA, 0.802), fitted(race, PROBE, 0.80)) == PROBE
-    assert chosen(race, fitted(race, ALL, 0.802), fitted(race, TOP, 0.80)) == TOP
+def many(race: Race, recipe: Recipe, best: float, count: int) -> list[Candidate]:
+    """The best of so many trials of a recipe, and the others, all of them worse."""
+    rights = [best, *(best - 0.05 - 0.01 * i for i in range(count - 1))]
+    return [fitted(race, recipe, right, number=i) for i, right in enumerate(rights)]
+
+
+def test_of_one_trial_each_the_leader_is_taken(race: Race) -> None:
+    assert chosen(race, fitted(race, ALL, 0.82), fitted(race, TOP, 0.80)) == ALL
+    assert chosen(race, fitted(race, LORA, 0.80), fitted(race, PROBE, 0.80)) == PROBE
+
+
+def test_the_best_of_many_that_train_more_leads_by_chance(race: Race) -> None:
+    probe = fitted(race, PROBE, 0.80)
+    assert chosen(race, *many(race, LORA, 0.802, 10), probe) == PROBE
+    assert chosen(race, *many(race, LORA, 0.95, 10), probe) == LORA
+
+
+def test_the_best_of_as_many_owes_chance_no_more(race: Race) -> None:
+    assert chosen(race, *many(race, ALL, 0.82, 4), *many(race, TOP, 0.80, 4)) == ALL
 
 
 def test_what_was_passed_over_is_named(race: Race) -> None:
-    candidates = [fitted(race, LORA, 0.802), fitted(race, PROBE, 0.80)]
+    candidates = [*many(race, LORA, 0.802, 10), fitted(race, PROBE, 0.80)]
     found = choose(race, candidates, tuple(range(len(race.split.folds))))
-    assert found.passed == "lora-"
+    assert found.passed == "lora--0"
     assert choose(race, candidates[:1], found.folds).passed == ""
 
 

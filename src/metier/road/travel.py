@@ -151,8 +151,8 @@ def _walk(
 
     if climbed.passed:
         notes.append(
-            f"{climbed.passed} did better than {climbed.chosen.name} by no more than a standard "
-            "error, and trains more of the network: such a lead is mostly chance"
+            f"{climbed.passed} did better than {climbed.chosen.name} by no more than the best of "
+            "so many trials owes to chance, and trains more of the network"
         )
     climbed, tradeoff, compression = _kept_within(
         options, climbed, race, tail, planned, fits, stage, progress

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from statistics import NormalDist
 from typing import Literal
 
 from metier.data.table import clusters_of
@@ -40,7 +41,7 @@ class Climb:
         rows: the rows of these folds that the choice was made on.
         chosen: the winner.
         ties: the candidates that cannot be told from it, by name.
-        passed: the one that did better by no more than a standard error, and trains more; "" when
+        passed: the one that did better by no more than chance explains, and trains more; "" when
             the best was chosen.
     """
 
@@ -61,9 +62,9 @@ def choose(
 ) -> Climb:
     """Choose on the shared selecting rows; name those that cannot be told from the best.
 
-    What trains more of a network has to be better by more than a standard error of the paired
-    difference than what trains less of it (the rule of Breiman et al., 1984): the best of many
-    trials owes part of its lead to chance, and on few rows that part is most of it. With "small"
+    What trains more of a network has to be better than what trains less of it by more than the
+    best of so many trials owes to chance (`by_chance`): on few rows that is most of a lead. With
+    "small"
     the cheapest candidate that is not distinguishable from the best is chosen: the one with the
     fewest parameters among the simplest kind of model. No clock decides.
 
@@ -87,16 +88,32 @@ def choose(
 def _plainest(
     race: Race, candidates: Sequence[Candidate], best: Candidate, rows: Rows, folds: tuple[int, ...]
 ) -> Candidate:
-    """Return the candidate that trains least among those within a standard error of the best."""
+    """Return the candidate that trains least among those that the best leads by chance alone."""
     if best.state == "baseline":
         return best
     others = [c for c in ranked(race, candidates, rows, folds) if c.state == "tried"]
     for level in sorted({freedom(c) for c in others if freedom(c) < freedom(best)}):
-        other = next(c for c in others if freedom(c) == level)
-        behind = compare(race, best, other, rows)
-        if behind.difference <= behind.error:
-            return other
+        alike = [c for c in others if freedom(c) == level]
+        freer = sum(freedom(c) > level for c in others)
+        behind = compare(race, best, alike[0], rows)
+        if behind.difference <= behind.error * max(0.0, by_chance(freer) - by_chance(len(alike))):
+            return alike[0]
     return best
+
+
+def by_chance(trials: int) -> float:
+    """Return how far the best of so many equally good trials is expected to lie above them, in
+    standard errors of the difference of two of them.
+
+    Of one trial's own error that is the mean of the largest of so many normal numbers (Blom, 1958),
+    and the error of a difference is √2 times as large.
+
+    >>> [round(by_chance(trials), 2) for trials in (1, 2, 4, 10, 30)]
+    [0.0, 0.42, 0.74, 1.09, 1.44]
+    """
+    if trials < 2:
+        return 0.0
+    return NormalDist().inv_cdf((trials - 0.375) / (trials + 0.25)) / math.sqrt(2)
 
 
 def freedom(candidate: Candidate) -> int:
