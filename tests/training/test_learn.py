@@ -10,6 +10,7 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
+from numpy.typing import NDArray
 
 from metier.cache import Cache
 from metier.errors import Pruned
@@ -18,6 +19,7 @@ from metier.tasks import build
 from metier.training import learn as learning
 from metier.training.learn import Loss, learn, settled_schedule
 from metier.training.net import NetModel
+from metier.training.objectives import Supervised
 from metier.training.schedule import Schedule
 from metier.training.start import fresh_net
 from metier.types import Problem, Roles, Run, Specialist, Table
@@ -98,6 +100,26 @@ def test_groups_that_leave_too_few_rows_or_hold_too_many_stop_nothing(groups: li
             table, np.arange(1000) % 2, task, Schedule(patience=1), seed
         )
         assert stopping is None and len(fitting) == 1000
+
+
+@pytest.mark.parametrize("kind", ["binary", "multilabel"])
+def test_better_answers_that_are_too_sure_of_themselves_are_better(kind: Any) -> None:
+    random = np.random.default_rng(0)
+    truth = random.integers(0, 2, 400)
+    named = [["no", "yes"][t] for t in truth]
+    labels = pl.Series("y", named if kind == "binary" else [[each] for each in named])
+    task = build(kind, Table(labels.to_frame(), Roles({}, ("y",))))
+    targets = truth if kind == "binary" else np.eye(2, dtype=np.float32)[truth]
+
+    def scores(right: float, sureness: float) -> NDArray[np.float32]:
+        said = np.where(random.random(400) < right, truth, 1 - truth)
+        return np.asarray(sureness * (2.0 * np.eye(2)[said] - 1.0), dtype=np.float32)
+
+    loss, wanted = Supervised(task), torch.as_tensor(targets)
+    judge = learning.stopping_score(targets, loss)
+    early, late = scores(0.8, 0.7), scores(0.9, 8.0)
+    assert float(loss.of(torch.tensor(late), wanted)) > float(loss.of(torch.tensor(early), wanted))
+    assert judge(late) > judge(early)
 
 
 @pytest.mark.parametrize("unit", [1.0, 1e6, 1e-5])

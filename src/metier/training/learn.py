@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from metier.evidence.uncertainty.calibration import fit_temperature
 from metier.training.augment import VIEWS, Augment, augmented
 from metier.training.dealing import Deal
 from metier.training.folds import inner_folds
@@ -76,7 +77,7 @@ def learn(
     watch = None
     if stopping is not None:
         held = problem.train.take(stopping)
-        watch = Watch(feed_for(model, held, run), _judge(targets[stopping], supervised))
+        watch = Watch(feed_for(model, held, run), stopping_score(targets[stopping], supervised))
     if not fresh:
         _enter_units(model, supervised)
     try:
@@ -128,13 +129,19 @@ def stopping_rows(
     return np.setdiff1d(np.arange(n), stopping), stopping
 
 
-def _judge(targets: NDArray[Any], loss: Supervised) -> Any:
-    """Minus the loss on the stopping rows: smoother than a metric when they are few."""
+def stopping_score(targets: NDArray[Any], loss: Supervised) -> Any:
+    """Return what judges scores of the stopping rows: minus their loss, which is smoother than a
+    metric when they are few.
+
+    It is taken at the temperature that fits best, since answers get one in the end: what goes on
+    to learn grows too sure of itself long before its answers get worse (Guo et al., 2017).
+    """
     wanted = torch.as_tensor(targets)
     plain = replace(loss, weights=None, smoothing=0.0)
 
     def judge(scores: NDArray[np.float32]) -> float:
-        return -float(plain.of(torch.from_numpy(scores), wanted))
+        temperature = fit_temperature(scores, targets, loss.task.kind)
+        return -float(plain.of(torch.from_numpy(scores) / temperature, wanted))
 
     return judge
 
