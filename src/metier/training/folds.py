@@ -12,6 +12,8 @@ from metier.types import Rows, Table
 
 Fold = tuple[Rows, Rows]
 """Row numbers to fit on, and to judge on."""
+MADE = "__made__"
+"""A column that says which rows were made up: they may be learned from, and judge nothing."""
 
 
 def inner_folds(
@@ -22,16 +24,19 @@ def inner_folds(
     With a time column there is one fold only, whose last `share` of the rows judges. With
     `folds=1` there is one fold with about that share of the rows, or as near to it as whole groups
     come: one that is larger than that judges only where every group is. A row whose group is
-    missing is a group of its own. Too few rows or groups for even one fold give an empty list.
+    missing is a group of its own, and rows that were made up judge nothing. Too few rows or groups
+    for even one fold give an empty list.
     """
     n = len(table)
     if n < 4:
         return []
     roles = table.roles
+    real = ~table.frame[MADE].to_numpy() if MADE in table.frame.columns else np.ones(n, dtype=bool)
     if roles.time is not None:
         order = table.frame[roles.time].arg_sort().to_numpy().astype(np.int64)
         cut = n - max(1, round(n * share))
-        return [(order[:cut], order[cut:])]
+        late = order[cut:][real[order[cut:]]]
+        return [(order[:cut], late)] if len(late) else []
     rng = np.random.default_rng(seed)
     parts = max(2, min(n, folds if folds > 1 else round(1 / share)))
     if roles.group is None:
@@ -39,7 +44,9 @@ def inner_folds(
     else:
         codes = group_codes(table.frame[roles.group])
         place = _dealt(codes, parts, rng) if folds > 1 else _parted(codes, n * share, rng)
-    found = [(np.flatnonzero(place != k), np.flatnonzero(place == k)) for k in range(parts)]
+    found = [
+        (np.flatnonzero(place != k), np.flatnonzero((place == k) & real)) for k in range(parts)
+    ]
     found = [(fit, judge) for fit, judge in found if len(fit) and len(judge)]
     return found[:folds]
 

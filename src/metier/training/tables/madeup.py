@@ -11,6 +11,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from metier.training.folds import MADE
 from metier.types import Rows, Table
 
 ORIGIN = "__origin__"
@@ -85,7 +86,8 @@ def with_made(
 
     What is not made up (dates, targets, groups, weights) is that of the parents; `others` are
     further columns by name. Where the rows have no group, a made row is in one with its parent, so
-    that rows set aside within the training rows do not judge what was made of them.
+    that rows set aside within the training rows do not judge what was made of them; made rows
+    themselves are marked, and judge nothing.
 
     Args:
         table: the real rows.
@@ -98,7 +100,9 @@ def with_made(
     if roles.group is None:
         roles = replace(roles, group=ORIGIN)
         frame = frame.with_columns(pl.Series(ORIGIN, np.arange(len(table))))
-    columns = []
+    if MADE not in frame.columns:
+        frame = frame.with_columns(pl.lit(False).alias(MADE))
+    columns = [pl.Series(MADE, np.ones(len(made), dtype=bool))]
     for column, name in enumerate(numbers_of(table)):
         columns.append(_as_before(made.numbers[:, column], frame[name]))
     for column, name in enumerate(categories_of(table)):
