@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Deal = Callable[[NDArray[np.int64], int], list[NDArray[np.int64]]]
-"""The batches of an epoch, from what each row costs and the number of the epoch."""
+"""The batches of an epoch, as many in each, from what rows cost and the number of the epoch."""
 
 
 def evenly(classes: NDArray[Any], rows: int, each: int, budget: int, seed: int) -> Deal:

@@ -310,7 +310,7 @@ def _epochs(
     """How each epoch cuts the rows; `whole` says that all of a row is cached, so that no row costs
     more than another."""
     if deal is not None:
-        return Epochs(partial(deal, costs), alike=False)
+        return Epochs(partial(deal, costs), alike=True)
     budget = 1 << 30 if whole else schedule.tokens
     alike = int(costs.max()) * schedule.rows <= budget
     return Epochs(lambda epoch: shuffled(costs, schedule.rows, budget, (seed, epoch)), alike)
