@@ -76,7 +76,7 @@ def assemble(race: Race, climb: Climb, final: Final, about: About) -> Report:
     return Report(
         name=about.name,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
-        verdict=" ".join(sentence(f.verdict) for f in (verdicts[0], *void, *fallback)),
+        verdict=" ".join(sentence(f.verdict) for f in (*void, verdicts[0], *fallback)),
         verdict_level=_level([*verdicts, *void, *fallback], chosen),
         task_kind=task.kind,
         target=", ".join(race.table.roles.target),
