@@ -75,7 +75,7 @@ def test_the_graph_is_that_of_the_net_brought_back(fused: Fused) -> None:
 
 def test_rows_go_where_the_net_is(fused: Fused, rows: Table) -> None:
     away: Any = Away(fused.net.net)
-    # There, features hold nothing that could be given back.
+    # What stands in for another device holds no numbers: torch has nothing to bring back from it.
     with pytest.raises(NotImplementedError):
         Fused(replace(fused.net, net=away), fused.inner).scores(rows)
     assert set(away.backbone.places) == {"meta"}
