@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import http.client
+import io
 import json
 import os
 import re
@@ -17,6 +18,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -24,7 +26,7 @@ import pytest
 from metier.cli import main
 from metier.errors import OptionError
 from metier.serving.auth import Door
-from metier.serving.launch import listen
+from metier.serving.launch import announce, listen
 from metier.serving.options import Serving, read_options
 from tests.serving.conftest import BARE, METIER, ask, command, eventually
 
@@ -221,6 +223,30 @@ def test_an_address_in_use_is_refused_with_the_mend() -> None:
     assert "another --port" in str(refused.value)
     with pytest.raises(OptionError, match="--host"):
         listen("no.such.host.invalid", 0)
+
+
+class Written(io.RawIOBase):
+    """What was written, one write after the other."""
+
+    def __init__(self) -> None:
+        self.parts: list[bytes] = []
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any, /) -> int:
+        self.parts.append(bytes(data))
+        return len(data)
+
+
+def test_the_address_is_said_in_one_write(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As with PYTHONUNBUFFERED: a second write would let others in before the end of the line."""
+    raw = Written()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(raw, write_through=True))  # type: ignore[type-var]
+    with listen("127.0.0.1", 0) as listener:
+        announce(Serving(Path("b")), listener)
+        port = listener.getsockname()[1]
+    assert raw.parts == [f"serving at http://127.0.0.1:{port}\n".encode()]
 
 
 def test_options_become_limits() -> None:

@@ -59,9 +59,14 @@ def _why(error: OSError | OverflowError) -> str:
 
 
 def announce(asked: Serving, listener: socket.socket) -> None:
-    """Say in one line where to go."""
+    """Say in one line where to go.
+
+    In one write: unbuffered, as in most containers, `print` writes the end of a line apart, and
+    whoever shares the output comes in between.
+    """
     host, port = listener.getsockname()[:2]
     shown = f"[{host}]" if ":" in host else host
-    print(f"serving at http://{shown}:{port}", flush=True)
+    sys.stdout.write(f"serving at http://{shown}:{port}\n")
+    sys.stdout.flush()
     if asked.token is None and asked.host not in LOOPBACK:
         print("warning: no --token: whoever reaches this address may ask", file=sys.stderr)
