@@ -18,7 +18,7 @@ from metier.runtime.images import Image
 from metier.runtime.preprocess import Preprocess
 from metier.runtime.text import Text
 from metier.space import Choice, Float, Int, tune
-from metier.training.around import accepts_of, as_one_step, has_late_head, without_stopping
+from metier.training.around import FormsInnerTakes, as_one_step, has_late_head, without_stopping
 from metier.training.attacks.adversaries import (
     Attack,
     EmbeddingSteps,
@@ -108,13 +108,9 @@ class Adversarial:
     near: float = LEAST
     pull: float = tune(100.0, Choice((2.0, 10.0, 100.0)))
     shift: float = tune(0.3, Float(0.05, 1.0))
+    accepts = FormsInnerTakes("source", "net")
     gives: ClassVar[Form] = "net"
     modalities: ClassVar[tuple[Modality, ...]] = ("text", "image")
-
-    @property
-    def accepts(self) -> tuple[Form, ...]:
-        """Those of its forms that the inner strategy takes."""
-        return accepts_of(self.inner, ("source", "net"))
 
     def __call__(self, start: Specialist, problem: Problem, run: Run) -> Specialist:
         began = time.monotonic()

@@ -14,9 +14,9 @@ from metier.registry import find
 from metier.space import Choice, Float, tune
 from metier.training.adapted import Adapted
 from metier.training.around import (
-    accepts_of,
+    FormInnerGives,
+    FormsInnerTakes,
     as_one_step,
-    gives_of,
     has_late_head,
     inner_of,
     learned_within,
@@ -39,7 +39,7 @@ from metier.training.unlabelled.alignment import (
 )
 from metier.training.unlabelled.likeness import features_of, flattened, likeness
 from metier.training.weighing import weighed
-from metier.types import Form, Modality, Problem, Run, Specialist, Step, Strategy, Table
+from metier.types import Modality, Problem, Run, Specialist, Step, Strategy, Table
 
 NAME = "align"
 Method = Literal["auto", "coral", "mmd", "dann", "mcc", "adabn", "weight"]
@@ -77,17 +77,9 @@ class Align:
     rows: int = 32
     unlabeled: Table | None = field(default=None, compare=False, repr=False)
 
+    accepts = FormsInnerTakes("source", "net", "booster")
+    gives = FormInnerGives()
     modalities: ClassVar[tuple[Modality, ...]] = ("text", "image", "tabular")
-
-    @property
-    def accepts(self) -> tuple[Form, ...]:
-        """Those of its forms that the inner strategy takes."""
-        return accepts_of(self.inner, ("source", "net", "booster"))
-
-    @property
-    def gives(self) -> Form:
-        """What the inner strategy gives."""
-        return gives_of(self.inner)
 
     def __call__(self, start: Specialist, problem: Problem, run: Run) -> Specialist:
         """Align while the inner strategy learns.

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from metier.errors import ChainError, Pruned
 from metier.space import Choice, Float, tune
 from metier.training.around import (
-    accepts_of,
+    FormsInnerTakes,
     has_late_head,
     inner_of,
     learned_within,
@@ -61,13 +61,9 @@ class Consistency:
     judged: bool = True
     unlabeled: Table | None = field(default=None, compare=False, repr=False)
 
+    accepts = FormsInnerTakes("source", "net")
     gives: ClassVar[Form] = "net"
     modalities: ClassVar[tuple[Modality, ...]] = ("text", "image")
-
-    @property
-    def accepts(self) -> tuple[Form, ...]:
-        """Those of its forms that the inner strategy takes."""
-        return accepts_of(self.inner, ("source", "net"))
 
     def __post_init__(self) -> None:
         if has_late_head(self.inner):

@@ -15,8 +15,8 @@ from metier.errors import ChainError
 from metier.runtime.groups import joined
 from metier.space import Float, tune
 from metier.training.around import (
-    accepts_of,
-    gives_of,
+    FormInnerGives,
+    FormsInnerTakes,
     has_late_head,
     inner_of,
     learned_within,
@@ -24,7 +24,7 @@ from metier.training.around import (
 )
 from metier.training.tables.columns import fit_scaled
 from metier.training.weighing import weighed
-from metier.types import Floats, Form, Modality, Problem, Run, Specialist, Strategy, Table
+from metier.types import Floats, Modality, Problem, Run, Specialist, Strategy, Table
 
 if TYPE_CHECKING:
     from metier.training.objectives import Objective
@@ -54,17 +54,9 @@ class Constrain:
     strength: float = tune(1.0, Float(0.1, 4.0, log=True))
     disparity: Literal["parity", "odds"] = "odds"
 
+    accepts = FormsInnerTakes("source", "net")
+    gives = FormInnerGives()
     modalities: ClassVar[tuple[Modality, ...]] = ("text", "image", "tabular")
-
-    @property
-    def accepts(self) -> tuple[Form, ...]:
-        """Those of its forms that the inner strategy takes."""
-        return accepts_of(self.inner, ("source", "net"))
-
-    @property
-    def gives(self) -> Form:
-        """What the inner strategy gives."""
-        return gives_of(self.inner)
 
     def __call__(self, start: Specialist, problem: Problem, run: Run) -> Specialist:
         """Fit under the constraint.

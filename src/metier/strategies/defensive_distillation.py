@@ -10,7 +10,7 @@ import torch
 
 from metier.errors import ChainError
 from metier.space import Choice, tune
-from metier.training.around import accepts_of, inner_of, learned_within
+from metier.training.around import FormsInnerTakes, inner_of, learned_within
 from metier.training.compression.teaching import Lesson, Taught, hear
 from metier.training.net import NetModel
 from metier.training.objectives import Objective, Supervised
@@ -36,13 +36,9 @@ class DefensiveDistillation:
 
     inner: Strategy | None = None
     temperature: float = tune(20.0, Choice((5.0, 20.0, 100.0)))
+    accepts = FormsInnerTakes("source", "net")
     gives: ClassVar[Form] = "net"
     modalities: ClassVar[tuple[Modality, ...]] = ("text", "image")
-
-    @property
-    def accepts(self) -> tuple[Form, ...]:
-        """Those of its forms that the inner strategy takes."""
-        return accepts_of(self.inner, ("source", "net"))
 
     def __call__(self, start: Specialist, problem: Problem, run: Run) -> Specialist:
         if problem.task.kind == "regression":

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from metier.errors import ChainError, MissingExtraError
 from metier.space import Choice, Float, Int, tune
-from metier.training.around import accepts_of, gives_of, learned_within
+from metier.training.around import FormInnerGives, FormsInnerTakes, learned_within
 from metier.training.tables.madeup import Cells, nearest, read_cells, with_made
-from metier.types import Form, Modality, Problem, Rows, Run, Specialist, Strategy, Table
+from metier.types import Modality, Problem, Rows, Run, Specialist, Strategy, Table
 
 AROUND = 10
 """Rows of any class around one, which say whether it is near another class."""
@@ -42,17 +42,9 @@ class Oversample:
     share: float = tune(0.5, Float(0.1, 1.0))
     near: int = tune(5, Int(2, 15))
 
+    accepts = FormsInnerTakes("source", "booster")
+    gives = FormInnerGives()
     modalities: ClassVar[tuple[Modality, ...]] = ("tabular",)
-
-    @property
-    def accepts(self) -> tuple[Form, ...]:
-        """Those of its forms that the inner strategy takes."""
-        return accepts_of(self.inner, ("source", "booster"))
-
-    @property
-    def gives(self) -> Form:
-        """What the inner strategy gives."""
-        return gives_of(self.inner)
 
     def __call__(self, start: Specialist, problem: Problem, run: Run) -> Specialist:
         """Make rows of the rare classes and let the inner strategy learn.

@@ -13,12 +13,18 @@ import numpy as np
 from metier.errors import ChainError, Pruned
 from metier.evidence.answers import Array
 from metier.space import Float, Int, tune
-from metier.training.around import accepts_of, as_one_step, gives_of, inner_of, part_of, rows_for
+from metier.training.around import (
+    FormInnerGives,
+    FormsInnerTakes,
+    as_one_step,
+    inner_of,
+    part_of,
+    rows_for,
+)
 from metier.training.unlabelled.joined import joined
 from metier.training.unlabelled.judged import Judges, judges
 from metier.training.unlabelled.selftaught import Said, again, gain_of, sure_of
 from metier.types import (
-    Form,
     Modality,
     Problem,
     Run,
@@ -57,17 +63,9 @@ class Pseudolabel:
     temperature: float = 0.0
     unlabeled: Table | None = field(default=None, compare=False, repr=False)
 
+    accepts = FormsInnerTakes("source", "net", "booster")
+    gives = FormInnerGives()
     modalities: ClassVar[tuple[Modality, ...]] = ("text", "image", "tabular")
-
-    @property
-    def accepts(self) -> tuple[Form, ...]:
-        """Those of its forms that the inner strategy takes."""
-        return accepts_of(self.inner, ("source", "net", "booster"))
-
-    @property
-    def gives(self) -> Form:
-        """What the inner strategy gives."""
-        return gives_of(self.inner)
 
     def __call__(self, start: Specialist, problem: Problem, run: Run) -> Specialist:
         """Fit, label and fit again.

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from metier.evidence.answers import Array
 from metier.runtime.groups import joined
 from metier.space import Float, tune
-from metier.training.around import accepts_of, gives_of, learned_within, sensitive_groups
+from metier.training.around import FormInnerGives, FormsInnerTakes, learned_within, sensitive_groups
 from metier.training.weighing import weighed
-from metier.types import Form, Modality, Problem, Run, Specialist, Strategy, Task
+from metier.types import Modality, Problem, Run, Specialist, Strategy, Task
 
 LIGHTEST, HEAVIEST = 0.1, 10.0
 """What a row may weigh: a cell with hardly a row in it must not decide everything."""
@@ -36,17 +36,9 @@ class Reweigh:
     inner: Strategy | None = None
     strength: float = tune(1.0, Float(0.1, 1.5))
 
+    accepts = FormsInnerTakes("source", "net", "booster")
+    gives = FormInnerGives()
     modalities: ClassVar[tuple[Modality, ...]] = ("text", "image", "tabular")
-
-    @property
-    def accepts(self) -> tuple[Form, ...]:
-        """Those of its forms that the inner strategy takes."""
-        return accepts_of(self.inner, ("source", "net", "booster"))
-
-    @property
-    def gives(self) -> Form:
-        """What the inner strategy gives."""
-        return gives_of(self.inner)
 
     def __call__(self, start: Specialist, problem: Problem, run: Run) -> Specialist:
         """Weigh the training rows and let the inner strategy learn.

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from metier.errors import ChainError
 from metier.evidence.unlabelled.closeness import NOTE, Closeness, closeness
 from metier.space import Float, tune
-from metier.training.around import accepts_of, gives_of, learned_within
+from metier.training.around import FormInnerGives, FormsInnerTakes, learned_within
 from metier.training.tables.copula import fit_copula
 from metier.training.tables.madeup import Cells, nearest, read_cells, whole, with_made
-from metier.types import Form, Modality, Problem, Rows, Run, Specialist, Strategy, Table
+from metier.types import Modality, Problem, Rows, Run, Specialist, Strategy, Table
 
 FEWEST = 5
 """Rows of a class below which columns say nothing of each other, and none are made up."""
@@ -37,17 +37,9 @@ class Synthesize:
     inner: Strategy | None = None
     share: float = tune(1.0, Float(0.2, 4.0, log=True))
 
+    accepts = FormsInnerTakes("source", "booster")
+    gives = FormInnerGives()
     modalities: ClassVar[tuple[Modality, ...]] = ("tabular",)
-
-    @property
-    def accepts(self) -> tuple[Form, ...]:
-        """Those of its forms that the inner strategy takes."""
-        return accepts_of(self.inner, ("source", "booster"))
-
-    @property
-    def gives(self) -> Form:
-        """What the inner strategy gives."""
-        return gives_of(self.inner)
 
     def __call__(self, start: Specialist, problem: Problem, run: Run) -> Specialist:
         """Make rows up and let the inner strategy learn.

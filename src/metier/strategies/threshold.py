@@ -13,8 +13,8 @@ from metier.evidence.fairness.groupcuts import fit_group_thresholds
 from metier.runtime.groups import GroupColumn
 from metier.runtime.postprocess import Decision
 from metier.space import Float, tune
-from metier.training.around import accepts_of, gives_of, learned_within, sensitive_groups
-from metier.types import Floats, Form, Modality, Problem, Run, Specialist, Strategy, Table
+from metier.training.around import FormInnerGives, FormsInnerTakes, learned_within, sensitive_groups
+from metier.types import Floats, Modality, Problem, Run, Specialist, Strategy, Table
 
 
 @dataclass(frozen=True)
@@ -37,17 +37,9 @@ class Threshold:
     limit: float = tune(0.02, Float(0.0, 0.1))
     disparity: Literal["parity", "odds"] = "odds"
 
+    accepts = FormsInnerTakes("source", "net", "booster")
+    gives = FormInnerGives()
     modalities: ClassVar[tuple[Modality, ...]] = ("text", "image", "tabular")
-
-    @property
-    def accepts(self) -> tuple[Form, ...]:
-        """Those of its forms that the inner strategy takes."""
-        return accepts_of(self.inner, ("source", "net", "booster"))
-
-    @property
-    def gives(self) -> Form:
-        """What the inner strategy gives."""
-        return gives_of(self.inner)
 
     def __call__(self, start: Specialist, problem: Problem, run: Run) -> Specialist:
         """Let the inner strategy learn.

@@ -33,15 +33,26 @@ def inner_of(inner: Strategy | None, modality: Modality) -> Strategy:
     return usual
 
 
-def accepts_of(inner: Strategy | None, own: tuple[Form, ...]) -> tuple[Form, ...]:
-    """Return those of a wrapper's forms that its inner strategy takes; all of them when none was
-    named, since which is the usual one depends on the inputs."""
-    return own if inner is None else tuple(form for form in own if form in inner.accepts)
+class FormsInnerTakes:
+    """What a wrapper `accepts`: those of its own forms that its inner strategy takes.
+
+    All of them when none was named, since which is the usual one depends on the inputs.
+    """
+
+    def __init__(self, *own: Form) -> None:
+        self.own = own
+
+    def __get__(self, wrapper: Any, owner: type) -> tuple[Form, ...]:
+        inner: Strategy | None = getattr(wrapper, INNER, None)
+        return self.own if inner is None else tuple(f for f in self.own if f in inner.accepts)
 
 
-def gives_of(inner: Strategy | None) -> Form:
-    """Return the form that comes out; that of tables when no inner strategy was named."""
-    return inner_of(inner, "tabular").gives
+class FormInnerGives:
+    """What a wrapper `gives`: the form that its inner strategy gives; that of tables when none was
+    named."""
+
+    def __get__(self, wrapper: Any, owner: type) -> Form:
+        return inner_of(getattr(wrapper, INNER, None), "tabular").gives
 
 
 def has_late_head(strategy: Strategy | None) -> bool:
