@@ -361,6 +361,8 @@ def test_missing_files_and_wrong_folders_are_refused(tmp_path):
     write(tmp_path / "train.csv", ROWS)
     with pytest.raises(DataError, match=r"did you mean 'train\.csv'"):
         read(tmp_path / "trian.csv")
+    with pytest.raises(DataError, match="does not exist"):
+        read("~nobody-of-this-name/train.csv")
     (tmp_path / "none").mkdir()
     with pytest.raises(DataError, match="no class folders"):
         read(tmp_path / "none")

@@ -209,5 +209,6 @@ def test_earlier_runs_are_ranked_beside_the_sources(
     told = {row["source"]: row["reason"] for row in found.rows}
     assert told[str(runs / "net")] == "" and "classical" in told[str(runs / "deep" / "counted")]
     assert len(told) == 3 and json.dumps(found.to_json())
-    with pytest.raises(InputError, match="--runs"):
-        api.rank(data, target="target", sources=[tiny_sources["bert"].name], runs=tmp_path / "no")
+    for none in (tmp_path / "no", "~nobody-of-this-name/runs"):
+        with pytest.raises(InputError, match="--runs"):
+            api.rank(data, target="target", sources=[tiny_sources["bert"].name], runs=none)

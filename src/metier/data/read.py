@@ -18,6 +18,7 @@ from metier.data.known import Known
 from metier.data.raw import Raw, finite
 from metier.data.records import read_arrow, read_json, read_json_lines, read_parquet
 from metier.errors import DataError, suggest
+from metier.paths import expanded
 from metier.types import Kind
 
 __all__ = ["Raw", "read"]
@@ -63,7 +64,7 @@ def read(
 def _read(data: Any, what: str, expect_images_of: str | None, kinds: Mapping[str, Kind]) -> Raw:
     if not isinstance(data, str | Path):
         return from_memory(data, what)
-    path = Path(data).expanduser()
+    path = expanded(data)
     if not path.exists():
         raise DataError(f"{what}: {path} does not exist{_near(path)}")
     if path.is_dir():

@@ -21,6 +21,7 @@ from metier.data.table import ROW, build_table, with_absolute_paths
 from metier.errors import DataError, MissingExtraError, OptionError, SourceError
 from metier.evidence.metrics import find as find_metric
 from metier.evidence.uncertainty.calibration import cost_matrix
+from metier.paths import expanded
 from metier.road.options import DOMAIN, Options
 from metier.search.ladder import MANY_ROWS, NOTHING, Rung, few_labels, rungs
 from metier.search.shortlist import open_all
@@ -283,7 +284,7 @@ def earlier_runs(
     """
     if folder is None:
         return [], {}
-    names = [str(run) for run in runs_below(Path(folder).expanduser())]
+    names = [str(run) for run in runs_below(expanded(folder))]
     if not names:
         raise OptionError(f"--runs {folder}: no finished run lies below it; name another folder")
     return open_all(names, modality)

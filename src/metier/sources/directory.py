@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from metier.errors import MissingExtraError, SourceError, suggest
+from metier.paths import expanded
 from metier.runtime.manifest import NAME
 from metier.sources.defaults import DEFAULTS, EMBEDDED, EMBEDDED_SHA256
 
@@ -36,14 +37,6 @@ def locate(name: str) -> Path:
             )
         folder = _fetch(name)
     return _checked(folder, name)
-
-
-def expanded(name: str) -> Path:
-    """Return a name as a path, `~` written out; as it stands where no such user is known."""
-    try:
-        return Path(name).expanduser()
-    except RuntimeError:
-        return Path(name)
 
 
 def run_of(name: str) -> Path | None:

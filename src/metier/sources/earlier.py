@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from metier.data.remembered import share_met
 from metier.errors import BundleError, SourceError
+from metier.paths import expanded
 from metier.runtime.images import Image
 from metier.runtime.manifest import Manifest, read_manifest, verify
 from metier.runtime.preprocess import Preprocess, restore
@@ -121,7 +122,7 @@ def open_earlier(name: str, modality: Modality) -> Earlier:
     if run is None:
         raise SourceError(f"source {name!r}: no run folder; name one that holds specialist/")
     weights = run / WEIGHTS
-    bundle = run / SPECIALIST if (run / SPECIALIST).is_dir() else Path(name).expanduser()
+    bundle = run / SPECIALIST if (run / SPECIALIST).is_dir() else expanded(name)
     try:
         manifest, digest = read_manifest(bundle)
         verify(bundle, manifest)

@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 
 from metier.errors import SourceError
-from metier.sources.directory import expanded
+from metier.paths import expanded
 from metier.types import Modality
 
 LARGEST = 256 << 20
