@@ -10,6 +10,7 @@ from typing import Literal
 import pytest
 
 from metier.data.checks import SHARED
+from metier.data.remembered import MET
 from metier.report.assemble import About, assemble
 from metier.report.content import Report, from_json, to_json
 from metier.search.choice import Prefer, choose
@@ -85,6 +86,16 @@ def test_a_gain_on_rows_that_were_learned_from_is_not_proven(
     assert ("400 of 400 test rows (100.0%) are known." in found.verdict) is not chosen_by
     assert ("which nothing was chosen by" in found.proof_on) is chosen_by
     assert ("100 % are in the training rows too" in found.proof_on) is not chosen_by
+
+
+@pytest.mark.parametrize(("source", "light"), [("none", "bad"), ("runs/other", "good")])
+def test_a_gain_of_a_source_that_has_seen_the_rows_is_not_proven(
+    tmp_path: Path, source: str, light: str
+) -> None:
+    met = Finding(MET, "it has seen them", 1.0, level="problem", details={"source": source})
+    found = report(tmp_path, findings=(met,), majority=0.5, good=0.9)
+    assert found.verdict_level == light
+    assert found.verdict.startswith("It has seen them.") is (light == "bad")
 
 
 def test_intervals_are_over_groups_where_rows_have_them(tmp_path: Path) -> None:

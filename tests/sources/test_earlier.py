@@ -14,7 +14,7 @@ import pytest
 import metier
 from metier import api
 from metier.cache import Cache
-from metier.data.remembered import remember
+from metier.data.remembered import remember, row_hashes
 from metier.deploy.bundle import write_bundle
 from metier.errors import InputError, SourceError
 from metier.road.intake import met_before
@@ -137,8 +137,16 @@ def test_rows_that_it_learned_from_are_known_again(
     assert found.has_seen(rows) == 1.0
     assert found.has_seen(rows.take(range(20))) == 0.5
     assert found.has_seen(other) < 0.3
-    told = met_before([tiny_sources["bert"], found], [rows])
-    assert len(told) == 1 and told[0].level == "problem" and "100 %" in told[0].verdict
+    (told,) = met_before([tiny_sources["bert"], found], rows)
+    assert told.level == "problem" and "100 %" in told.verdict
+    assert told.details["source"] == str(tmp_path / "run")
+    (told,) = met_before([found], rows.take(range(20)), rows.take(range(20, 40)))
+    assert told.level == "problem" and "100 %" in told.verdict
+    new = tiny_table(tiny_sources["bert"], 40, "multiclass", 9)
+    known = set(row_hashes(rows))
+    unmet = new.take([k for k, name in enumerate(row_hashes(new)) if name not in known])
+    (told,) = met_before([found], rows, unmet)
+    assert told.level == "warning" and "test rows are none of those" in told.verdict
 
 
 def changed(run: Path) -> None:

@@ -83,7 +83,7 @@ def rank(
     earlier, failed = earlier_runs(runs, found.table.roles.modality)
     watch.stage("looking at the sources")
     candidates = [*opened.values(), *earlier]
-    for finding in met_before(candidates, [found.table]):
+    for finding in met_before(candidates, found.table):
         watch.warn(finding.verdict)
     return score(found.table, found.task, candidates, Cache(), seed=seed, failed=failed)
 

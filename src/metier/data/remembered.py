@@ -18,6 +18,8 @@ from metier.data.table import build_table, row_numbers
 from metier.errors import DataError
 from metier.types import Kind, Roles, Rows, Table
 
+MET = "source has seen rows"
+"""What a finding is called that says so; its details name the `source`."""
 KEPT = 100_000
 """Hashes that are kept at most: the lowest ones, so that the share of them that is met again is
 that of all."""

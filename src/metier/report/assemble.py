@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metier.data.checks import SHARED
+from metier.data.remembered import MET
 from metier.data.table import clusters_of
 from metier.evidence.compare import Comparison, paired
 from metier.evidence.fairness.served import Served
@@ -71,7 +72,8 @@ def assemble(race: Race, climb: Climb, final: Final, about: About) -> Report:
         on_unseen=_on_selecting(race, climb, chosen),
     )
     learned = [f for f in about.data_findings if f.name == SHARED and f.level != "info"]
-    void = [found for found in learned if found.level == "problem"]
+    met = [f for f in about.data_findings if f.name == MET and _is_of(f, chosen)]
+    void = [found for found in (*learned, *met) if found.level == "problem"]
     fallback = _fallback(race, climb, chosen)
     return Report(
         name=about.name,
@@ -244,6 +246,11 @@ def _runner_up(race: Race, climb: Climb, chosen: Candidate) -> tuple[str, Compar
         return None
     other = max(others, key=lambda c: race.value(c, climb.rows))
     return other.name, compare(race, chosen, other, climb.rows)
+
+
+def _is_of(found: Finding, chosen: Candidate) -> bool:
+    """Whether a finding about a source is about that of what was chosen."""
+    return bool(found.details["source"] == chosen.recipe.source)
 
 
 def _level(verdicts: Sequence[Finding], chosen: Candidate) -> Level:

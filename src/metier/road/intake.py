@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 import polars as pl
 
@@ -15,6 +16,7 @@ from metier.data.pool import pool_table, set_apart
 from metier.data.proving import proving_half
 from metier.data.raw import Raw
 from metier.data.read import read
+from metier.data.remembered import MET
 from metier.data.roles import infer_roles
 from metier.data.sensitive import split_cuts, with_cuts
 from metier.data.table import ROW, build_table, with_absolute_paths
@@ -67,8 +69,8 @@ def plan(data: Data, options: Options) -> Plan:
     _refuse_limit(data, options)
     costs = () if options.cost is None else cost_matrix(options.cost, data.task.labels)
     sources = _needed_sources(data, options)
-    tables = [data.table, *([] if data.test is None else [data.test])]
-    data = replace(data, findings=(*data.findings, *met_before(sources.values(), tables)))
+    met = met_before(sources.values(), data.table, data.test)
+    data = replace(data, findings=(*data.findings, *met))
     return Plan(data, sources, lay_out(data, list(sources), options), costs)
 
 
@@ -258,20 +260,31 @@ def open_sources(table: Table, names: Sequence[str]) -> dict[str, Source]:
     return found
 
 
-def met_before(sources: Iterable[Source], tables: Sequence[Table]) -> list[Finding]:
+def met_before(sources: Iterable[Source], table: Table, test: Table | None = None) -> list[Finding]:
     """Say which sources are known to have learned from these rows, earlier specialists and learned
-    starts: whatever is measured on them then flatters."""
+    starts: whatever is measured on such rows flatters. Where the proof has rows of its own that a
+    source has not learned from, only the choice leans to it."""
     found = []
     for source in sources:
         folder = source.folder if isinstance(source, Earlier) else Path(source.name)
-        share = min(sum(share_seen(folder, table) for table in tables), 1.0)
-        if share > 0:
-            verdict = (
-                f"{source.name} has learned from these rows before (about {100 * share:.0f} % of "
-                "those it learned from are here): what is measured on them is too good to be "
-                "believed; prove it with rows that it has not seen"
+        tested = 0.0 if test is None else share_seen(folder, test)
+        share = min(share_seen(folder, table) + tested, 1.0)
+        if share == 0:
+            continue
+        told = (
+            f"{source.name} has learned from these rows before (about {100 * share:.0f} % of those "
+            "it learned from are here): "
+        )
+        level: Literal["warning", "problem"] = "problem"
+        if test is not None and tested == 0:
+            level = "warning"
+            told += "the choice leans to it; the test rows are none of those"
+        else:
+            told += (
+                "what is measured on them is too good to be believed; prove it with rows that it "
+                "has not seen"
             )
-            found.append(Finding("source has seen rows", verdict, share, level="problem"))
+        found.append(Finding(MET, told, share, level=level, details={"source": source.name}))
     return found
 
 

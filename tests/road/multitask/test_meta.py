@@ -99,7 +99,7 @@ def test_a_file_of_too_few_classes_is_not_said_to_be_learned(
     assert set(made.found.learned) == {"a"}
     assert [told for told in warned if told.startswith("b: ")]
     rows, _ = build_table(read(files[1]), Roles({"text": "text"}, ("label",)))
-    assert met_before([open_source(str(tmp_path / "s"), "text")], [rows]) == []
+    assert met_before([open_source(str(tmp_path / "s"), "text")], rows) == []
 
 
 def test_files_of_other_classes_each_hold_some(tmp_path: Path) -> None:
@@ -164,7 +164,7 @@ def test_the_result_is_a_source(method: str, tiny_sources: dict[str, Any], tmp_p
     moved = [name for name in after if not (before[name] == after[name]).all()]
     assert moved and all("layer.2" in name for name in moved), "the lower blocks stay"
     rows, _ = build_table(read(data), Roles({"text": "text"}, ("label",)))
-    (told_again,) = met_before([tiny_sources["bert"], found], [rows])
+    (told_again,) = met_before([tiny_sources["bert"], found], rows)
     assert told_again.level == "problem" and "100 %" in told_again.verdict
     card = (out / "README.md").read_text()
     assert tiny_sources["bert"].digest in card and "Lineage" in card

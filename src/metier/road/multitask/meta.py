@@ -123,7 +123,7 @@ def learn_meta(wanted: Wanted, folder: Path, progress: Progress, clock: Clock) -
             files[k] = replace(each, learned={})
     names = () if wanted.source is None else (wanted.source,)
     source = next(iter(open_sources(united.table, names).values()))
-    for finding in met_before((source,), [united.table]):
+    for finding in met_before((source,), united.table):
         progress.warn(finding.verdict)
     with tempfile.TemporaryDirectory(prefix="metier-") as scratch:
         run = Run(Cache(Path(scratch)), wanted.seed, best_device(), _until(clock))

@@ -87,7 +87,7 @@ def learn_several(wanted: Wanted, folder: Path, progress: Progress, clock: Clock
     united = unite([each.table for each in tasks])
     # Targets of one file are the same rows, which count once.
     rows = unite([united.table, *(each.test for each in tasks if each.test is not None)]).table
-    flattered = [finding.verdict for finding in met_before((source,), [rows])]
+    flattered = [finding.verdict for finding in met_before((source,), rows)]
     flattered += _learned_tests(united, tasks)
     for verdict in flattered:
         progress.warn(verdict)
