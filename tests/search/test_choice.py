@@ -83,6 +83,14 @@ def test_a_baseline_is_not_preferred_for_training_nothing(race: Race) -> None:
     assert chosen(race, base, fitted(race, LORA, 0.802)) == LORA
 
 
+def test_a_baseline_ahead_of_what_is_left_is_what_is_left(race: Race) -> None:
+    base = fitted(race, Recipe("classical", "none"), 0.801, "baseline")
+    worse = fitted(race, Recipe("majority", "none"), 0.5, "baseline")
+    tried = [*many(race, LORA, 0.802, 10), fitted(race, PROBE, 0.80)]
+    assert chosen(race, *tried, worse) == PROBE
+    assert chosen(race, *tried, worse, base) == base.recipe
+
+
 def test_how_much_of_a_network_is_trained() -> None:
     recipes = [PROBE, TOP, LORA, ALL, Recipe("scratch", "s"), Recipe("boost", "none")]
     levels = [freedom(Candidate("a", "a", recipe)) for recipe in recipes]

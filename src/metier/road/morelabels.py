@@ -50,17 +50,19 @@ def more_labels(
         kept: the seconds that all that follows needs, should this candidate be chosen.
     """
     fold = climb.folds[0]
-    learned, held = race.split.folds[fold].train, _held(race, fold)
-    parts = list(_parts(race.targets, learned, race.task.outputs, race.seed))
-    if len(parts) + 1 < FEWEST_POINTS or not len(held):
+    if not len(_held(race, fold)):
         return None
-    work = sum(len(part) for part in parts) / len(learned)
     left = None if clock.budget is None else clock.left - kept(climb.chosen)
     for candidate in [climb.chosen, *ranked(race, climb.candidates, climb.rows, climb.folds)]:
         if candidate.rung in CONSTANT or fold not in candidate.folds:
             continue
+        learned = race.rows_for(candidate.recipe, race.split.folds[fold].train)
+        parts = list(_parts(race.targets, learned, race.task.outputs, race.seed))
+        if len(parts) + 1 < FEWEST_POINTS:
+            continue
+        work = sum(len(part) for part in parts) / len(learned)
         if left is None or SLOWER * work * longest(candidate) < left:
-            return _curve(race, candidate, parts, fold, clock)
+            return _curve(race, candidate, [*parts, learned], fold, clock)
     return None
 
 
@@ -88,10 +90,11 @@ def _parts(targets: NDArray[np.int64], rows: Rows, outputs: int, seed: int) -> I
 def _curve(
     race: Race, candidate: Candidate, parts: list[Rows], fold: int, clock: Clock
 ) -> MoreLabels | None:
+    """Fit on all parts but the last, on which the candidate was fitted already."""
     held = _held(race, fold)
     recipe, scores = frozen_recipe(candidate), []
     deadline = clock.deadline(clock.left) if clock.budget is not None else None
-    for number, part in enumerate(parts):
+    for number, part in enumerate(parts[:-1]):
         name = f"{candidate.name}/share-{number}"
         fit = partial(race.fit, recipe, part, name=name, deadline=deadline)
         made = race.attempt(Candidate(name, candidate.rung, recipe), fit)
@@ -99,13 +102,12 @@ def _curve(
             return None
         scores.append(race.scores_of(made, held))
     scores.append(race.scores(candidate, held))
-    sizes = [len(part) for part in (*parts, race.split.folds[fold].train)]
     return look_ahead(
         race.metric,
         candidate.name,
         race.targets[held],
         scores,
-        sizes,
+        [len(part) for part in parts],
         race.plain,
         seed=race.seed,
         clusters=clusters_of(race.table, held),

@@ -64,9 +64,8 @@ def choose(
 
     What trains more of a network has to be better than what trains less of it by more than the
     best of so many trials owes to chance (`by_chance`): on few rows that is most of a lead. With
-    "small"
-    the cheapest candidate that is not distinguishable from the best is chosen: the one with the
-    fewest parameters among the simplest kind of model. No clock decides.
+    "small" the cheapest candidate that is not distinguishable from the best is chosen: the one with
+    the fewest parameters among the simplest kind of model. No clock decides.
 
     Raises DataError when no candidate has a result.
     """
@@ -88,16 +87,18 @@ def choose(
 def _plainest(
     race: Race, candidates: Sequence[Candidate], best: Candidate, rows: Rows, folds: tuple[int, ...]
 ) -> Candidate:
-    """Return the candidate that trains least among those that the best leads by chance alone."""
+    """Return the candidate that trains least among those that the best leads by chance alone, or
+    a baseline that did better than that one."""
     if best.state == "baseline":
         return best
     others = [c for c in ranked(race, candidates, rows, folds) if c.state == "tried"]
+    baselines = [c for c in candidates if c.state == "baseline"]
     for level in sorted({freedom(c) for c in others if freedom(c) < freedom(best)}):
         alike = [c for c in others if freedom(c) == level]
         freer = sum(freedom(c) > level for c in others)
         behind = compare(race, best, alike[0], rows)
         if behind.difference <= behind.error * max(0.0, by_chance(freer) - by_chance(len(alike))):
-            return alike[0]
+            return ranked(race, [alike[0], *baselines], rows, folds)[0]
     return best
 
 
