@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,19 +15,16 @@ _TABLES = 3
 _FLAT = 2.0
 
 
-def find_alike(greys: Sequence[bytes]) -> Iterator[tuple[int, int]]:
-    """Yield pairs of thumbnails that correlate to `ALIKE` or more, whatever their brightness.
+def find_alike(pixels: NDArray[np.float32]) -> Iterator[tuple[int, int]]:
+    """Yield pairs that put together all thumbnails, (n, pixels), which correlate to `ALIKE` or
+    more, whatever their brightness, or are linked by such.
 
     Up to 8,192 thumbnails are all compared. More are first put into buckets of about that size by
     random planes (Charikar, 2002, "Similarity estimation techniques from rounding algorithms"),
     three times over, so that the work is linear in their number. Images without any contrast are
     never alike.
     """
-    if len(greys) < 2:
-        return
-    pixels = np.frombuffer(b"".join(greys), dtype=np.uint8).reshape(len(greys), -1)
-    values = pixels.astype(np.float32)
-    values -= values.mean(axis=1, keepdims=True)
+    values = pixels - pixels.mean(axis=1, keepdims=True)
     scale = np.sqrt((values * values).sum(axis=1, keepdims=True))
     shown = np.flatnonzero(scale[:, 0] > _FLAT * np.sqrt(values.shape[1]))
     values = values[shown] / scale[shown]
@@ -50,8 +47,14 @@ def _buckets(values: NDArray[np.float32]) -> Iterator[NDArray[np.int64]]:
 
 
 def _compare(values: NDArray[np.float32]) -> Iterator[tuple[int, int]]:
+    """Yield hardly more pairs than there are thumbnails: who is known to be together with whom is
+    not said again."""
+    known_by = np.arange(len(values))
     for start in range(0, len(values), _BLOCK):
         near = values[start : start + _BLOCK] @ values[start:].T >= ALIKE
-        for one, two in np.argwhere(near):
-            if one < two:
-                yield start + int(one), start + int(two)
+        for one, others in enumerate(near, start):
+            found = start + np.flatnonzero(others)
+            for two in np.unique(known_by[found]):
+                if one != two:
+                    yield one, int(two)
+            known_by[found] = one

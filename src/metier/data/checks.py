@@ -168,9 +168,12 @@ def _equal_by_chance(clusters: NDArray[np.int64], n: int) -> float:
 
 
 def _stack(one: Table, two: Table) -> Table:
-    """Put the inputs of two tables together; image paths are made absolute."""
+    """Put the inputs and targets of two tables together; image paths are made absolute."""
     frames = [with_absolute_paths(table).inputs for table in (one, two)]
-    return Table(pl.concat(frames, how="vertical_relaxed"), Roles(one.roles.inputs))
+    both = pl.concat(frames, how="vertical_relaxed")
+    roles = Roles(one.roles.inputs, one.roles.target[:1])
+    keys = [pl.Series(n, target_keys(one) + target_keys(two), pl.String) for n in roles.target]
+    return Table(both.with_columns(keys), roles)
 
 
 def _contradictions(table: Table, clusters: NDArray[np.int64]) -> list[Finding]:

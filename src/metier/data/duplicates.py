@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
@@ -12,7 +13,14 @@ from numpy.typing import NDArray
 from metier.data.alike import find_alike
 from metier.data.images import look
 from metier.data.minhash import LIKENESS, SHORTEST, find_pairs, likeness
+from metier.data.table import target_keys
 from metier.types import Rows, Table
+
+SWALLOWED, FEWEST = 0.1, 20
+"""A cluster that holds more than this share of all rows, and this many, is looked at again."""
+MIXED = 0.5
+"""Labels in it that are mixed by more than this part of how mixed they are in all rows tell that
+its rows share a frame (a disclaimer, a camera that never moves) and not their content."""
 
 
 def near_clusters(table: Table) -> NDArray[np.int64]:
@@ -22,14 +30,26 @@ def near_clusters(table: Table) -> NDArray[np.int64]:
     their five-letter shingles are shared (signs left out). Short texts must be equal but for case
     and white space, and rows of a table are each on their own. Linear in the rows, and the same
     whatever their order, but for the numbers themselves.
+
+    Where a tenth of all rows and more would be one cluster although their labels are mixed, they
+    are compared by what most of them do not share: without the words that more than half of them
+    hold, or without their mean image.
     """
     texts = [name for name, kind in table.roles.inputs.items() if kind == "text"]
     images = [name for name, kind in table.roles.inputs.items() if kind == "image"]
     if images:
-        return _cluster_images(table.frame[images[0]], table.base)
+        return _cluster_images(table.frame[images[0]], table.base, _labels(table))
     if texts:
-        return _cluster_texts(_without_signs(normal_texts(table, texts)))
+        return _cluster_texts(_without_signs(normal_texts(table, texts)), _labels(table))
     return np.arange(len(table), dtype=np.int64)
+
+
+def _labels(table: Table) -> NDArray[np.int64]:
+    """A number for each row, the same for equal targets."""
+    if not table.roles.target:
+        return np.zeros(len(table), dtype=np.int64)
+    keys = pl.Series(target_keys(table), dtype=pl.String)
+    return keys.rank("dense").fill_null(0).to_numpy().astype(np.int64)
 
 
 def equal_clusters(table: Table) -> NDArray[np.int64]:
@@ -89,7 +109,36 @@ def _without_signs(texts: pl.Series) -> pl.Series:
     return bare.str.strip_chars().zip_with(bare.str.len_bytes() >= SHORTEST, texts)
 
 
-def _cluster_texts(texts: pl.Series) -> NDArray[np.int64]:
+def _cluster_texts(texts: pl.Series, labels: NDArray[np.int64]) -> NDArray[np.int64]:
+    clusters = _join_texts(texts)
+    for rows in _in_a_frame(clusters, labels):
+        apart = _join_texts(_without_shared_words(texts.gather(rows)))
+        clusters[rows] = clusters.max() + 1 + apart
+    return clusters
+
+
+def _in_a_frame(clusters: NDArray[np.int64], labels: NDArray[np.int64]) -> list[Rows]:
+    """The rows of each cluster that is too large, and too mixed, to be of one content."""
+    many = max(FEWEST, SWALLOWED * len(clusters))
+    large = [rows for rows in members(clusters) if len(rows) > many]
+    return [rows for rows in large if _mixing(labels[rows]) > MIXED * _mixing(labels)]
+
+
+def _mixing(labels: NDArray[np.int64]) -> float:
+    """The share of labels that are not the most frequent one."""
+    return 1.0 - float(np.bincount(labels).max()) / len(labels)
+
+
+def _without_shared_words(texts: pl.Series) -> pl.Series:
+    """Leave out the words that more than half of the texts hold; a text of no others stays."""
+    words = [text.split() for text in texts]
+    held = Counter(word for each in words for word in set(each))
+    rest = [" ".join(w for w in each if held[w] <= len(words) / 2) for each in words]
+    kept = [left or text for left, text in zip(rest, texts, strict=True)]
+    return pl.Series(kept, dtype=pl.String)
+
+
+def _join_texts(texts: pl.Series) -> NDArray[np.int64]:
     distinct = texts.unique().sort()
     found = distinct.search_sorted(texts).to_numpy().astype(np.int64)
     known = distinct.to_list()
@@ -102,15 +151,27 @@ def _cluster_texts(texts: pl.Series) -> NDArray[np.int64]:
     return clusters
 
 
-def _cluster_images(paths: pl.Series, base: Path | None) -> NDArray[np.int64]:
+def _cluster_images(
+    paths: pl.Series, base: Path | None, labels: NDArray[np.int64]
+) -> NDArray[np.int64]:
     greys = [seen.grey for seen in look(paths, base)]
-    opened = [row for row, grey in enumerate(greys) if grey]
-    distinct = sorted({greys[row] for row in opened})
-    place = {grey: number for number, grey in enumerate(distinct)}
-    joined = join(len(distinct), find_alike(distinct))
-    found = np.arange(len(greys), dtype=np.int64) + len(distinct)
-    found[opened] = [joined[place[greys[row]]] for row in opened]
-    return found
+    opened = np.flatnonzero([bool(grey) for grey in greys])
+    clusters = np.arange(len(greys), dtype=np.int64) + len(greys)
+    if not len(opened):
+        return clusters
+    pixels = np.stack([np.frombuffer(greys[row], dtype=np.uint8) for row in opened])
+    clusters[opened] = _join_images(pixels.astype(np.float32))
+    for rows in _in_a_frame(clusters, labels):
+        shown = pixels[np.searchsorted(opened, rows)].astype(np.float32)
+        clusters[rows] = clusters.max() + 1 + _join_images(shown - shown.mean(axis=0))
+    return clusters
+
+
+def _join_images(pixels: NDArray[np.float32]) -> NDArray[np.int64]:
+    """Return the set each thumbnail, (n, pixels), is in; equal ones are in one."""
+    distinct, place = np.unique(pixels, axis=0, return_inverse=True)
+    joined: NDArray[np.int64] = join(len(distinct), find_alike(distinct))[place.ravel()]
+    return joined
 
 
 def members(clusters: NDArray[np.int64]) -> list[Rows]:
