@@ -36,7 +36,7 @@ KINDS = {
 class Encoded:
     """Examples in the order of the rows (None where a row could not be read) and the reasons.
 
-    `unseen` counts, for each column, the categories that were not there at training, `unread` the
+    `unseen` counts, for each column, the categories that are not in the vocabulary, `unread` the
     cells of a column of numbers or dates that hold something else.
     """
 

@@ -40,7 +40,7 @@ Reads = Literal["features", "numbers"]
 class Scored:
     """Raw scores, float32 (n, outputs), NaN where a row could not be read, and why it could not.
 
-    `unseen` counts, for each column, the categories that were not there at training, `unread` the
+    `unseen` counts, for each column, the categories that are not in the vocabulary, `unread` the
     cells of a column of numbers or dates that hold something else. `features` (n, width) are there
     when they were asked for, NaN like the scores.
     """

@@ -312,7 +312,10 @@ def _warnings(
         names = ", ".join(repr(name) for name in absent)
         told.append(f"missing column{'s' if len(absent) > 1 else ''} {names} read as empty")
     if unseen:
-        told.append(f"values never seen in training treated as unknown in {_counted(unseen)}")
+        told.append(
+            "values not among the categories that the model knows treated as unknown in "
+            f"{_counted(unseen)}"
+        )
     if unread:
         told.append(
             "cells that are no number, or no date written as in training or as 2024-12-31, treated "
