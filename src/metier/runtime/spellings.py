@@ -65,6 +65,18 @@ class Spellings:
         return text if place < 0 else self.texts[place]
 
 
+def plainest(text: str) -> str:
+    """Return the one spelling that stands for all of a truth value or a number.
+
+    >>> [plainest(text) for text in ("TRUE", "2.50", "007", "Beta")]
+    ['true', '2.5', '007', 'Beta']
+    """
+    for spelling in spellings_of_truth(text):
+        return spelling
+    number = plain_number(text)
+    return text if number is None else number_text(number)
+
+
 def spellings_of_truth(text: str) -> tuple[str, ...]:
     """Return how programs write the truth value that a text is; nothing for another text.
 
