@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +77,25 @@ def test_places_that_cannot_be_written_are_refused(tmp_path: Path, name: str) ->
     with pytest.raises(OptionError, match="--out"):
         write(tabulate(two_classes(), "binary"), tmp_path / name)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_reader_that_has_gone_is_told_as_such() -> None:
+    ours, theirs = os.pipe()
+    os.close(ours)
+    with os.fdopen(theirs, "wb", buffering=0) as stream, pytest.raises(BrokenPipeError):
+        write(tabulate(two_classes(), "binary"), stream)
+
+
+def test_a_stream_that_takes_little_at_a_time_gets_everything() -> None:
+    class Narrow(io.BytesIO):
+        """Standard output is one such where Python runs unbuffered."""
+
+        def write(self, data: Any) -> int:
+            return super().write(data[:7])
+
+    frame, stream = tabulate(two_classes(), "binary"), Narrow()
+    write(frame, stream)
+    assert stream.getvalue().decode() == frame.write_csv()
 
 
 def test_no_rows() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -72,7 +73,12 @@ def write(frame: pl.DataFrame, out: Path | IO[bytes]) -> None:
     A file is written aside and renamed, so that a half-written one never has its name.
     """
     if not isinstance(out, Path):
-        _flat(frame).write_csv(out)
+        # From polars itself, nobody could tell a reader who has gone from another fault.
+        held = io.BytesIO()
+        _flat(frame).write_csv(held)
+        rest = held.getbuffer()
+        while rest:
+            rest = rest[out.write(rest) :]
         return
     check_format(out)
     aside = out.with_name(f".{out.name}.part")

@@ -10,9 +10,11 @@ import pytest
 
 import metier
 from metier.deploy.bundle import write_bundle
-from metier.deploy.reference import HeldOut
-from metier.runtime.reference import from_json
+from metier.deploy.reference import MOST_ROWS, HeldOut, Onlooker
+from metier.runtime.manifest import InputColumn
+from metier.runtime.reference import UNSURE, from_json
 from metier.runtime.signals import vocabularies
+from metier.training.tables.columns import fit_codes
 from metier.types import Roles, Table
 from tests.deploy import test_bundle as made
 from tests.serving import bundles
@@ -61,8 +63,19 @@ def test_it_is_of_all_rows_and_of_answers_to_others(tmp_path: Path) -> None:
         assert server.service.monitor is not None
 
 
+def test_rows_that_are_not_looked_at_know_categories_too() -> None:
+    n = 2 * MOST_ROWS
+    frame = pl.DataFrame({"town": [f"town {row % (n // 2)}" for row in range(n)]})
+    rows = Table(frame, Roles({"town": "category"}))
+    spec = fit_codes(rows).spec()
+    held_out = HeldOut(np.zeros((3, 2), np.float32), made.DECISION)
+    found = Onlooker().conclude(rows, [InputColumn("town", "category")], spec, held_out)
+    assert found["rows"] == MOST_ROWS
+    there = np.isin(frame["town"], list(vocabularies(spec)["town"]))
+    assert found["unlike"] == pytest.approx(1 - there.mean() + UNSURE, abs=0.01)
+
+
 def test_images_are_seen_while_the_bundle_is_compared(tmp_path: Path) -> None:
-    from metier.deploy.reference import Onlooker
     from metier.runtime.session import load
     from tests.serving.test_app import png
 

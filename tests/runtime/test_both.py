@@ -26,7 +26,7 @@ def test_arrays_are_those_of_the_parts():
     arrays = both.collate(examples)
     assert arrays["numbers"].tolist() == [[0], [-1]]
     assert arrays["terms"].tolist() == [[0, 1], [1, 0]]
-    assert found.unseen == {"c": 1}
+    assert found.unseen == {"c": [1]}
     assert [both.cost(e) for e in examples] == [3, 2]
 
 

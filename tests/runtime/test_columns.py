@@ -65,7 +65,7 @@ def test_cells_of_a_number_column_that_are_none_are_counted():
     numbers = Numbers((ColumnSpec("x", "number", "raw"), ColumnSpec("x", "number", "missing")))
     cells = ["1.5", 2, "1,5", "k.A.", "", "nan", None, float("nan"), float("inf")]
     found = numbers.encode({"x": cells})
-    assert found.unread == {"x": 2}
+    assert found.unread == {"x": [2, 3]}
     assert [row[0][1] for row in found.examples] == [0, 0, 1, 1, 1, 1, 1, 1, 1]
 
 
@@ -74,16 +74,16 @@ def test_dates_are_read_as_they_were_written_at_training():
     numbers = restore(json.loads(json.dumps(Numbers((spec,)).spec())), Path())
     cells = ["03/04/2024", "2024-04-03", date(2024, 4, 3), "04/13/2024", "soon", None, ""]
     found = numbers.encode({"d": cells})
-    assert found.unread == {"d": 2}
+    assert found.unread == {"d": [3, 4]}
     assert [int(row[0][1]) for row in found.examples[:3]] == [4, 4, 4]
     assert np.isnan([row[0] for row in found.examples[3:]]).all()
     with pytest.raises(ValueError, match="no format"):
         ColumnSpec("d", "date", "raw", format="%d.%d")
 
 
-def test_unseen_categories_are_counted():
+def test_rows_of_unseen_categories_are_told():
     numbers = Numbers((ColumnSpec("c", "category", "code", ("a",)),))
-    assert numbers.encode({"c": ["a", "b", None, "c"]}).unseen == {"c": 2}
+    assert numbers.encode({"c": ["a", "b", None, "c"]}).unseen == {"c": [1, 3]}
     assert numbers.encode({"c": ["a", None]}).unseen == {}
 
 

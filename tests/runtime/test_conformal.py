@@ -159,6 +159,10 @@ def test_luck_follows_from_the_content_of_a_row_alone() -> None:
     written = {**columns, "size": ["1", "2.5"], "extra": [9, 9]}
     assert luck_of(written, wanted).tolist() == first.tolist(), "the same numbers, as text"
     assert ((first >= 0) & (first < 1)).all() and first[0] != first[1]
+    kinds: list[Any] = ["True", "2.0", "2.50", "a"]
+    (plain, again) = (luck_of({"kind": own}, wanted) for own in (kinds, [True, 2, 2.5, "a"]))
+    assert again.tolist() == plain.tolist(), "the same categories, in another spelling"
+    assert len({*plain, *luck_of({"kind": ["07", "7", "A", None]}, wanted)}) == 8
     many = luck_of({"text": [f"row {i}" for i in range(4000)]}, wanted)
     assert abs(many.mean() - 0.5) < 0.02 and abs(np.quantile(many, 0.1) - 0.1) < 0.02
 

@@ -40,6 +40,20 @@ def test_each_row_is_decided_by_its_own_group() -> None:
         decision.at(cells).choices(scores[:2])
 
 
+def test_groups_are_known_in_every_spelling() -> None:
+    columns = (GroupColumn("member"), GroupColumn("floor"), AGE)
+    thresholds = {"True & 2 & below 25": 0.3, "False & missing & below 25": 0.7}
+    groups = GroupThresholds(columns, thresholds)
+    assert groups.known == {"member": ("False", "True"), "floor": ("2",)}
+    cells = {
+        "member": [True, "true", "TRUE", False, "yes"],
+        "floor": [2.0, "2.0", 2, None, 2],
+        "age": [20] * 5,
+    }
+    assert groups.strangers(cells) == [4]
+    assert groups.of(cells, 0.5).tolist() == [0.3, 0.3, 0.3, 0.7, 0.5]
+
+
 def test_thresholds_of_groups_are_plain_json_and_absent_where_there_are_none() -> None:
     groups = GroupThresholds((AGE, SEX), {"below 25 & f": 0.3})
     decision = Decision("binary", ("no", "yes"), groups=groups)

@@ -62,6 +62,24 @@ def test_rare_categories_are_not_named() -> None:
     assert choice.unlike(["often", "secret", "new", None]).tolist() == [False, False, True, False]
 
 
+def test_what_a_vocabulary_has_no_room_for_is_as_usual_as_in_training() -> None:
+    cells = [f"city {place}" for place in np.random.default_rng(0).integers(0, 50, 600)]
+    known = {"city": frozenset(f"city {place}" for place in range(20))}
+    inputs = Signals({}, {"city": [*cells, "city 0", "alone", None]})
+    found = learn(inputs, Signals(), {"city": known["city"] | {"alone"}})
+    here = found.flags(inputs).mean()
+    assert here == pytest.approx(0.6, abs=0.05)
+    assert found.unlike == pytest.approx(here + 1 / 603), "no other row would know what is alone"
+
+
+def test_a_category_is_alone_when_no_row_of_training_has_it_beside_one() -> None:
+    rows: list[str | None] = [f"city {place}" for place in range(40)]
+    known = {"city": frozenset(f"city {place}" for place in range(40))}
+    some = Signals({}, {"city": rows})
+    assert learn(some, Signals(), known).unlike == 1
+    assert learn(some, Signals(), known, {"city": [*rows, *rows[:30]]}).unlike == 0.25
+
+
 def test_no_word_and_no_row_can_be_read_back() -> None:
     texts = words(300, 0)
     name = "text: new words"

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from metier.errors import DataError
+from metier.runtime.columns import to_dates
 from metier.runtime.manifest import InputColumn
 from metier.runtime.rows import to_rows
 
@@ -28,6 +30,15 @@ def test_halves_of_characters_are_marked_as_such(given: object) -> None:
 def test_paths_of_images_stay_as_the_system_spells_them() -> None:
     name = b"caf\xe9.png".decode("utf-8", "surrogateescape")
     assert to_rows([name], [InputColumn("file", "image")]).columns == {"file": [name]}
+
+
+@pytest.mark.parametrize("unit", ["ns", "us", "s", "D"])
+def test_dates_of_numpy_are_dates_in_every_unit(unit: str) -> None:
+    moments = np.array(["2023-09-20", "1969-07-20", "NaT"], dtype=f"datetime64[{unit}]")
+    found = to_rows({"due": moments}, (InputColumn("due", "date"),)).columns["due"]
+    days = to_dates(found, "%d.%m.%Y")
+    assert days[:2, :3].tolist() == [[2023, 9, 20], [1969, 7, 20]]
+    assert found[2] is None
 
 
 def test_plain_values_are_refused_where_two_columns_could_be_meant() -> None:

@@ -112,8 +112,12 @@ def test_missing_columns_and_unseen_categories_give_one_warning(table_bundle: Pa
     assert found.answers == [-1, 1, -1]
     assert len(found.warnings) == 1
     assert "missing column 'size' read as empty" in found.warnings[0]
+    assert "not among the categories that the model knows" in found.warnings[0]
     assert "'colour' (2)" in found.warnings[0]
+    assert found.unseen == {"colour": [0, 2]} and found.unread == {}
     assert bundle.predict([{"size": 1, "colour": "red"}, {"colour": "blue"}]).warnings == ()
+    many = bundle.predict({"size": ["?", *range(9000), "?"], "colour": ["red"] * 9002})
+    assert many.unread == {"size": [0, 9001]} and "'size' (2)" in many.warnings[0]
 
 
 @pytest.mark.parametrize(

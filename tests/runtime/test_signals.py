@@ -48,6 +48,16 @@ def test_columns_that_the_model_does_not_read_are_not_watched() -> None:
     assert found.categories["colour"] == ["red", "green", None]
 
 
+def test_categories_are_watched_in_the_spelling_of_training() -> None:
+    flag = ColumnSpec("flag", "category", "onehot", ("True", "False"))
+    floor = ColumnSpec("floor", "category", "code", ("1", "2"))
+    columns = {"flag": [True, "false", "TRUE", None], "floor": [1.0, "2.0", "02", 3]}
+    named = [InputColumn("flag", "category"), InputColumn("floor", "category")]
+    found = watch(Numbers((flag, floor)), columns, *named).categories
+    assert found["flag"] == ["True", "False", "True", None]
+    assert found["floor"] == ["1", "2", "02", "3"]
+
+
 def test_known_categories_are_those_of_all_encodings() -> None:
     more = ColumnSpec("colour", "category", "onehot", ("green",))
     assert vocabularies(Numbers((SIZE, COLOUR, more)).spec()) == {

@@ -48,6 +48,13 @@ def test_numbers_have_no_probabilities_and_missing_columns_a_warning(table: Live
     assert found["warnings"] == ["missing columns read as empty: 'colour'"]
 
 
+def test_cells_that_the_model_does_not_know_are_told_of(table: Live) -> None:
+    rows = [{"size": 3, "colour": "pink"}, {"size": 3, "colour": "red"}, {"colour": "grey"}]
+    (told,) = table.ask("/predict", {"rows": rows}).json["warnings"]
+    assert told == table.service.bundle.predict(rows).warnings[0] and "'colour' (2)" in told
+    assert table.ask("/predict", {"rows": rows[1:2]}).json["warnings"] == []
+
+
 def test_each_group_has_its_own_threshold_and_strangers_are_told_of(
     written: Callable[[str], Path],
 ) -> None:

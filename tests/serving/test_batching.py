@@ -38,7 +38,14 @@ class Echo:
             probabilities=np.array([[cell, -1.0] for cell in cells], dtype=np.float64),
             labels=("a", "b"),
             reasons={row: f"odd {cell}" for row, cell in enumerate(cells) if cell % 2},
+            unseen=rows_of("x", [cell % 3 == 0 for cell in cells]),
+            unread=rows_of("x", [cell % 5 == 0 for cell in cells]),
         )
+
+
+def rows_of(name: str, flags: Sequence[bool]) -> dict[str, list[int]]:
+    rows = [row for row, flag in enumerate(flags) if flag]
+    return {name: rows} if rows else {}
 
 
 def run(batcher: Batcher, play: Coroutine[Any, Any, Any], pace: float = 0.0) -> Any:
@@ -73,6 +80,8 @@ def test_everyone_gets_their_own_rows_in_order_however_they_were_cut(at_once: in
     for cells, found in zip(requests, run(batcher, play(), 0.0001), strict=True):
         assert found.answers == cells
         assert found.reasons == {i: f"odd {c}" for i, c in enumerate(cells) if c % 2}
+        assert found.unseen == rows_of("x", [c % 3 == 0 for c in cells])
+        assert found.unread == rows_of("x", [c % 5 == 0 for c in cells])
         assert found.probabilities is not None
         assert found.probabilities[:, 0].tolist() == cells
     assert max(map(len, model.batches)) > 1 and batcher.waiting == 0

@@ -216,7 +216,8 @@ def test_the_page_tells_of_drift(tab: Page, written: Callable[[str], Path]) -> N
         server.ask("/predict", {"rows": [{"text": "gardens and rain again"}] * 250})
         open_page(tab, server, PHONE)
         tab.until("!!document.querySelector('#level.alarm')")
-        assert "unlike any of training" in tab.run("document.getElementById('unlike').textContent")
+        told = tab.run("document.getElementById('unlike').textContent")
+        assert "unlike those of training" in told
         assert tab.run("document.querySelectorAll('#signals tr').length") == 4
         assert tab.run(TOO_WIDE) == []
         keep(tab, "drift-phone")

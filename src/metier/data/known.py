@@ -10,10 +10,7 @@ import polars as pl
 from metier.data.numbers import MISSING, known_cells
 from metier.data.raw import finite
 from metier.runtime.columns import category_text, to_numbers
-from metier.runtime.groups import JOINT
-from metier.runtime.groups import MISSING as NO_GROUP
 from metier.runtime.manifest import Manifest
-from metier.runtime.postprocess import Decision
 from metier.runtime.signals import vocabularies
 from metier.runtime.spellings import Spellings, plain_number
 from metier.types import Kind, Roles
@@ -61,9 +58,10 @@ class Known:
                 categories[name] = decision.labels
         if manifest.facts.get("group"):
             kinds.setdefault(manifest.facts["group"], "category")
-        for name, groups in _groups(decision).items():
-            kinds.setdefault(name, "category")
-            categories.setdefault(name, groups)
+        if decision.groups is not None:
+            for name, groups in decision.groups.known.items():
+                kinds.setdefault(name, "category")
+                categories.setdefault(name, groups)
         return cls(kinds, categories)
 
     def read(self, frame: pl.DataFrame) -> tuple[pl.DataFrame, list[str]]:
@@ -87,20 +85,6 @@ def _kind(column: pl.Series) -> Kind:
     if column.dtype.is_numeric():
         return "number"
     return "date" if column.dtype.is_temporal() else "category"
-
-
-def _groups(decision: Decision) -> dict[str, list[str]]:
-    """The groups of each column that has a threshold by its values."""
-    if decision.groups is None:
-        return {}
-    columns, groups = decision.groups.columns, decision.groups.thresholds
-    parts = [[group] if len(columns) == 1 else group.split(JOINT) for group in groups]
-    told = [own for own in parts if len(own) == len(columns)]
-    return {
-        column.name: sorted({own[place] for own in told} - {NO_GROUP})
-        for place, column in enumerate(columns)
-        if not column.cuts
-    }
 
 
 def _texts(cells: pl.Series) -> tuple[str, ...]:

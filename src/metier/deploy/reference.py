@@ -60,8 +60,10 @@ class Onlooker:
         else:
             rows = np.linspace(0, len(table) - 1, min(len(table), MOST_ROWS)).astype(np.int64)
             inputs = eye.columns_alone(table.take(np.unique(rows)).columns())
+        named = Eye(tuple(column for column in eye.columns if column.kind == "category"), spec)
+        whole = named.columns_alone(table.columns()).categories
         answers = of_scores(held_out.scores, held_out.decision)
-        return learn(inputs, answers, vocabularies(spec)).to_json()
+        return learn(inputs, answers, vocabularies(spec), whole).to_json()
 
 
 def _eye(bundle: Bundle) -> Eye:

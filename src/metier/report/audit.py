@@ -202,7 +202,7 @@ def _drift(found: Drift) -> list[Block]:
     }[found.level]
     moved = [shift for shift in found.shifts if shift.level in ("watch", "alarm")][:MOST_SHIFTS]
     usual = _percent(found.unlike_usual)
-    unlike = f"{_percent(found.unlike)} are unlike any of training, where {usual} are usual."
+    unlike = f"{_percent(found.unlike)} are unlike those of training, where {usual} are usual."
     rows = tuple(
         (
             each.signal,

@@ -68,7 +68,7 @@ class Scale:
 class Choice:
     """A category: a bin for each of `values`, then one each for others, unknown and missing.
 
-    `known` are the categories of training; None when all are.
+    `known` are the categories that the model tells apart; None when it does all.
     """
 
     values: tuple[str, ...]
@@ -87,7 +87,7 @@ class Choice:
         return places.get(value, other)
 
     def unlike(self, values: Sequence[str | None]) -> Flags:
-        """Tell which categories were not there at training."""
+        """Tell which categories are not known."""
         return np.equal(self.codes(values), len(self.values) + 1)
 
     @property

@@ -37,15 +37,15 @@ class Both:
         """Return rows that hold how many arrays each part has, then those arrays."""
         found = [part.encode(columns) for part in self.parts]
         reasons: dict[int, str] = {}
-        unseen: Counter[str] = Counter()
-        unread: Counter[str] = Counter()
+        unseen: dict[str, list[int]] = {}
+        unread: dict[str, list[int]] = {}
         for one in reversed(found):
             reasons.update(one.reasons)
             unseen.update(one.unseen)
             unread.update(one.unread)
         rows = zip(*(one.examples for one in found), strict=True)
         examples = [_together(row) for row in rows]
-        return Encoded(examples, dict(sorted(reasons.items())), dict(unseen), dict(unread))
+        return Encoded(examples, dict(sorted(reasons.items())), unseen, unread)
 
     def cost(self, example: Example) -> int:
         """The costs of all parts."""

@@ -129,11 +129,13 @@ class Numbers:
         """Return all rows at once: float32 (n, d)."""
         return self._read(columns)[0]
 
-    def _read(self, columns: Columns) -> tuple[NDArray[np.float32], dict[str, int], dict[str, int]]:
+    def _read(
+        self, columns: Columns
+    ) -> tuple[NDArray[np.float32], dict[str, list[int]], dict[str, list[int]]]:
         rows = len(columns[self.columns[0].name]) if self.columns else 0
         found = np.empty((rows, len(self.names)), dtype=np.float32)
-        unseen: dict[str, int] = {}
-        unread: dict[str, int] = {}
+        unseen: dict[str, list[int]] = {}
+        unread: dict[str, list[int]] = {}
         start = 0
         for spec, known in zip(self.columns, self._spellings, strict=True):
             cells = columns[spec.name]
@@ -244,22 +246,26 @@ def _moment(cell: Any, format: str) -> datetime | None:
     return None
 
 
-def _unread(found: Doubles, cells: Sequence[Any]) -> int:
-    """Return how many cells hold something, and nothing that was found (n,) in them."""
-    held = (cells[row] for row in np.flatnonzero(np.isnan(found)).tolist())
-    return sum(not is_missing(cell) and str(cell).strip().lower() not in NOTHING for cell in held)
+def _unread(found: Doubles, cells: Sequence[Any]) -> list[int]:
+    """Return the rows whose cell holds something, and nothing that was found (n,) in it."""
+    return [row for row in np.flatnonzero(np.isnan(found)).tolist() if _holds(cells[row])]
 
 
-def _codes(cells: Sequence[Any], known: Spellings) -> tuple[NDArray[np.int64], int]:
-    """Return codes (n,) with -1 for missing and unseen, and how many were unseen."""
+def _holds(cell: Any) -> bool:
+    return not is_missing(cell) and str(cell).strip().lower() not in NOTHING
+
+
+def _codes(cells: Sequence[Any], known: Spellings) -> tuple[NDArray[np.int64], list[int]]:
+    """Return codes (n,) with -1 for missing and unseen, and the rows that were unseen."""
     codes = np.full(len(cells), -1, dtype=np.int64)
-    unseen = 0
+    unseen: list[int] = []
     for row, cell in enumerate(cells):
         text = category_text(cell)
         if text is not None:
-            codes[row] = known.place(text)
-            unseen += codes[row] < 0
-    return codes, int(unseen)
+            codes[row] = place = known.place(text)
+            if place < 0:
+                unseen.append(row)
+    return codes, unseen
 
 
 def _category(spec: ColumnSpec, codes: NDArray[np.int64], cells: Sequence[Any]) -> Doubles:

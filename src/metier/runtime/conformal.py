@@ -35,6 +35,7 @@ from metier.runtime.postprocess import Decision, TaskKind
 from metier.runtime.preprocess import Columns, is_missing
 from metier.runtime.ranked import Doubles, Ranked, p_values
 from metier.runtime.shares import check_share
+from metier.runtime.spellings import plainest
 
 COVERAGE = 0.9
 """The coverage when none is asked for."""
@@ -222,7 +223,8 @@ def _plain(cells: Sequence[Any], kind: str) -> list[bytes]:
     if kind == "image":
         return [_content(cell) for cell in cells]
     if kind == "category":
-        return [(category_text(cell) or "").encode("utf-8", "replace") for cell in cells]
+        texts = (plainest(category_text(cell) or "") for cell in cells)
+        return [text.encode("utf-8", "replace") for text in texts]
     return [b"" if is_missing(cell) else str(cell).encode("utf-8", "replace") for cell in cells]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import pairwise
 from typing import Any
 
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 
 from metier.runtime.columns import category_text, to_numbers
 from metier.runtime.preprocess import Columns
+from metier.runtime.spellings import Spellings
 
 MISSING = "missing"
 """The group of the rows whose cell is empty."""
@@ -84,9 +86,30 @@ class GroupThresholds:
     columns: tuple[GroupColumn, ...]
     thresholds: Mapping[str, float] = field(default_factory=dict)
 
+    @cached_property
+    def known(self) -> dict[str, tuple[str, ...]]:
+        """The groups of each column of categories that have a threshold, in their order."""
+        parts = [
+            [group] if len(self.columns) == 1 else group.split(JOINT) for group in self.thresholds
+        ]
+        told = [own for own in parts if len(own) == len(self.columns)]
+        return {
+            column.name: tuple(sorted({own[place] for own in told} - {MISSING}))
+            for place, column in enumerate(self.columns)
+            if not column.cuts
+        }
+
+    @cached_property
+    def _spellings(self) -> dict[str, Spellings]:
+        return {name: Spellings.of(groups) for name, groups in self.known.items()}
+
     def groups(self, columns: Columns) -> list[str]:
-        """Return the group of each row."""
-        return joined([each.of(columns[each.name]) for each in self.columns])
+        """Return the group of each row; a known one is told however its cells are spelled."""
+        return joined([self._of(each, columns[each.name]) for each in self.columns])
+
+    def _of(self, column: GroupColumn, cells: Sequence[Any]) -> list[str]:
+        found, known = column.of(cells), self._spellings.get(column.name)
+        return found if known is None else [known.respell(group) for group in found]
 
     def of(self, columns: Columns, common: float) -> NDArray[np.float64]:
         """Return the threshold of each row."""

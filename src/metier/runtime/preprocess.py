@@ -36,14 +36,14 @@ KINDS = {
 class Encoded:
     """Examples in the order of the rows (None where a row could not be read) and the reasons.
 
-    `unseen` counts, for each column, the categories that were not there at training, `unread` the
-    cells of a column of numbers or dates that hold something else.
+    `unseen` has, for each column, the rows whose category is not in the vocabulary, `unread` those
+    whose cell in a column of numbers or dates holds something else.
     """
 
     examples: list[Example | None]
     reasons: dict[int, str]
-    unseen: dict[str, int] = field(default_factory=dict)
-    unread: dict[str, int] = field(default_factory=dict)
+    unseen: dict[str, list[int]] = field(default_factory=dict)
+    unread: dict[str, list[int]] = field(default_factory=dict)
 
 
 class Preprocess(Protocol):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -161,7 +161,12 @@ def reference_of(facts: Mapping[str, Any], spec: Mapping[str, Any]) -> Reference
         ) from None
 
 
-def learn(inputs: Signals, answers: Signals, known: Mapping[str, frozenset[str]]) -> Reference:
+def learn(
+    inputs: Signals,
+    answers: Signals,
+    known: Mapping[str, frozenset[str]],
+    whole: Mapping[str, Sequence[str | None]] | None = None,
+) -> Reference:
     """Work out the statistics.
 
     Args:
@@ -169,6 +174,7 @@ def learn(inputs: Signals, answers: Signals, known: Mapping[str, frozenset[str]]
         answers: signals of answers to rows that the model had not learned from: those to others
             would look more certain than any that will come.
         known: the vocabularies of the preprocessing.
+        whole: the categories of all rows that these were learned from, where `inputs` are some.
     """
     new = {name: known_words(rows) for name, rows in inputs.words.items()}
     scales = {name: scale_of(values, widened(values)) for name, values in inputs.numbers.items()}
@@ -184,7 +190,13 @@ def learn(inputs: Signals, answers: Signals, known: Mapping[str, frozenset[str]]
     return Reference(
         rows=len(inputs),
         held_out=len(answers),
-        unlike=_expected(inputs, {name: shares for name, (_, shares) in new.items()}, scales, known)
+        unlike=_expected(
+            inputs,
+            {name: shares for name, (_, shares) in new.items()},
+            scales,
+            known,
+            {**inputs.categories, **(whole or {})},
+        )
         + (UNSURE if CONFIDENCE in answers.numbers else 0.0),
         scales=scales,
         choices=choices,
@@ -201,8 +213,10 @@ def _expected(
     new: Mapping[str, Doubles],
     scales: Mapping[str, Scale],
     known: Mapping[str, frozenset[str]],
+    whole: Mapping[str, Sequence[str | None]],
 ) -> float:
-    """The share of rows unlike the others, each judged by rows that it is not among."""
+    """The share of rows unlike the others, each judged by rows that it is not among: these do not
+    know a category that it alone has, nor one that the vocabulary had no room for."""
     rows = len(inputs)
     if rows == 0:
         return 0.0
@@ -213,8 +227,9 @@ def _expected(
         found |= scales[name].unlike(shares)
     for name, categories in inputs.categories.items():
         if name in known:
-            counts = Counter(categories)
-            found |= np.array([v is not None and counts[v] == 1 for v in categories])
+            counts = Counter(whole[name])
+            told = known[name] - {v for v, count in counts.items() if count == 1}
+            found |= np.array([v is not None and v not in told for v in categories])
     return float(found.mean())
 
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from metier.errors import DataError
 from metier.runtime.manifest import InputColumn
 from metier.runtime.preprocess import joined_texts
@@ -154,6 +156,8 @@ def refuse_unknown(names: Sequence[str], wanted: Sequence[InputColumn]) -> None:
 def _cells(column: Any, name: str) -> list[Any]:
     if isinstance(column, str | bytes | Mapping):
         raise DataError(f"column {name!r} is {_type(column)}, not a list of cells")
+    if isinstance(column, np.ndarray) and column.dtype.kind == "M":
+        column = column.astype("datetime64[us]")  # of nanoseconds, a list has plain numbers
     for method in ("to_pylist", "to_list", "tolist"):
         turn = getattr(column, method, None)
         if callable(turn):

@@ -6,7 +6,6 @@ two see the same batches and give the same numbers.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -40,16 +39,16 @@ Reads = Literal["features", "numbers"]
 class Scored:
     """Raw scores, float32 (n, outputs), NaN where a row could not be read, and why it could not.
 
-    `unseen` counts, for each column, the categories that were not there at training, `unread` the
-    cells of a column of numbers or dates that hold something else. `features` (n, width) are there
+    `unseen` has, for each column, the rows whose category is not in the vocabulary, `unread` those
+    whose cell in a column of numbers or dates holds something else. `features` (n, width) are there
     when they were asked for, NaN like the scores.
     """
 
     scores: Floats
     reasons: dict[int, str]
-    unseen: dict[str, int]
+    unseen: dict[str, list[int]]
     features: Floats | None = None
-    unread: dict[str, int] = field(default_factory=dict)
+    unread: dict[str, list[int]] = field(default_factory=dict)
 
 
 def open_session(graph: bytes, threads: int | None = None) -> Any:
@@ -98,8 +97,8 @@ def score(
     spec = preprocess.spec()
     scores = np.full((count, outputs), np.nan, dtype=np.float32)
     reasons: dict[int, str] = {}
-    unseen: Counter[str] = Counter()
-    unread: Counter[str] = Counter()
+    unseen: dict[str, list[int]] = {}
+    unread: dict[str, list[int]] = {}
     features: Floats | None = None
     wanted = ["scores", FEATURES] if reads == "features" else ["scores"]
     size, bounds = _least(ROWS_AT_A_TIME, spec), _bounds(spec)
@@ -107,8 +106,9 @@ def score(
         part = {name: columns[name][start : start + size] for name in columns}
         encoded = preprocess.encode(part)
         reasons.update({start + row: reason for row, reason in encoded.reasons.items()})
-        unseen.update(encoded.unseen)
-        unread.update(encoded.unread)
+        for whole, noted in ((unseen, encoded.unseen), (unread, encoded.unread)):
+            for name, places in noted.items():
+                whole.setdefault(name, []).extend(start + place for place in places)
         for batch in _batches(preprocess, encoded.examples, bounds):
             examples = [example for row in batch if (example := encoded.examples[row])]
             arrays = preprocess.collate(examples)
@@ -120,7 +120,7 @@ def score(
                 if features is None:
                     features = np.full((count, own.shape[1]), np.nan, dtype=np.float32)
                 features[rows] = own
-    return Scored(scores, reasons, dict(unseen), features, dict(unread))
+    return Scored(scores, reasons, unseen, features, unread)
 
 
 @dataclass(frozen=True)

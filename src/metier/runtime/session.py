@@ -8,7 +8,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -44,6 +44,8 @@ class Predictions:
         withheld: what would have been answered, by row, where there was too much doubt.
         sets: with a coverage, the labels that hold the truth so often, likeliest first.
         low, high: with a coverage, the interval of a number that does; float64 (n,).
+        unseen: for each column, the rows whose category the model does not know.
+        unread: for each column of numbers or dates, the rows whose cell holds something else.
     """
 
     answers: list[Answer | None]
@@ -55,6 +57,8 @@ class Predictions:
     sets: list[list[str] | None] | None = None
     low: NDArray[np.float64] | None = None
     high: NDArray[np.float64] | None = None
+    unseen: Mapping[str, Sequence[int]] = field(default_factory=dict)
+    unread: Mapping[str, Sequence[int]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.answers)
@@ -149,6 +153,8 @@ class Bundle:
             sets=held.sets,
             low=held.low,
             high=held.high,
+            unseen=scored.unseen,
+            unread=scored.unread,
         )
 
     def _held(
@@ -301,8 +307,8 @@ def _not_finite(scores: Floats) -> list[int]:
 
 def _warnings(
     absent: Sequence[str],
-    unseen: dict[str, int],
-    unread: dict[str, int],
+    unseen: Mapping[str, Sequence[int]],
+    unread: Mapping[str, Sequence[int]],
     strangers: int,
     blank: int,
 ) -> tuple[str, ...]:
@@ -311,13 +317,7 @@ def _warnings(
     if absent:
         names = ", ".join(repr(name) for name in absent)
         told.append(f"missing column{'s' if len(absent) > 1 else ''} {names} read as empty")
-    if unseen:
-        told.append(f"values never seen in training treated as unknown in {_counted(unseen)}")
-    if unread:
-        told.append(
-            "cells that are no number, or no date written as in training or as 2024-12-31, treated "
-            f"as empty in {_counted(unread)}"
-        )
+    told += told_of_cells(unseen, unread)
     if strangers:
         told.append(told_of_strangers(strangers))
     if blank:
@@ -325,5 +325,23 @@ def _warnings(
     return ("; ".join(told),) if told else ()
 
 
-def _counted(counts: dict[str, int]) -> str:
-    return ", ".join(f"{name!r} ({count})" for name, count in counts.items())
+def told_of_cells(
+    unseen: Mapping[str, Sequence[int]], unread: Mapping[str, Sequence[int]]
+) -> list[str]:
+    """Say in how many rows a category was unknown, and a number or a date none, by column."""
+    told = []
+    if unseen:
+        told.append(
+            "values not among the categories that the model knows treated as unknown in "
+            f"{_counted(unseen)}"
+        )
+    if unread:
+        told.append(
+            "cells that are no number, or no date written as in training or as 2024-12-31, treated "
+            f"as empty in {_counted(unread)}"
+        )
+    return told
+
+
+def _counted(found: Mapping[str, Sequence[int]]) -> str:
+    return ", ".join(f"{name!r} ({len(rows)})" for name, rows in found.items())

@@ -10,6 +10,7 @@ import re
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,7 @@ from metier.runtime.preprocess import (
     Preprocess,
     joined_texts,
 )
+from metier.runtime.spellings import Spellings
 
 Doubles = NDArray[np.float64]
 Hashes = NDArray[np.uint32]
@@ -133,8 +135,14 @@ class Eye:
     columns: tuple[InputColumn, ...]
     spec: Mapping[str, Any]
 
+    @cached_property
+    def _spellings(self) -> dict[str, Spellings]:
+        known = vocabularies(self.spec)
+        return {name: Spellings.of(sorted(texts)) for name, texts in known.items()}
+
     def columns_alone(self, columns: Columns) -> Signals:
-        """Return the signals of everything but images."""
+        """Return the signals of everything but images; categories as the preprocessing spells
+        those that it knows."""
         numbers: dict[str, Doubles] = {}
         categories: dict[str, list[str | None]] = {}
         words: dict[str, list[Hashes]] = {}
@@ -147,13 +155,19 @@ class Eye:
             elif column.kind == "date":
                 numbers[column.name] = to_dates(cells, formats.get(column.name, ""))[:, -1]
             elif column.kind == "category":
-                categories[column.name] = [category_text(cell) for cell in cells]
+                categories[column.name] = self._categories(column.name, cells)
         if texts:
             name = " + ".join(texts)
             whole = joined_texts(columns, texts)
             numbers[f"{name}: length"] = np.array([len(text) for text in whole], dtype=np.float64)
             words[f"{name}: new words"] = [hashed_words(text) for text in whole]
         return Signals(numbers, categories, words)
+
+    def _categories(self, name: str, cells: Sequence[Any]) -> list[str | None]:
+        texts, known = [category_text(cell) for cell in cells], self._spellings.get(name)
+        if known is None:
+            return texts
+        return [None if text is None else known.respell(text) for text in texts]
 
     def look(self, columns: Columns, encoded: Encoded) -> Signals:
         """Return the signals of rows before and after they were encoded."""

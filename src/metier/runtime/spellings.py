@@ -21,8 +21,11 @@ class Spellings:
     >>> known = Spellings.of(["2.0", "3", "beta", "true"])
     >>> [known.place(text) for text in ("2", "2.00", "3.00", "beta", "True", "Beta")]
     [0, -1, 1, 2, 3, -1]
+    >>> [known.respell(text) for text in ("2", "2.00", "TRUE", "Beta")]
+    ['2.0', '2.00', 'true', 'Beta']
     """
 
+    texts: tuple[str, ...]
     places: Mapping[str, int]
     numbers: Mapping[float, int]
     plain: frozenset[int]
@@ -30,7 +33,7 @@ class Spellings:
     @classmethod
     def of(cls, known: Iterable[str]) -> Spellings:
         """Index some texts, in their order."""
-        texts = list(known)
+        texts = tuple(known)
         places = {text: place for place, text in enumerate(texts)}
         for place, text in enumerate(texts):
             for spelling in spellings_of_truth(text):
@@ -43,7 +46,7 @@ class Spellings:
             if value is not None and times[value] == 1
         }
         plain = frozenset(i for value, i in numbers.items() if texts[i] == number_text(value))
-        return cls(places, numbers, plain)
+        return cls(texts, places, numbers, plain)
 
     def place(self, text: str) -> int:
         """Return the place of a text, -1 where it is none that is known."""
@@ -55,6 +58,23 @@ class Spellings:
             return -1
         place = self.numbers[number]
         return place if place in self.plain or text == number_text(number) else -1
+
+    def respell(self, text: str) -> str:
+        """Return a text in the known spelling, one that is none as it is."""
+        place = self.place(text)
+        return text if place < 0 else self.texts[place]
+
+
+def plainest(text: str) -> str:
+    """Return the one spelling that stands for all of a truth value or a number.
+
+    >>> [plainest(text) for text in ("TRUE", "2.50", "007", "Beta")]
+    ['true', '2.5', '007', 'Beta']
+    """
+    for spelling in spellings_of_truth(text):
+        return spelling
+    number = plain_number(text)
+    return text if number is None else number_text(number)
 
 
 def spellings_of_truth(text: str) -> tuple[str, ...]:

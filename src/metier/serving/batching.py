@@ -30,6 +30,7 @@ from metier.runtime.session import Predictions
 from metier.serving.limits import Limits, Refused
 
 Columns = Mapping[str, Sequence[Any]]
+ByColumn = Mapping[str, Sequence[int]]
 Predict = Callable[[dict[str, list[Any]], Asked], Predictions]
 NOTHING = Asked()
 LOG = logging.getLogger(__name__)
@@ -280,16 +281,29 @@ def _cut(found: Predictions, start: int, stop: int) -> Predictions:
         sets=None if found.sets is None else found.sets[start:stop],
         low=None if found.low is None else found.low[start:stop],
         high=None if found.high is None else found.high[start:stop],
+        unseen=_within(found.unseen, start, stop),
+        unread=_within(found.unread, start, stop),
     )
+
+
+def _within(found: ByColumn, start: int, stop: int) -> ByColumn:
+    """Return the rows by column that lie between two, counted from the first; no empty column."""
+    cut = {name: [r - start for r in rows if start <= r < stop] for name, rows in found.items()}
+    return {name: rows for name, rows in cut.items() if rows}
 
 
 def _joined(parts: Sequence[Predictions]) -> Predictions:
     if len(parts) == 1:
         return parts[0]
     reasons, withheld, at = {}, {}, 0
+    unseen: dict[str, list[int]] = {}
+    unread: dict[str, list[int]] = {}
     for part in parts:
         reasons.update({at + row: told for row, told in part.reasons.items()})
         withheld.update({at + row: answer for row, answer in part.withheld.items()})
+        for whole, own in ((unseen, part.unseen), (unread, part.unread)):
+            for name, rows in own.items():
+                whole.setdefault(name, []).extend(at + row for row in rows)
         at += len(part)
     sets = [part.sets for part in parts if part.sets is not None]
     return Predictions(
@@ -301,6 +315,8 @@ def _joined(parts: Sequence[Predictions]) -> Predictions:
         sets=[own for part in sets for own in part] if sets else None,
         low=_stacked([part.low for part in parts]),
         high=_stacked([part.high for part in parts]),
+        unseen=unseen,
+        unread=unread,
     )
 
 

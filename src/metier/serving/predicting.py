@@ -11,6 +11,7 @@ import time
 
 from starlette.types import Receive, Scope, Send
 
+from metier.runtime.session import told_of_cells
 from metier.serving import schema
 from metier.serving.answers import FAULT, Header, answer, refuse, write_predictions
 from metier.serving.limits import Refused
@@ -53,7 +54,9 @@ class Predicting:
         async with service.bodies.reading(receive, length, waits) as body:
             asked = service.reader.read(body, kind)
             found = await service.batcher.ask(asked.columns, asked.count, asked.asked)
-        return write_predictions(found, asked.warnings)
+        return write_predictions(
+            found, (*asked.warnings, *told_of_cells(found.unseen, found.unread))
+        )
 
 
 def _advice(refused: Refused) -> list[Header]:

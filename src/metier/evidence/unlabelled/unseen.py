@@ -1,4 +1,4 @@
-"""What rows hold that a model was never shown: values beyond those of training, absent classes."""
+"""What rows hold that a model does not know: values beyond those of training, absent classes."""
 
 from __future__ import annotations
 
@@ -46,11 +46,13 @@ def beyond_training(
 
 
 def new_categories(unseen: Mapping[str, int], n: int) -> list[Finding]:
-    """Return, for each column of categories, how many rows have a value that training never saw."""
+    """Return, for each column of categories, how many rows have a value that the model does not
+    know: training never saw it, or had too many categories to tell all apart."""
     return [
         _share(
             "new_categories",
-            f"{whole(count)} of {whole(n)} rows have a {name!r} that training never saw",
+            f"{whole(count)} of {whole(n)} rows have a {name!r} that is not among the categories "
+            "that the model knows",
             count,
             n,
         )

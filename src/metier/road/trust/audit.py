@@ -163,7 +163,7 @@ def _unseen(bundle: Bundle, rows: Labelled) -> list[Finding]:
     manifest = bundle.manifest
     columns = rows.columns()
     read = [c for c in columns_read(manifest.columns, manifest.preprocess) if c.name in columns]
-    unseen = bundle.scored(columns).unseen
+    unseen = {name: len(own) for name, own in bundle.scored(columns).unseen.items()}
     found = [*beyond_training(read, columns, rows.numbers), *new_categories(unseen, len(rows))]
     if bundle.task_kind != "regression":
         found += absent_labels(bundle.labels, rows.truth)

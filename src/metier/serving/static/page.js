@@ -264,7 +264,7 @@
     $("says").textContent = LEVELS[drift.level];
     $("unlike").textContent = waiting
       ? `${drift.rows} of the ${drift.needed} rows that are needed so far.`
-      : `Of the last ${drift.rows} rows, ${percent(drift.unlike)} are unlike any of training; ${percent(drift.unlike_usual)} would be usual.`;
+      : `Of the last ${drift.rows} rows, ${percent(drift.unlike)} are unlike those of training; ${percent(drift.unlike_usual)} would be usual.`;
     $("more").hidden = waiting;
     $("signals").replaceChildren(...drift.shifts.map((shift) => {
       const line = make("tr");
