@@ -395,6 +395,17 @@ def test_a_person_chooses_a_picture(
         tab.until("document.getElementById('status').className !== 'fault'")
 
 
+def fill_in(tab: Page, row: Mapping[str, Any]) -> None:
+    """Enter a row into the form, as a person would."""
+    for name, value in row.items():
+        tab.run(
+            "(() => { const fields = [...document.querySelectorAll('[data-column]')];"
+            f"const field = fields.find((each) => each.dataset.column === {json.dumps(name)});"
+            f"field.value = {json.dumps(str(value))};"
+            "field.dispatchEvent(new Event('input', {bubbles: true})); })()"
+        )
+
+
 @in_a_browser
 def test_a_person_fills_in_a_row(tab: Page, tmp_path: Path) -> None:
     inputs: dict[str, Kind] = {"size": "number", "colour": "category", "day": "date"}
@@ -403,18 +414,35 @@ def test_a_person_fills_in_a_row(tab: Page, tmp_path: Path) -> None:
     with served(export(run, "web")) as url:
         open_page(tab, url)
         assert tab.run("document.querySelectorAll('datalist option').length") == 3
-        for name, value in (("size", "0.5"), ("colour", "red"), ("day", "2024-03-01")):
-            tab.run(
-                f"document.getElementById('{name}').value = '{value}';"
-                f"document.getElementById('{name}').dispatchEvent(new Event('input', "
-                "{bubbles: true}))"
-            )
         row = {"size": 0.5, "colour": "red", "day": "2024-03-01"}
+        fill_in(tab, row)
         (wanted,) = metier.load(run).predict([row]).answers
         assert isinstance(wanted, float)
         tab.until("!document.getElementById('answer').hidden")
         shown = tab.run("document.getElementById('said').textContent")
         assert float(shown.replace(",", "")) == pytest.approx(wanted, rel=1e-5)
+
+
+@in_a_browser
+def test_columns_called_as_parts_of_the_page_leave_it_whole(tab: Page, tmp_path: Path) -> None:
+    names = {"size": "answer", "colour": "status", "day": "cell-0"}
+    frame = numbers().rename({**names, "three": "said"})
+    inputs: dict[str, Kind] = {"answer": "number", "status": "category", "cell-0": "date"}
+    table = Table(frame, Roles({**inputs, "said": "category"}, ("two",)))
+    run = make_bundle(tmp_path / "run", Linear(), table, "binary")
+    with served(export(run, "web")) as url:
+        open_page(tab, url)
+        row = {"answer": 2.5, "status": "red", "cell-0": "2024-03-01", "said": "high"}
+        fill_in(tab, row)
+        tab.until("!document.querySelector('section#answer').hidden")
+        said = tab.run("document.querySelector('p#said').textContent")
+        assert [said] == metier.load(run).predict([row]).answers
+        assert tab.run("document.querySelector('label[for=cell-1]').control.dataset.column") == (
+            "status"
+        )
+        ids = tab.run("[...document.querySelectorAll('[id]')].map((each) => each.id)")
+        assert len(ids) == len(set(ids))
+        assert "Ready" in tab.run("document.querySelector('p#status').textContent")
 
 
 @pytest.fixture
