@@ -34,11 +34,14 @@ function hint({ kind, low, high }) {
   return `${told[0]} to ${told[1]}`;
 }
 
+/** What a person entered, as it is written: to Python, a space belongs to a category too. */
+const entered = (input) => (input.value.trim() === "" ? null : input.value);
+
 /** One field a column; `own` are the attributes of its input, `read()` gives its cell, null when empty. */
 const FIELDS = {
   text(column, own, alone) {
     const input = make("textarea", { ...own, rows: alone ? 5 : 3, spellcheck: "false" });
-    return { input, read: () => input.value.trim() || null };
+    return { input, read: () => entered(input) };
   },
   number(column, own) {
     const input = make("input", { ...own, type: "number", step: "any", inputmode: "decimal" });
@@ -53,7 +56,7 @@ const FIELDS = {
     const values = column.values ?? [];
     const input = make("input", { ...own, list: values.length ? list : null, autocomplete: "off" });
     const options = make("datalist", { id: list }, ...values.map((value) => make("option", { value })));
-    return { input: make("div", {}, input, options), read: () => input.value.trim() || null };
+    return { input: make("div", {}, input, options), read: () => entered(input) };
   },
   image(column, own, alone, changed) {
     let blob = null;
