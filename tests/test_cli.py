@@ -101,6 +101,17 @@ def test_check_lists_its_findings(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert "reading the data" in shown.err
 
 
+def test_check_shows_cells_to_who_has_the_rows(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cells = ["078-05-1127" if i == 31 else f"{i}.5" for i in range(60)]
+    data = tmp_path / "amounts.csv"
+    rows = [f"{cell},{'ab'[i % 2]}" for i, cell in enumerate(cells)]
+    data.write_text("\n".join(["amount,label", *rows]), encoding="utf-8")
+    assert main(["check", str(data), "--target", "label"]) == 0
+    assert "(first in row 31)" in (told := capsys.readouterr().out) and "'078-05-1127'" in told
+
+
 @pytest.mark.parametrize(
     ("content", "target", "said"),
     [

@@ -384,10 +384,12 @@ def _console() -> Console:
 def _print_findings(found: Sequence[Finding], when_none: str) -> None:
     from rich.text import Text
 
+    from metier.evidence.words import quoted
+
     console = _console()
     colours = {"info": "cyan", "warning": "yellow", "problem": "red"}
     for each in found:
-        line = Text.assemble((f"{each.level:8}", colours[each.level]), each.verdict)
+        line = Text.assemble((f"{each.level:8}", colours[each.level]), quoted(each))
         if each.rows:
             shown = ", ".join(str(row) for row in each.rows[:10])
             rest = f" and {len(each.rows) - 10} more" if len(each.rows) > 10 else ""

@@ -201,7 +201,8 @@ def test_categories_that_are_all_but_numbers_are_named():
     frame = pl.DataFrame({"code": codes, "label": ["a", "b"] * 150})
     table = Table(frame, Roles({"code": "category"}, ("label",)))
     (finding,) = named(check(table, classes(table)), "odd numbers")
-    assert finding.rows == tuple(range(290, 300)) and "'V57'" in finding.verdict
+    assert finding.rows == tuple(range(290, 300)) and "row 290" in finding.verdict
+    assert finding.details["examples"] == ["V57"] and "V57" not in finding.verdict
 
 
 def test_outliers_of_a_regression_target():
@@ -210,7 +211,9 @@ def test_outliers_of_a_regression_target():
     target[17] = 1e6
     frame = pl.DataFrame({"x": chance.normal(size=300), "y": target})
     table = Table(frame, Roles({"x": "number"}, ("y",)))
-    assert [f.rows for f in check(table, Fake("regression"))] == [(17,)]
+    (finding,) = check(table, Fake("regression"))
+    assert finding.rows == (17,) and finding.details["examples"] == ["1e+06"]
+    assert "1e+06" not in finding.verdict
 
 
 def test_tiny_labels_of_several():

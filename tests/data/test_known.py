@@ -50,11 +50,12 @@ def test_one_cell_that_is_no_number_costs_the_others_nothing_and_is_told(tmp_pat
     content = "price;x\n1,5;a\nk.A.;b\n-;c\n 2,25;d\n3;e\n;f\n"
     raw = read(written(tmp_path / "a.csv", content), known=known)
     assert raw.frame["price"].to_list() == [1.5, None, None, 2.25, 3.0, None]
-    (told,) = raw.warnings
-    assert "'price'" in told and "1 cell" in told and "'k.A.'" in told
+    (told,) = raw.odd
+    assert "'price'" in told.verdict and "1 cell" in told.verdict and "row 1" in told.verdict
+    assert told.details["examples"] == ["k.A."] and "k.A." not in told.verdict
     given = read({"price": ["7", "x", "inf", " 1_0 ", "y", "1e999"]}, known=known)
     assert given.frame["price"].to_list() == [7.0, None, None, 10.0, None, None]
-    assert "3 cells" in given.warnings[0]
+    assert "3 cells" in given.odd[0].verdict
 
 
 def test_whole_numbers_stay_whole(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from metier.api import export
 from metier.cli import main
 from metier.deploy.web import ABOUT, ENGINE, PAGE, write_web
 from metier.errors import OptionError
+from metier.runtime.columns import ColumnSpec, Numbers
 from metier.runtime.histograms import Histograms
 from metier.runtime.images import open_image
 from metier.runtime.session import Bundle
@@ -323,6 +324,69 @@ def test_rows_of_a_table(
     agree(tab, run, ROWS)
 
 
+SPELLED: dict[str, list[Any]] = {
+    "work": [" Private", "Private", " private", " Gov", "Self", "", " ", None, 3, "two\nlines"],
+    "flag": ["True", True, "true", "TRUE", "tRUE", False, "false", None, 1, "yes"],
+    "shop": [1, 1.0, "1", "1.0", " 2.00 ", "007", 7, "1e0", 1e-05, 0.5, 1e22, -0.0, "10.50"],
+    "code": ["250.0", "250.00", "250", 250, "2.5", "2.50", 2.5, "x", 1e-07, "1e-07"],
+    "size": [" 2.5 ", "1_0", "0x10", "1e3", ".5", "5.", "-", "inf", "1e999", True, "+3", "1__0"],
+}
+DAYS: dict[str, list[Any]] = {
+    "%d.%m.%Y": ["20.09.2023", "1.9.2023", "31.02.2023", "2023-09-20", "2023-0920", "20230920", 5],
+    "%m/%d/%y %I:%M %p": ["9/20/70 12:05 am", "09/20/69 1:05PM", "1/2/03 13:00 PM", "1/2/03"],
+    "%d-%b-%Y": ["1-sep-2023", "01-SEPT-2023", "31-Dec-0099", "31-Dec-0000", "30-Feb-2023"],
+    "%B %d, %Y %H:%M:%S%.f%#z": [
+        *("May 1, 2024 00:10:09.1234567 +02:30", "july 4, 1969 23:59:59.9999995 UTC"),
+        *("March 1, 2024 24:00:00 Z", "March 1, 2024 10:60:00 Z", "Mar 1,2024 10:00:00-0730"),
+    ],
+    "%Y%m%d": [20230920, "20230920", 20230931, "2023-09-20T08:30:15,25-07", "2023-09-20 08:61"],
+    "%Y-%m": ["2023-9", "2023-13", "2023-09-20", " 2023-09 "],
+    "": ["2023-09-20", 20230920, "20.09.2023", "0050-01-01", "2023-02-30", "2023-09-20T25:00"],
+}
+
+
+@in_a_browser
+def test_cells_are_read_as_python_reads_them(tab: Page, tmp_path: Path) -> None:
+    known = {
+        "work": (" Private", " Gov", "Self"),
+        "flag": ("False", "True"),
+        "shop": ("1", "2", "7", "1e-05", "0.5", "10000000000000000000000", "0", "10.5"),
+        "code": ("250.0", "250.00", "2.50", "1e-07"),
+    }
+    run = make_bundle(
+        tmp_path / "run", Linear(), Table(numbers(), Roles({"size": "number"}, ("two",))), "binary"
+    )
+    specs = [ColumnSpec("size", "number", "raw")]
+    for name, texts in known.items():
+        values = tuple(float(place) for place in range(len(texts)))
+        specs += [ColumnSpec(name, "category", e, texts) for e in ("code", "onehot", "missing")]
+        specs.append(ColumnSpec(name, "category", "target", texts, values, fill=-7.0))
+    for form in DAYS:
+        specs.append(ColumnSpec(form or "iso", "date", "raw", format=form))
+        specs.append(ColumnSpec(form or "iso", "date", "scaled", mean=19_000, scale=9, format=form))
+    cells = {**SPELLED, **{form or "iso": days for form, days in DAYS.items()}}
+    longest = max(map(len, cells.values()))
+    columns = {name: [*own, *[None] * (longest - len(own))] for name, own in cells.items()}
+    rows = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+    numbered = Numbers(tuple(specs))
+    folder = export(run, "web")
+    about = json.loads((folder / ABOUT).read_text(encoding="utf-8"))
+    (folder / ABOUT).write_text(json.dumps({**about, "preprocess": numbered.spec()}))
+    with served(folder) as url:
+        open_page(tab, url)
+        found = [
+            tab.run(
+                "(async () => { const got = await (await window.specialist).read("
+                f"{js_row(row)}); return Array.from(got.numbers.data, String); }})()"
+            )
+            for row in rows
+        ]
+    ours = np.array(found, dtype=np.float64).astype(np.float32)
+    wanted = numbered.matrix(columns)
+    for place, name in enumerate(numbered.names):
+        np.testing.assert_allclose(ours[:, place], wanted[:, place], rtol=1e-6, err_msg=name)
+
+
 @in_a_browser
 def test_texts_beside_columns(tab: Page, tiny_sources: dict[str, Any], tmp_path: Path) -> None:
     from metier.strategies.fuse import Fuse
@@ -395,6 +459,17 @@ def test_a_person_chooses_a_picture(
         tab.until("document.getElementById('status').className !== 'fault'")
 
 
+def fill_in(tab: Page, row: Mapping[str, Any]) -> None:
+    """Enter a row into the form, as a person would."""
+    for name, value in row.items():
+        tab.run(
+            "(() => { const fields = [...document.querySelectorAll('[data-column]')];"
+            f"const field = fields.find((each) => each.dataset.column === {json.dumps(name)});"
+            f"field.value = {json.dumps(str(value))};"
+            "field.dispatchEvent(new Event('input', {bubbles: true})); })()"
+        )
+
+
 @in_a_browser
 def test_a_person_fills_in_a_row(tab: Page, tmp_path: Path) -> None:
     inputs: dict[str, Kind] = {"size": "number", "colour": "category", "day": "date"}
@@ -403,18 +478,56 @@ def test_a_person_fills_in_a_row(tab: Page, tmp_path: Path) -> None:
     with served(export(run, "web")) as url:
         open_page(tab, url)
         assert tab.run("document.querySelectorAll('datalist option').length") == 3
-        for name, value in (("size", "0.5"), ("colour", "red"), ("day", "2024-03-01")):
-            tab.run(
-                f"document.getElementById('{name}').value = '{value}';"
-                f"document.getElementById('{name}').dispatchEvent(new Event('input', "
-                "{bubbles: true}))"
-            )
         row = {"size": 0.5, "colour": "red", "day": "2024-03-01"}
+        fill_in(tab, row)
         (wanted,) = metier.load(run).predict([row]).answers
         assert isinstance(wanted, float)
         tab.until("!document.getElementById('answer').hidden")
         shown = tab.run("document.getElementById('said').textContent")
         assert float(shown.replace(",", "")) == pytest.approx(wanted, rel=1e-5)
+
+
+@in_a_browser
+def test_a_person_enters_a_category_that_begins_with_a_space(tab: Page, tmp_path: Path) -> None:
+    frame = numbers().with_columns(colour=" " + pl.col("colour"))
+    table = Table(frame, Roles({"colour": "category", "size": "number"}, ("value",)))
+    run = make_bundle(tmp_path / "run", Linear(), table, "regression")
+    with served(export(run, "web")) as url:
+        open_page(tab, url)
+        offered = tab.run("[...document.querySelectorAll('datalist option')].map((o) => o.value)")
+        assert " red" in offered
+        fill_in(tab, {"colour": " red"})
+        tab.until("!document.getElementById('answer').hidden")
+        shown = tab.run("document.getElementById('said').textContent")
+        (wanted,) = metier.load(run).predict([{"colour": " red", "size": None}]).answers
+        assert float(shown.replace(",", "")) == pytest.approx(wanted, rel=1e-5)
+        fill_in(tab, {"colour": "  ", "size": "0.5"})
+        tab.until(f"document.getElementById('said').textContent !== {json.dumps(shown)}")
+        (wanted,) = metier.load(run).predict([{"colour": None, "size": 0.5}]).answers
+        shown = tab.run("document.getElementById('said').textContent")
+        assert float(shown.replace(",", "")) == pytest.approx(wanted, rel=1e-5)
+
+
+@in_a_browser
+def test_columns_called_as_parts_of_the_page_leave_it_whole(tab: Page, tmp_path: Path) -> None:
+    names = {"size": "answer", "colour": "status", "day": "cell-0"}
+    frame = numbers().rename({**names, "three": "said"})
+    inputs: dict[str, Kind] = {"answer": "number", "status": "category", "cell-0": "date"}
+    table = Table(frame, Roles({**inputs, "said": "category"}, ("two",)))
+    run = make_bundle(tmp_path / "run", Linear(), table, "binary")
+    with served(export(run, "web")) as url:
+        open_page(tab, url)
+        row = {"answer": 2.5, "status": "red", "cell-0": "2024-03-01", "said": "high"}
+        fill_in(tab, row)
+        tab.until("!document.querySelector('section#answer').hidden")
+        said = tab.run("document.querySelector('p#said').textContent")
+        assert [said] == metier.load(run).predict([row]).answers
+        assert tab.run("document.querySelector('label[for=cell-1]').control.dataset.column") == (
+            "status"
+        )
+        ids = tab.run("[...document.querySelectorAll('[id]')].map((each) => each.id)")
+        assert len(ids) == len(set(ids))
+        assert "Ready" in tab.run("document.querySelector('p#status').textContent")
 
 
 @pytest.fixture

@@ -10,8 +10,17 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from metier.data.checks import check
+from metier.data.known import Known
+from metier.data.labels import infer_task
+from metier.data.read import read
+from metier.data.table import build_table
 from metier.report.content import Bin, Confusion, Curve, Entry, Mistake, Report, Scatter
-from metier.types import Finding, Step
+from metier.tasks import build
+from metier.types import Finding, Roles, Step
+
+MARKED = "SSN 078-05-1127"
+"""A cell of somebody's data."""
 
 INTENTS = (
     "billing question",
@@ -443,3 +452,24 @@ def picture(seed: int) -> str:
     buffer = io.BytesIO()
     small.resize((96, 64)).save(buffer, "PNG")
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
+
+
+@pytest.fixture(scope="session")
+def odd_cells() -> tuple[Finding, ...]:
+    """What is found of columns in which some cells are `MARKED`, and a target lies far out."""
+    odd = [i % 40 == 7 for i in range(200)]
+    columns = {
+        "amount": [MARKED if each else f"{i}.5" for i, each in enumerate(odd)],
+        "code": [MARKED if each else str(i % 60) for i, each in enumerate(odd)],
+        "due": [MARKED if each else f"2024-01-{1 + i % 28:02d}" for i, each in enumerate(odd)],
+        "price": [78051127.0 if i == 47 else float(i % 50) for i in range(200)],
+    }
+    roles = Roles({"amount": "number", "code": "category", "due": "date"}, ("price",))
+    later = read(columns, known=Known({"amount": "number"}))
+    found = list(later.odd)
+    table, more = build_table(read(columns), roles)
+    task = build(infer_task(table, "regression"), table, None)
+    found += [*more, *check(table, task)]
+    names = ["reading", "odd numbers", "odd dates", "odd numbers", "target outliers"]
+    assert [each.name for each in found if each.details.get("examples")] == names
+    return tuple(found)

@@ -12,6 +12,7 @@ import yaml
 from metier.report.card import render_card
 from metier.report.content import Report
 from metier.types import Finding
+from tests.report.conftest import MARKED
 
 HOSTILE = "<script>x</script> | `tick` # *a* \n---\nkey: value \x00 \u2028 [link](http://x)"
 
@@ -73,7 +74,9 @@ def test_not_a_number_never_gets_into_the_metadata(tickets: Report) -> None:
     assert [metric["type"] for metric in result["metrics"]] == ["matthews_correlation"]
 
 
-def test_card_tells_results_limits_and_use_but_no_row(tickets: Report) -> None:
+def test_card_tells_results_limits_and_use_but_no_row(
+    tickets: Report, odd_cells: tuple[Finding, ...]
+) -> None:
     card = render_card(tickets, snippet="print('plain')")
     headings = re.findall(r"^## (.*)$", card, flags=re.M)
     assert headings == ["Intended use", "Training data", "Results", "Limits", "How to use it",
@@ -82,6 +85,8 @@ def test_card_tells_results_limits_and_use_but_no_row(tickets: Report) -> None:
     assert "before the refit" in card and "print('plain')" in card
     assert "300 rows for train" in card and "wrongly labelled" in card
     assert "chargd" not in card and "parcel" not in card
+    odd = render_card(replace(tickets, data_findings=odd_cells), snippet="")
+    assert "5 cells" in odd and MARKED not in odd and "7.80511e+07" not in odd
 
 
 def test_what_the_ten_lines_need_is_told(tickets: Report) -> None:

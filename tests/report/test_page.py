@@ -15,6 +15,7 @@ import pytest
 from metier.report.content import Confusion, Entry, Mistake, Report, to_json
 from metier.report.page import render_page
 from metier.types import Finding, Step
+from tests.report.conftest import MARKED
 
 HOSTILE = '<script>alert("x")</script>\'"&{{ 7*7 }}<img src=x onerror=alert(1)>'
 VOID = {"meta", "link", "img", "br", "hr", "input"}
@@ -125,12 +126,15 @@ def test_only_pictures_from_the_page_itself_are_shown(tickets: Report, photos: R
 
 
 def test_without_examples_no_value_of_a_row_is_left(
-    tickets: Report, prices: Report, photos: Report
+    tickets: Report, prices: Report, photos: Report, odd_cells: tuple[Finding, ...]
 ) -> None:
     page = render_page(tickets, examples=False)
     assert "chargd" not in page and "parcel" not in page and "Worst mistakes" not in page
     assert "5 rows look wrongly labelled" in page
     assert 'class="point"' not in render_page(prices, examples=False)
+    odd = replace(prices, data_findings=odd_cells)
+    for cell in (MARKED, "7.80511e+07"):
+        assert cell in render_page(odd) and cell not in render_page(odd, examples=False)
     assert "data:image" not in render_page(photos, examples=False)
 
 

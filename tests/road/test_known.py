@@ -13,6 +13,7 @@ from metier import api
 from metier.data.read import read
 from metier.data.roles import infer_roles
 from metier.data.table import build_table
+from metier.evidence.words import quoted
 from metier.road.intake import read_data
 from metier.road.options import Options
 from metier.strategies.boost import Boost
@@ -83,7 +84,7 @@ def test_one_cell_that_is_no_number_leaves_the_others_what_they_are(tmp_path: Pa
     found = api.predict(bundle, file)
     assert found.answers[:-1] == answers
     assert any("'cell'" in told and "'k.A.'" in told for told in found.warnings)
-    told = [each.verdict for each in api.evaluate(bundle, file)]
+    told = [quoted(each) for each in api.evaluate(bundle, file)]
     assert any("'cell'" in each and "'k.A.'" in each for each in told)
 
 
@@ -94,6 +95,7 @@ def test_what_is_odd_about_a_test_file_is_passed_on(tmp_path: Path) -> None:
     assert found.test is not None and len(found.test) == N
     assert found.test.frame["cell"].null_count() == 1
     assert any("test data: column 'cell': 1 cell" in note for note in found.notes)
+    assert not any("k.A." in note for note in found.notes)
     assert any("test data: 2 rows have no target" in note for note in found.notes)
 
 

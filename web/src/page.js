@@ -34,33 +34,36 @@ function hint({ kind, low, high }) {
   return `${told[0]} to ${told[1]}`;
 }
 
-/** One field a column; `read()` gives its cell, null when empty. */
+/** What a person entered, as it is written: to Python, a space belongs to a category too. */
+const entered = (input) => (input.value.trim() === "" ? null : input.value);
+
+/** One field a column; `own` are the attributes of its input, `read()` gives its cell, null when empty. */
 const FIELDS = {
-  text(column, alone) {
-    const input = make("textarea", { id: column.name, rows: alone ? 5 : 3, spellcheck: "false" });
-    return { input, read: () => input.value.trim() || null };
+  text(column, own, alone) {
+    const input = make("textarea", { ...own, rows: alone ? 5 : 3, spellcheck: "false" });
+    return { input, read: () => entered(input) };
   },
-  number(column) {
-    const input = make("input", { id: column.name, type: "number", step: "any", inputmode: "decimal" });
+  number(column, own) {
+    const input = make("input", { ...own, type: "number", step: "any", inputmode: "decimal" });
     return { input, read: () => (input.value === "" ? null : Number(input.value)) };
   },
-  date(column) {
-    const input = make("input", { id: column.name, type: "date" });
+  date(column, own) {
+    const input = make("input", { ...own, type: "date" });
     return { input, read: () => input.value || null };
   },
-  category(column) {
-    const list = `${column.name} values`;
+  category(column, own) {
+    const list = `${own.id}-values`;
     const values = column.values ?? [];
-    const input = make("input", { id: column.name, list: values.length ? list : null, autocomplete: "off" });
+    const input = make("input", { ...own, list: values.length ? list : null, autocomplete: "off" });
     const options = make("datalist", { id: list }, ...values.map((value) => make("option", { value })));
-    return { input: make("div", {}, input, options), read: () => input.value.trim() || null };
+    return { input: make("div", {}, input, options), read: () => entered(input) };
   },
-  image(column, alone, changed) {
+  image(column, own, alone, changed) {
     let blob = null;
     const picture = make("img", { alt: "the picture that was chosen", hidden: "" });
-    const file = make("input", { id: column.name, type: "file", accept: "image/*" });
+    const file = make("input", { ...own, type: "file", accept: "image/*" });
     const words = make("span", {}, make("b", {}, "Drop a picture here"), make("br"), "or choose a file");
-    const zone = make("label", { class: "zone", for: column.name }, picture, words, file);
+    const zone = make("label", { class: "zone", for: own.id }, picture, words, file);
     const take = (given) => {
       if (!given) return;
       blob = given;
@@ -86,11 +89,13 @@ const FIELDS = {
 /** The form of a specialist; gives back what reads a row from it. */
 function form(about, changed) {
   const alone = about.columns.length === 1;
-  const fields = about.columns.map((column) => {
-    const field = FIELDS[column.kind](column, alone, changed);
+  const fields = about.columns.map((column, place) => {
+    // By place: a column may be called as something else on this page is.
+    const own = { id: `cell-${place}`, "data-column": column.name };
+    const field = FIELDS[column.kind](column, own, alone, changed);
     field.input.addEventListener("input", changed);
     const said = hint(column);
-    const label = make("label", { for: column.name }, plain(column.name), said ? make("small", {}, said) : "");
+    const label = make("label", { for: own.id }, plain(column.name), said ? make("small", {}, said) : "");
     $("form").append(make("div", { class: `field ${column.kind}` }, label, field.input));
     return [column.name, field.read];
   });

@@ -293,6 +293,7 @@ def _rows_of(
     """Columns for predicting, the paths when rows are files, and what reading warned of."""
     from metier.data.known import Known
     from metier.data.read import read
+    from metier.evidence.words import quoted
     from metier.runtime.rows import refuse_unknown
 
     inputs = manifest.columns
@@ -308,4 +309,4 @@ def _rows_of(
         for name in (name for name in images if name in columns):
             paths = ["" if path is None else str(path) for path in columns[name]]
             columns[name] = [str(raw.base / path) if path else None for path in paths]
-    return columns, paths, raw.warnings
+    return columns, paths, (*raw.warnings, *map(quoted, raw.odd))

@@ -315,6 +315,6 @@ def _outliers(table: Table) -> list[Finding]:
     rows = rows[np.argsort(-far[rows], kind="stable")]
     verdict = (
         f"{len(rows)} targets lie more than {_FENCE:g} quartile ranges outside the middle half "
-        f"({low:g} to {high:g}); the farthest is {target[rows[0]]:g}"
+        f"({low:g} to {high:g}), the farthest first"
     )
-    return [_found(table, "target outliers", verdict, rows)]
+    return [_found(table, "target outliers", verdict, rows, examples=[f"{target[rows[0]]:g}"])]

@@ -111,11 +111,11 @@ def _almost_numbers(table: Table) -> list[Finding]:
         if numbers is not None and numbers.odd:
             count, first = len(numbers.odd), numbers.odd[0]
             verdict = (
-                f"column {name!r} is numbers but for {count} cells (row {places[first]}: "
-                f"{column[first]!r}) and is read as categories: mend those if it is to be numbers"
+                f"column {name!r} is numbers but for {count} cells (first in row {places[first]}) "
+                "and is read as categories: mend those if it is to be numbers"
             )
             rows = tuple(int(places[row]) for row in numbers.odd[:_SHOWN])
-            details = {"column": name}
+            details = {"column": name, "examples": [column[first]]}
             found.append(
                 Finding(
                     "odd numbers",

@@ -13,7 +13,7 @@ from metier.runtime.columns import category_text, to_numbers
 from metier.runtime.manifest import Manifest
 from metier.runtime.signals import vocabularies
 from metier.runtime.spellings import Spellings, plain_number
-from metier.types import Kind, Roles
+from metier.types import Finding, Kind, Roles
 
 
 @dataclass(frozen=True)
@@ -64,21 +64,21 @@ class Known:
                 categories.setdefault(name, groups)
         return cls(kinds, categories)
 
-    def read(self, frame: pl.DataFrame) -> tuple[pl.DataFrame, list[str]]:
+    def read(self, frame: pl.DataFrame) -> tuple[pl.DataFrame, list[Finding]]:
         """Return a frame whose cells are read as training decided, and what could not be."""
-        warnings: list[str] = []
+        odd: list[Finding] = []
         columns = []
         for name, kind in self.kinds.items():
             if name not in frame.columns:
                 continue
             column = frame[name]
             if kind == "number":
-                numbers = _numbers(column, warnings) if column.dtype == pl.String else column
+                numbers = _numbers(column, odd) if column.dtype == pl.String else column
                 whole = numbers.dtype.is_integer() and name in self.fractions
                 columns.append(numbers.cast(pl.Float64) if whole else numbers)
             elif kind == "category" and name in self.categories and not column.dtype.is_nested():
                 columns.append(_respelled(column, self.categories[name]))
-        return frame.with_columns(columns), warnings
+        return frame.with_columns(columns), odd
 
 
 def _kind(column: pl.Series) -> Kind:
@@ -92,17 +92,19 @@ def _texts(cells: pl.Series) -> tuple[str, ...]:
     return tuple(sorted({text for text in texts if text is not None}))
 
 
-def _numbers(column: pl.Series, warnings: list[str]) -> pl.Series:
+def _numbers(column: pl.Series, found: list[Finding]) -> pl.Series:
     """Read cell by cell, as at predict; what is no number is missing, and said."""
     cells = known_cells(column)
     numbers = cells.cast(pl.Float64, strict=False)
     left = (numbers.is_null() & cells.is_not_null()).arg_true()
     numbers = finite(numbers.scatter(left, to_numbers(cells.gather(left).to_list())))
-    odd = column.filter(numbers.is_null() & cells.is_not_null())
+    odd = (numbers.is_null() & cells.is_not_null()).arg_true()
     if len(odd):
         many = f"{len(odd)} cells are no numbers and count"
         held = many if len(odd) > 1 else "1 cell is no number and counts"
-        warnings.append(f"column {column.name!r}: {held} as missing (such as {odd[0]!r})")
+        verdict = f"column {column.name!r}: {held} as missing (first in row {odd[0]})"
+        shown = {"examples": [column[odd[0]]]}
+        found.append(Finding("reading", verdict, level="warning", details=shown))
     whole = cells.cast(pl.Int64, strict=False)
     return whole if whole.null_count() == numbers.null_count() else numbers
 

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import polars as pl
 
+from metier.types import Finding
+
 
 @dataclass(frozen=True)
 class Raw:
@@ -18,6 +20,7 @@ class Raw:
         name: a short name of the data, for titles and run folders.
         fingerprint: SHA-256 of the content, in hex.
         warnings: plain sentences on what was odd but could be read.
+        odd: what was found of cells that are not what training decided.
     """
 
     frame: pl.DataFrame
@@ -25,6 +28,7 @@ class Raw:
     name: str
     fingerprint: str
     warnings: tuple[str, ...] = ()
+    odd: tuple[Finding, ...] = ()
 
 
 def finite(column: pl.Series) -> pl.Series:

@@ -57,8 +57,8 @@ def read(
     raw = _read(data, what, expect_images_of, kinds)
     if known is None:
         return raw
-    frame, warnings = known.read(raw.frame)
-    return replace(raw, frame=frame, warnings=(*raw.warnings, *warnings))
+    frame, odd = known.read(raw.frame)
+    return replace(raw, frame=frame, odd=tuple(odd))
 
 
 def _read(data: Any, what: str, expect_images_of: str | None, kinds: Mapping[str, Kind]) -> Raw:

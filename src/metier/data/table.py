@@ -73,6 +73,7 @@ def build_table(raw: Raw, roles: Roles, task: str | None = None) -> tuple[Table,
         DataError: the target is missing everywhere, or no row is left.
     """
     findings = [Finding("reading", warning, level="warning") for warning in raw.warnings]
+    findings += raw.odd
     frame = raw.frame if ROW in raw.frame.columns else raw.frame.with_row_index(ROW)
     findings += _odd_numbers(frame, roles)
     dates = dict(roles.dates)
@@ -138,10 +139,11 @@ def _odd_numbers(frame: pl.DataFrame, roles: Roles) -> list[Finding]:
         odd = (known_cells(frame[name]).is_not_null() & _numbers(frame[name]).is_null()).arg_true()
         if len(odd):
             verdict = (
-                f"column {name!r} is numbers but for {len(odd)} cells (row "
-                f"{frame[ROW][odd[0]]}: {frame[name][odd[0]]!r}), which count as missing"
+                f"column {name!r} is numbers but for {len(odd)} cells, which count as missing "
+                f"(first in row {frame[ROW][odd[0]]})"
             )
-            found.append(_about_rows("odd numbers", verdict, frame[ROW].gather(odd).to_list()))
+            rows = frame[ROW].gather(odd).to_list()
+            found.append(_about_rows("odd numbers", verdict, rows, examples=[frame[name][odd[0]]]))
     return found
 
 
@@ -155,8 +157,9 @@ def _undated(frame: pl.DataFrame, typed: Sequence[pl.Series], roles: Roles) -> l
             rows = frame[ROW].gather(lost).to_list()
             held = f"{len(rows)} cells are no dates and count"
             held = held if len(rows) > 1 else "1 cell is no date and counts"
-            verdict = f"column {column.name!r}: {held} as missing (such as {given[int(lost[0])]!r})"
-            findings.append(_about_rows("odd dates", verdict, rows))
+            verdict = f"column {column.name!r}: {held} as missing"
+            shown = [str(given[int(lost[0])])]
+            findings.append(_about_rows("odd dates", verdict, rows, examples=shown))
     return findings
 
 
@@ -250,15 +253,12 @@ def _without_broken_images(
     if len(rows) == frame.height:
         raise DataError(f"no image opens (first: {next(iter(broken.values()))}): check the files")
     verdict = f"{len(rows)} images do not open and were left out"
-    finding = _about_rows("unreadable images", verdict, rows, tuple(broken.values()))
+    finding = _about_rows("unreadable images", verdict, rows, reasons=list(broken.values()))
     keep = np.setdiff1d(np.arange(frame.height), list(broken))
     return frame[keep], [finding]
 
 
-def _about_rows(
-    name: str, verdict: str, rows: Sequence[int], reasons: tuple[str, ...] = ()
-) -> Finding:
-    details = {"reasons": list(reasons)} if reasons else {}
+def _about_rows(name: str, verdict: str, rows: Sequence[int], **details: list[str]) -> Finding:
     return Finding(
         name,
         verdict,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+from metier.types import Finding
+
 
 def whole(value: float) -> str:
     """Return a count with its thousands parted.
@@ -59,3 +61,13 @@ def number(value: float) -> str:
 def sentence(text: str) -> str:
     """Return the text with a capital letter at its start and a full stop at its end."""
     return text[:1].upper() + text[1:] + ("" if text.endswith(".") else ".")
+
+
+def quoted(found: Finding) -> str:
+    """Return what a finding says with the cells that it rests on, for who sits before the rows.
+
+    >>> quoted(Finding("odd", "1 cell is no date", details={"examples": ["soon"]}))
+    "1 cell is no date, such as 'soon'"
+    """
+    examples = ", ".join(repr(each) for each in found.details.get("examples", ()))
+    return f"{found.verdict}, such as {examples}" if examples else found.verdict

@@ -13,6 +13,7 @@ from metier.data.duplicates import near_clusters
 from metier.data.splits import PROVE, refuse_too_few, split
 from metier.errors import BundleError, DataError, ParityError
 from metier.evidence.uncertainty.calibration import costs_told
+from metier.evidence.words import quoted
 from metier.report.content import Report
 from metier.road.asked import check_same, claimed, settings, versions
 from metier.road.fairer import Fairing, make_fairer
@@ -58,7 +59,7 @@ def travel(
         clock.keep(folder)
         progress.until(clock.deadline(clock.left))
         for finding in planned.data.findings:
-            progress.warn(finding.verdict)
+            progress.warn(quoted(finding))
         report = _walk(planned, folder, options, command, progress, clock)
         clock.note(force=True)
         return keep_ended(folder, Ended(report, clock.used))

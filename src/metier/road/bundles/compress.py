@@ -28,7 +28,7 @@ from metier.evidence.catalogue import METRICS
 from metier.evidence.compare import paired
 from metier.evidence.gate import measure_loss
 from metier.evidence.uncertainty import selective
-from metier.evidence.words import sentence, whole
+from metier.evidence.words import quoted, sentence, whole
 from metier.report.compression import Compressed, render_compressed
 from metier.report.content import to_json
 from metier.road.asked import versions
@@ -112,7 +112,7 @@ def compress(asked: Asked, folder: Path, progress: Progress, clock: Clock) -> Ha
     raw = read(asked.data, known=Known.of_bundle(bundle.manifest))
     rows = read_labelled(bundle, raw)
     for finding in (*learned_from(Path(asked.bundle), raw), *rows.findings):
-        progress.warn(finding.verdict)
+        progress.warn(quoted(finding))
     if len(rows) < FEWEST:
         raise DataError(
             f"{len(rows)} labelled rows: a smaller specialist is judged on rows, and {FEWEST} are "

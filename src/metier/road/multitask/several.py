@@ -14,6 +14,7 @@ from metier.cache import Cache
 from metier.data.checks import shared_rows
 from metier.data.unite import United, unite
 from metier.errors import DataError, Pruned
+from metier.evidence.words import quoted
 from metier.report.content import to_json
 from metier.report.multitasked import Multitasked, multitasked_from_json
 from metier.road.again import keep_answer, recall
@@ -80,7 +81,7 @@ def learn_several(wanted: Wanted, folder: Path, progress: Progress, clock: Clock
     if answer is not None:
         return Handed(folder, multitasked_from_json(answer))
     for each in tasks:
-        for note in (*(f.verdict for f in each.findings), *each.notes):
+        for note in (*map(quoted, each.findings), *each.notes):
             progress.warn(f"{each.name}: {note}")
     names = () if wanted.source is None else (wanted.source,)
     source = next(iter(open_sources(tasks[0].table, names).values()))
