@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,13 @@ import pytest
 
 from metier.api import compress, specialize
 from metier.cli import main
+from metier.data.known import Known
+from metier.data.read import read
 from metier.errors import DataError, InputError, OptionError
 from metier.evidence.cost import size_of
-from metier.road.bundles.compress import Asked, _parts
-from metier.road.labelled import Labelled
+from metier.road.bundles.compress import Asked, _parts, _proof
+from metier.road.labelled import Labelled, read_labelled
+from metier.runtime.groups import GroupColumn, GroupThresholds
 from metier.runtime.manifest import read_manifest
 from metier.runtime.session import load
 from metier.search.front import Limits
@@ -23,6 +27,7 @@ from metier.strategies.boost import Boost
 from metier.strategies.classical import Classical
 from metier.strategies.finetune import Finetune
 from metier.tasks import build
+from metier.training.reopen import reopen
 from metier.types import Roles, Table
 from tests import tiny
 from tests.made import make_bundle
@@ -197,6 +202,30 @@ def test_boosters_get_fewer_trees(tmp_path: Path) -> None:
     found = compress(run, table.frame, out=tmp_path / "small", max_loss=100, budget="1m")
     assert found.compression.chosen == "thin"
     assert size_of(found.bundle) < size_of(run / "specialist")
+
+
+def test_rows_are_judged_by_the_thresholds_of_their_groups(tmp_path: Path) -> None:
+    """The groups alone decide here: `f` is answered yes, `m` no, and so it is."""
+    rows = numbers_table(600)
+    sex = np.random.default_rng(1).choice(["f", "m"], len(rows))
+    label = np.where(sex == "f", "yes", "no")
+    frame = rows.frame.with_columns(sex=pl.Series(sex), label=pl.Series(label))
+    groups = GroupThresholds((GroupColumn("sex"),), {"f": 0.0, "m": 1.1})
+    learned = replace(rows, frame=frame)
+    many, few = (
+        make_bundle(tmp_path / f"trees-{n}", Boost(trees=n), learned, "binary", groups=groups)
+        for n in (200, 2)
+    )
+    found = compress(many, frame, out=tmp_path / "small", max_loss=100, budget="1m")
+    (thin,) = found.compression.tried
+    assert found.compression.parent.value == 1.0 and thin.side is not None
+    assert (thin.side.value, thin.loss) == (1.0, 0.0)
+    small = load(found.bundle)
+    assert small.doubt.selective is not None and small.doubt.selective.steps[-1].error == 0.0
+    bundle = load(many)
+    given = read_labelled(bundle, read(frame, known=Known.of_bundle(bundle.manifest)))
+    proof = _proof(reopen(few), reopen(many), given, np.arange(len(given)), bundle)
+    assert proof is not None and proof["difference"] == 0.0
 
 
 def test_a_run_fits_its_limits_and_proves_what_it_hands_over(valid: Path, tmp_path: Path) -> None:

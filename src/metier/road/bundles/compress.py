@@ -19,6 +19,7 @@ from metier.data.duplicates import equal_clusters, near_clusters
 from metier.data.known import Known
 from metier.data.read import read
 from metier.data.remembered import remember, together
+from metier.data.sensitive import at_rows
 from metier.data.splits import units_of
 from metier.data.table import build_table, clusters_of
 from metier.deploy.bundle import write_bundle
@@ -37,6 +38,7 @@ from metier.road.looks import learned_from, remembered
 from metier.road.options import Progress
 from metier.runtime import conformal
 from metier.runtime.doubt import Doubt, default_coverage
+from metier.runtime.postprocess import Decision
 from metier.runtime.session import Bundle, load
 from metier.search.clock import Clock
 from metier.search.front import Compression, Limits, Shrunk, Side, conclude
@@ -231,7 +233,8 @@ def _proof(
     """Compare what is handed over with its parent, on rows that no choice has used."""
     if made is parent:
         return None
-    table, decision = rows.table.take(held), bundle.manifest.decision
+    table = rows.table.take(held)
+    decision = at_rows(bundle.manifest.decision, table)
     metric = rows.task.metrics[0]
     scores = made.scores(table), parent.scores(table)
     clusters = clusters_of(table)
@@ -265,19 +268,19 @@ def _hand_over(
     learned: Table,
 ) -> Handed:
     specialist = folder / "specialist"
-    decision = bundle.manifest.decision
     held = np.flatnonzero(part == PROVE)
-    scores = np.asarray(made.scores(rows.table.take(held)))
+    last = rows.table.take(held)
+    scores, ruling = np.asarray(made.scores(last)), at_rows(bundle.manifest.decision, last)
     digest = write_bundle(
         made,
         specialist,
-        decision=decision,
+        decision=bundle.manifest.decision,
         sample=_sample(rows.table, part),
         card=_card(asked.bundle, bundle, found, proof),
         facts=_facts(bundle, found, proof),
         columns=bundle.manifest.columns,
-        held_out=HeldOut(scores, decision),
-        doubt=_doubt(scores, rows.truth[held], bundle),
+        held_out=HeldOut(scores, ruling),
+        doubt=_doubt(scores, rows.truth[held], ruling, bundle),
         remembered=together(remembered(Path(asked.bundle)), remember(learned)),
     )
     counts = [whole(int((part == each).sum())) for each in (LEARN, JUDGE, PROVE)]
@@ -323,10 +326,10 @@ def _like_what_comes(limits: Limits, tried: Sequence[Plan]) -> Compression:
     return Compression(limits, side, ends, ends[0].name, True, "-" * 150)
 
 
-def _doubt(scores: Floats, truth: NDArray[Any], bundle: Bundle) -> Doubt:
+def _doubt(scores: Floats, truth: NDArray[Any], decision: Decision, bundle: Bundle) -> Doubt:
     """The doubt of what is handed over, from rows that no choice has used: its scores are others
-    than those that the specialist was calibrated on."""
-    decision, coverage = bundle.manifest.decision, default_coverage(bundle.doubt)
+    than those that the specialist was calibrated on. `decision` is that of these rows."""
+    coverage = default_coverage(bundle.doubt)
     known = conformal.learn(scores, truth, decision, coverage, exact=True)
     return Doubt(known if known.n else None, selective.learn(scores, truth, decision))
 
