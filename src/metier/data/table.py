@@ -24,6 +24,9 @@ ROW = "__row__"
 
 LARGEST_WHOLE = 2**53
 """From here on, floats are no longer all of the whole numbers."""
+WIDE = ("Int128", "UInt128")
+"""Types of whole numbers that numpy does not have, by name: older versions of polars have not both.
+What is no number but a name (a group, a category) stays exact."""
 
 
 def row_numbers(table: Table) -> Rows:
@@ -116,7 +119,8 @@ def with_absolute_paths(table: Table) -> Table:
 
 def _typed(column: pl.Series, kind: Kind, dates: dict[str, str]) -> pl.Series:
     if kind == "number":
-        return column if column.dtype.is_numeric() else _numbers(column)
+        held = column.dtype.is_numeric() and str(column.dtype) not in WIDE
+        return column if held else _numbers(column)
     if kind == "date":
         return read_moments(column, dates)
     return _texts(column) if kind == "category" else column.cast(pl.String, strict=False)
