@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from metier.data.dates import parse_dates
+from metier.data.dates import of_our_years, parse_dates
 from metier.data.images import look
 from metier.data.labels import SEPARATORS, label_parts, split_labels
 from metier.data.numbers import known_cells
@@ -155,11 +155,12 @@ def _undated(frame: pl.DataFrame, typed: Sequence[pl.Series], roles: Roles) -> l
     for column in typed:
         given = frame[column.name]
         lost = (column.is_null() & given.is_not_null()).arg_true()
+        some = given.gather(lost.head(1)).cast(pl.String)  # Python has no name for every year
         if roles.inputs[column.name] == "date" and len(lost):
             rows = frame[ROW].gather(lost).to_list()
             held = f"{len(rows)} cells are no dates and count"
             held = held if len(rows) > 1 else "1 cell is no date and counts"
-            verdict = f"column {column.name!r}: {held} as missing (such as {given[int(lost[0])]!r})"
+            verdict = f"column {column.name!r}: {held} as missing (such as {some[0]!r})"
             findings.append(_about_rows("odd dates", verdict, rows))
     return findings
 
@@ -189,10 +190,12 @@ def read_moments(column: pl.Series, dates: dict[str, str]) -> pl.Series:
             "write them as 2024-12-31"
         )
     if column.dtype == pl.Date:
-        return column.cast(pl.Datetime("us"))
-    if isinstance(column.dtype, pl.Datetime) and column.dtype.time_zone is not None:
-        return column.dt.convert_time_zone("UTC").dt.replace_time_zone(None)
-    return column
+        column = column.cast(pl.Datetime("us"))
+    if not isinstance(column.dtype, pl.Datetime):
+        return column
+    if column.dtype.time_zone is not None:
+        column = column.dt.convert_time_zone("UTC").dt.replace_time_zone(None)
+    return of_our_years(column)
 
 
 def _without_missing(frame: pl.DataFrame, roles: Roles) -> tuple[pl.DataFrame, list[Finding]]:
