@@ -226,10 +226,11 @@ def _separator(column: pl.Series, task: str | None, known: str | None) -> str | 
 
 
 def _target(column: pl.Series, separator: str | None, findings: list[Finding]) -> pl.Series:
-    if isinstance(column.dtype, pl.List):
+    if isinstance(column.dtype, pl.List) and not column.dtype.inner.is_nested():
         return column.cast(pl.List(pl.String)).list.eval(pl.element().drop_nulls())
     if column.dtype.is_nested():
-        raise DataError(f"target {column.name!r} holds objects: give one value or a list of labels")
+        held = "lists of lists or of objects" if column.dtype == pl.List else "objects"
+        raise DataError(f"target {column.name!r} holds {held}: give one value or a list of labels")
     if column.dtype.is_temporal():
         raise DataError(f"target {column.name!r} holds dates: give a class or a number")
     if separator is not None:
