@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date, datetime
+from typing import Any
 
 import polars as pl
 import pytest
@@ -14,7 +15,7 @@ from metier.data.raw import Raw
 from metier.data.table import build_table
 from metier.errors import DataError
 from metier.runtime.dates import read_moment
-from metier.types import Roles
+from metier.types import Roles, Table
 
 FORMATS = [
     *_FORMATS,
@@ -139,3 +140,50 @@ def test_the_first_of_all_days_is_left_what_it_is() -> None:
     found = parse_dates(pl.Series(["2024-12-31", "0001-01-01"]))
     assert found is not None
     assert found.moments.dt.year().to_list() == [2024, 1]
+
+
+@pytest.mark.parametrize(
+    ("cell", "others"),
+    [
+        ("0001-01-01T00:00:00+01:00", "2024-01-31T00:00:00+01:00"),
+        ("9999-12-31T23:30-01:00", "2024-01-31T00:00-01:00"),
+        ("0000-01-01", "2024-01-31"),
+    ],
+)
+def test_moments_of_no_year_that_the_runtime_has_are_missing(cell: str, others: str) -> None:
+    """They were read all the same, and every strategy failed on them."""
+    told = told_of(pl.Series([others] * 40 + [cell]))
+    assert told == f"column 'when': 1 cell is no date and counts as missing (such as {cell!r})"
+
+
+@pytest.mark.parametrize("unit", ["ms", "us", "ns"])
+def test_moments_that_were_stored_as_such_are_of_our_years_too(unit: Any) -> None:
+    days = pl.Series([19_000] * 40 + [5_000_000], dtype=pl.Int64).cast(pl.Date)
+    assert "counts as missing" in told_of(days)
+    if unit != "ns":
+        assert "counts as missing" in told_of(days.cast(pl.Datetime(unit)))
+        assert "counts as missing" in told_of(days.cast(pl.Datetime(unit, "UTC")))
+    kept = days.head(40).cast(pl.Datetime(unit))
+    assert built(kept).frame["when"].null_count() == 0
+
+
+def test_a_time_of_no_year_leaves_its_row_out() -> None:
+    days = pl.Series("when", [19_000 + k for k in range(40)] + [5_000_000]).cast(pl.Date)
+    frame = pl.DataFrame({"when": days, "y": ["a"] * 41, "x": [1.0] * 41})
+    found, _ = build_table(
+        Raw(frame, None, "rows", ""), Roles({"x": "number"}, ("y",), time="when")
+    )
+    assert len(found) == 40
+
+
+def built(column: pl.Series) -> Table:
+    raw = Raw(pl.DataFrame({"when": column}), None, "rows", "")
+    return build_table(raw, Roles({"when": "date"}))[0]
+
+
+def told_of(column: pl.Series) -> str:
+    """What building says of a column whose last cell is no date; Python can hold what is left."""
+    raw = Raw(pl.DataFrame({"when": column}), None, "rows", "")
+    found, (finding,) = build_table(raw, Roles({"when": "date"}))
+    assert found.frame["when"].to_list()[-1] is None and finding.rows == (len(column) - 1,)
+    return finding.verdict

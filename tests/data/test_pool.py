@@ -68,3 +68,19 @@ def test_unlabelled_rows_keep_inputs_only_and_none_that_is_labelled() -> None:
 def test_other_columns_are_refused_and_the_near_one_named() -> None:
     with pytest.raises(DataError, match=r"no column 'text', .*did you mean 'texts'"):
         pool_table(read({"texts": ["a", "b"]}), ROLES)
+
+
+@pytest.mark.parametrize("odd", [0.5, None])
+def test_whole_numbers_are_known_again_beside_a_fraction_or_a_gap(odd: float | None) -> None:
+    whole, more = list(range(30)), [101.0, 102.0]
+    roles = Roles({"a": "number", "b": "number"})
+    for ours, theirs in (
+        (whole, [*map(float, whole), *more, odd]),
+        ([*map(float, whole), odd], [*whole, 101, 102, 103]),
+    ):
+        known, _ = build_table(read({"a": ours, "b": range(len(ours))}), roles)
+        test, _ = build_table(read({"a": [101], "b": [30]}), roles)
+        raw = read({"a": theirs, "b": range(len(theirs))})
+        pool, lost = pool_table(raw, roles, [known, test])
+        assert lost == 31 and pool.frame["a"].to_list() == theirs[31:]
+        assert pool.frame["a"].dtype == raw.frame["a"].dtype

@@ -14,6 +14,7 @@ from metier.data.read import read
 from metier.data.roles import infer_part, infer_roles
 from metier.data.table import build_table, row_numbers
 from metier.errors import DataError, OptionError
+from metier.types import Roles
 
 N = 60
 
@@ -185,6 +186,31 @@ def test_targets_that_cannot_be_learned_are_refused(target, given, told):
     table, _ = built(target, task=given)
     with pytest.raises(DataError, match=told):
         infer_task(table, given)
+
+
+@pytest.mark.parametrize("nested", [[[1, 2]], [{"k": 1}], [[None], [1, 2]]])
+def test_targets_of_nested_lists_are_refused_in_one_line(nested):
+    rows = pl.DataFrame({"x": range(20), "boxes": [nested, nested[:1]] * 10})
+    with pytest.raises(DataError, match="target 'boxes' holds lists of lists or of objects: give"):
+        build_table(read(rows), Roles({"x": "number"}, ("boxes",)))
+
+
+def test_a_target_that_is_given_twice_is_refused_in_one_line():
+    raw = read({"x": [1, 2, 3], "y": [0, 1, 1], "z": [0, 0, 1]})
+    assert infer_roles(raw, target=["y", "z"]).target == ("y", "z")
+    with pytest.raises(DataError, match="column 'y' is given twice as the target: name it once"):
+        infer_roles(raw, target=["y", "z", "y"])
+
+
+@pytest.mark.parametrize("cells", [[[1], [2], [1]], [{"k": 1}, {"k": 2}, {"k": 1}]])
+def test_lists_and_objects_tell_no_groups(cells):
+    raw = read(pl.DataFrame({"x": [1, 2, 3], "y": [0, 1, 1], "z": [0, 0, 1], "cells": cells}))
+    told = "column 'cells' holds lists or objects, so it cannot be a {} column: give one value"
+    for role in ("group", "time", "domain"):
+        with pytest.raises(DataError, match=told.format(role)):
+            infer_roles(raw, target="y", **{role: "cells"})
+    with pytest.raises(DataError, match=told.format("target")):
+        infer_roles(raw, target=["y", "cells"])
 
 
 def test_an_unknown_task_is_refused():

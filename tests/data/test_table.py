@@ -60,6 +60,25 @@ def test_numbers_that_are_not_finite_are_missing_in_every_form(tmp_path: Path) -
         assert read(form).frame["x"].to_list() == [1.5, None, None, None]
 
 
+LONG = 89_014_103_211_118_510_720
+
+
+def test_whole_numbers_that_numpy_cannot_hold_are_numbers_or_names(tmp_path: Path) -> None:
+    """Twenty digits are 128 bits wide to polars: no bundle could be written."""
+    rows = [{"x": LONG + value, "label": "ab"[value % 2]} for value in range(60)]
+    (tmp_path / "rows.json").write_text(json.dumps(rows))
+    (tmp_path / "rows.jsonl").write_text("\n".join(json.dumps(row) for row in rows))
+    frame = pl.DataFrame({"x": [2**64 + value for value in range(60)], "label": ["a", "b"] * 30})
+    unsigned = frame.with_columns(pl.col("x").cast(pl.UInt128))
+    for data in (*tmp_path.iterdir(), frame, unsigned):
+        raw = read(data)
+        found, _ = build_table(raw, Roles({"x": "number"}, ("label",)))
+        assert found.frame["x"].dtype == pl.Float64
+        assert np.isfinite(plain_features(found)).all()
+        named, _ = build_table(raw, Roles({"x": "category"}, ("label",), group="x"))
+        assert named.frame["x"].n_unique() == 60
+
+
 @pytest.mark.parametrize("huge", [math.inf, -math.inf, 1e39, -1e300])
 def test_a_huge_number_ends_no_check(huge: float) -> None:
     rng = np.random.default_rng(0)

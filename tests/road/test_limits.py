@@ -18,12 +18,14 @@ from metier.errors import Pruned
 from metier.road.limits import DECIDED, Fitting, as_delivered, fit_limits
 from metier.search.choice import Climb, choose
 from metier.search.clock import Clock
+from metier.search.finals import decide
 from metier.search.front import Compression, Limits, Side
 from metier.search.race import Race
 from metier.search.recipe import Recipe
 from metier.search.records import Candidate
 from metier.tasks import build
 from metier.types import Finding, Roles, Table
+from tests.strategies.people import people
 
 COST = (
     Finding("size", "", 20_000_000.0),
@@ -63,20 +65,35 @@ def test_a_size_that_came_out_as_another_one_is_told() -> None:
     assert as_delivered(as_it_was, as_it_was.limits, nearly, PROOF) is as_it_was
 
 
+def sized() -> Table:
+    """Rows whose label follows from two numbers."""
+    random = np.random.default_rng(0)
+    size, weight = random.normal(size=(2, 300))
+    label = np.where(size + 0.5 * weight + random.normal(size=300) > 0, "yes", "no")
+    frame = pl.DataFrame({"size": size, "weight": weight, "label": label})
+    return Table(frame, Roles({"size": "number", "weight": "number"}, ("label",)))
+
+
+TREES = Recipe("boost", "none", {"trees": 60})
+
+
 class Sitting:
     """A run that comes to its limits with so many seconds left; `deadlines` are those of fits."""
 
-    def __init__(self, folder: Path, limits: Limits, budget: float | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        limits: Limits,
+        budget: float | None = None,
+        recipe: Recipe = TREES,
+        rows: Table | None = None,
+    ) -> None:
         pytest.importorskip("lightgbm")
-        random = np.random.default_rng(0)
-        size, weight = random.normal(size=(2, 300))
-        label = np.where(size + 0.5 * weight + random.normal(size=300) > 0, "yes", "no")
-        frame = pl.DataFrame({"size": size, "weight": weight, "label": label})
-        rows = Table(frame, Roles({"size": "number", "weight": "number"}, ("label",)))
+        rows = sized() if rows is None else rows
         divided = split(rows, "binary", test_given=False, folds=2)
         task = build("binary", rows)
         self.race = Race(rows, task, divided, {}, folder, Cache(folder / "cache"))
-        boost = Candidate("boost-0", "boost", Recipe("boost", "none", {"trees": 60}))
+        boost = Candidate("boost-0", "boost", recipe)
         for fold in range(len(divided.folds)):
             assert self.race.run_fold(boost, fold)
         self.climb = choose(self.race, [boost], tuple(range(len(divided.folds))))
@@ -142,3 +159,21 @@ def test_parents_are_fitted_in_the_time_there_is(
     assert found is None and climb is sitting.climb and not (tmp_path / DECIDED).exists()
     (deadline,) = sitting.deadlines
     assert began is not None and deadline is not None and 60 < deadline - began < 150
+
+
+def test_rows_are_judged_by_the_thresholds_of_their_groups(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = Recipe("threshold(boost)", "none", {"limit": 0.0, "inner.trees": 60})
+    sitting = Sitting(tmp_path, SMALL, recipe=recipe, rows=people(900))
+    race, chosen = sitting.race, sitting.climb.chosen
+    rows = race.calibrating_rows(chosen)
+    rule, scores, truth = decide(race, chosen), race.scores(chosen, rows), race.targets[rows]
+    own = rule.at({"sex": race.table.take(rows).frame["sex"].to_list()})
+    right = float((own.choices(scores) == truth).mean())
+    assert right != pytest.approx((rule.choices(scores) == truth).mean(), abs=0.01)
+    _, found = sitting.fit(monkeypatch)
+    assert found is not None and found.parent.value == pytest.approx(right)
+    (thin,) = found.tried
+    assert thin.side is not None and found.parent.value is not None
+    assert thin.loss == pytest.approx(100 * (right - thin.side.value))

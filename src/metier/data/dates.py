@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from datetime import MAXYEAR, MINYEAR
 
 import polars as pl
 
@@ -99,8 +100,23 @@ def _candidates(known: pl.Series) -> list[str]:
     return [each for each in glued if 2 * some.str.contains(pattern(each)).sum() > len(some)]
 
 
+def of_our_years(moments: pl.Series) -> pl.Series:
+    """Return moments of which those before the year 1 and after 9999 are missing: they are none at
+    predict, where a moment is a `datetime`.
+
+    >>> of_our_years(pl.Series([5_000_000, 0]).cast(pl.Date).cast(pl.Datetime("us"))).to_list()
+    [None, datetime.datetime(1970, 1, 1, 0, 0)]
+    """
+    ours = moments.dt.year().is_between(MINYEAR, MAXYEAR).fill_null(value=False)
+    return moments.set(~ours, None)
+
+
 def _parse(cells: pl.Series, format: str) -> pl.Series:
     """Read those cells that the runtime would read in this format, fast."""
+    return of_our_years(_moments(cells, format))
+
+
+def _moments(cells: pl.Series, format: str) -> pl.Series:
     cells = cells.set(~cells.str.contains(pattern(format)), None)
     if "%p" in format:
         cells = cells.str.to_uppercase().str.replace(r"\s*([AP]M)$", " $1")

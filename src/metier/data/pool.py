@@ -68,11 +68,23 @@ def pool_table(raw: Raw, roles: Roles, known: Sequence[Table] = ()) -> tuple[Tab
     kept = [*roles.inputs, *([ROW] if ROW in raw.frame.columns else [])]
     inputs = Roles(roles.inputs, dates=roles.dates)
     table, _ = build_table(replace(raw, frame=raw.frame.select(kept)), inputs)
-    seen = np.concatenate([np.zeros(0, np.uint64), *(each.digests for each in known)])
-    rows = np.flatnonzero(~np.isin(table.digests, seen))
+    alike, *others = _alike([table, *known])
+    seen = np.concatenate([np.zeros(0, np.uint64), *(each.digests for each in others)])
+    rows = np.flatnonzero(~np.isin(alike.digests, seen))
     if len(rows) < FEWEST:
         raise DataError(
             f"the rows without labels ({raw.name}): {len(rows)} of {len(table)} are not among the "
             "labelled ones; give more"
         )
     return table.take(rows), len(table) - len(rows)
+
+
+def _alike(tables: Sequence[Table]) -> list[Table]:
+    """The same rows with numbers of one type: whole ones are other numbers, by their digests, where
+    a gap or a fraction made another file's column one of fractions."""
+    numbers = [name for name, kind in tables[0].roles.inputs.items() if kind == "number"]
+    mixed = [n for n in numbers if len({table.frame.schema[n] for table in tables}) > 1]
+    if not mixed:
+        return list(tables)
+    cast = pl.col(mixed).cast(pl.Float64)
+    return [replace(table, frame=table.frame.with_columns(cast)) for table in tables]

@@ -56,8 +56,8 @@ def infer_roles(
         given: kinds of input columns that are known; inferred for the rest.
 
     Raises:
-        DataError: a column is not there, has another part and is the target at once, or nothing
-            is left to predict from.
+        DataError: a column is not there, has another part and is the target at once, is given
+            twice, or holds lists where one value is needed, or nothing is left to predict from.
     """
     given = dict(given or {})
     frame = raw.frame
@@ -68,6 +68,7 @@ def infer_roles(
             if name is not None:
                 _must_have(frame, name, role)
                 _refuse_target(name, targets, role)
+                _refuse_nested(frame[name], role)
     for name, kind in given.items():
         _must_have(frame, name, "given")
         if kind not in get_args(Kind):
@@ -170,8 +171,12 @@ def _is_id(column: pl.Series, known: pl.Series) -> bool:
 def _find_target(frame: pl.DataFrame, target: str | Sequence[str] | None) -> tuple[str, ...]:
     if target is not None:
         names = (target,) if isinstance(target, str) else tuple(target)
-        for name in names:
+        for place, name in enumerate(names):
             _must_have(frame, name, "target")
+            if name in names[:place]:
+                raise DataError(f"column {name!r} is given twice as the target: name it once")
+            if len(names) > 1:
+                _refuse_nested(frame[name], "target")
         return names
     found = [name for name in frame.columns if name.lower() in TARGET_NAMES]
     surest = [name for name in found if name.lower() in TARGET_NAMES[:3]]
@@ -195,6 +200,14 @@ def _refuse_target(name: str, targets: tuple[str, ...], role: str) -> None:
     if name in targets:
         raise DataError(
             f"column {name!r} is the target, so it cannot be the {role} column too: name another"
+        )
+
+
+def _refuse_nested(column: pl.Series, role: str) -> None:
+    if column.dtype.is_nested():
+        raise DataError(
+            f"column {column.name!r} holds lists or objects, so it cannot be a {role} column: give "
+            "one value in each row"
         )
 
 

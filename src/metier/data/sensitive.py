@@ -11,6 +11,7 @@ import polars as pl
 
 from metier.errors import DataError, OptionError, suggest
 from metier.runtime.groups import GroupColumn
+from metier.runtime.postprocess import Decision
 from metier.types import Roles, Table
 
 MOST_GROUPS = 50
@@ -79,6 +80,20 @@ def groups_of(table: Table) -> dict[str, list[str]]:
         name: GroupColumn(name, cuts.get(name, ())).of(table.frame[name].to_list())
         for name in table.roles.sensitive
     }
+
+
+def at_rows(decision: Decision, table: Table) -> Decision:
+    """Return the decision for the rows of a table: each by its own group.
+
+    A column of groups that the table lacks is missing in every row, as it is at predict.
+    """
+    if decision.groups is None:
+        return decision
+    frame, empty = table.frame, [None] * len(table)
+    names = [each.name for each in decision.groups.columns]
+    return decision.at(
+        {name: frame[name].to_list() if name in frame.columns else empty for name in names}
+    )
 
 
 def _quartiles(column: pl.Series) -> tuple[float, ...]:

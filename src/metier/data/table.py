@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from metier.data.dates import parse_dates
+from metier.data.dates import of_our_years, parse_dates
 from metier.data.images import look
 from metier.data.labels import SEPARATORS, label_parts, split_labels
 from metier.data.numbers import known_cells
@@ -24,6 +24,9 @@ ROW = "__row__"
 
 LARGEST_WHOLE = 2**53
 """From here on, floats are no longer all of the whole numbers."""
+WIDE = ("Int128", "UInt128")
+"""Types of whole numbers that numpy does not have, by name: older versions of polars have not both.
+What is no number but a name (a group, a category) stays exact."""
 
 
 def row_numbers(table: Table) -> Rows:
@@ -117,7 +120,8 @@ def with_absolute_paths(table: Table) -> Table:
 
 def _typed(column: pl.Series, kind: Kind, dates: dict[str, str]) -> pl.Series:
     if kind == "number":
-        return column if column.dtype.is_numeric() else _numbers(column)
+        held = column.dtype.is_numeric() and str(column.dtype) not in WIDE
+        return column if held else _numbers(column)
     if kind == "date":
         return read_moments(column, dates)
     return _texts(column) if kind == "category" else column.cast(pl.String, strict=False)
@@ -153,13 +157,13 @@ def _undated(frame: pl.DataFrame, typed: Sequence[pl.Series], roles: Roles) -> l
     for column in typed:
         given = frame[column.name]
         lost = (column.is_null() & given.is_not_null()).arg_true()
+        some = given.gather(lost.head(1)).cast(pl.String)  # Python has no name for every year
         if roles.inputs[column.name] == "date" and len(lost):
             rows = frame[ROW].gather(lost).to_list()
             held = f"{len(rows)} cells are no dates and count"
             held = held if len(rows) > 1 else "1 cell is no date and counts"
             verdict = f"column {column.name!r}: {held} as missing"
-            shown = [str(given[int(lost[0])])]
-            findings.append(_about_rows("odd dates", verdict, rows, examples=shown))
+            findings.append(_about_rows("odd dates", verdict, rows, examples=some.to_list()))
     return findings
 
 
@@ -188,10 +192,12 @@ def read_moments(column: pl.Series, dates: dict[str, str]) -> pl.Series:
             "write them as 2024-12-31"
         )
     if column.dtype == pl.Date:
-        return column.cast(pl.Datetime("us"))
-    if isinstance(column.dtype, pl.Datetime) and column.dtype.time_zone is not None:
-        return column.dt.convert_time_zone("UTC").dt.replace_time_zone(None)
-    return column
+        column = column.cast(pl.Datetime("us"))
+    if not isinstance(column.dtype, pl.Datetime):
+        return column
+    if column.dtype.time_zone is not None:
+        column = column.dt.convert_time_zone("UTC").dt.replace_time_zone(None)
+    return of_our_years(column)
 
 
 def _without_missing(frame: pl.DataFrame, roles: Roles) -> tuple[pl.DataFrame, list[Finding]]:
@@ -222,10 +228,11 @@ def _separator(column: pl.Series, task: str | None, known: str | None) -> str | 
 
 
 def _target(column: pl.Series, separator: str | None, findings: list[Finding]) -> pl.Series:
-    if isinstance(column.dtype, pl.List):
+    if isinstance(column.dtype, pl.List) and not column.dtype.inner.is_nested():
         return column.cast(pl.List(pl.String)).list.eval(pl.element().drop_nulls())
     if column.dtype.is_nested():
-        raise DataError(f"target {column.name!r} holds objects: give one value or a list of labels")
+        held = "lists of lists or of objects" if column.dtype == pl.List else "objects"
+        raise DataError(f"target {column.name!r} holds {held}: give one value or a list of labels")
     if column.dtype.is_temporal():
         raise DataError(f"target {column.name!r} holds dates: give a class or a number")
     if separator is not None:

@@ -21,6 +21,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from metier.cache import Cache
+from metier.data.sensitive import at_rows
 from metier.data.table import clusters_of
 from metier.deploy.bundle import write_bundle
 from metier.deploy.reference import HeldOut
@@ -85,7 +86,7 @@ class Arena:
     Args:
         task: of the specialist.
         metric: the deciding one.
-        decision: from scores to answers, of parent and children.
+        decision: from scores to answers, of parent and children, of whichever rows.
         bouts: at least one; bundles are written and measured for the first.
         folder: where bundles are written for measuring; emptied at the end.
         cache: what fits share.
@@ -124,6 +125,11 @@ class Arena:
         """The groups of these rows; None where they have none."""
         return clusters_in(self.bouts)
 
+    @property
+    def ruling(self) -> Decision:
+        """The decision for these rows: each by its own group."""
+        return at_rows(self.decision, _judging(self.bouts))
+
     def judged(self, scores: Sequence[Floats]) -> Floats:
         """Of the scores of all held rows, those of the rows that judge."""
         own = zip(scores, self.bouts, strict=True)
@@ -132,7 +138,11 @@ class Arena:
 
 def clusters_in(bouts: Sequence[Bout]) -> NDArray[np.int64] | None:
     """Return the group of each row that judges, bout after bout; None where rows have none."""
-    return clusters_of(_joined([bout.held.take(np.flatnonzero(bout.judging)) for bout in bouts]))
+    return clusters_of(_judging(bouts))
+
+
+def _judging(bouts: Sequence[Bout]) -> Table:
+    return _joined([bout.held.take(np.flatnonzero(bout.judging)) for bout in bouts])
 
 
 def _joined(tables: Sequence[Table]) -> Table:
@@ -288,7 +298,7 @@ class _Ring:
             targets=self.arena.targets,
             parent=self.arena.judged(self.parent),
             child=self.arena.judged(attempt.scores),
-            decision=self.arena.decision,
+            decision=self.arena.ruling,
             max_loss=self.limits.loss,
             wanted=self.limits.wanted,
             seed=self.arena.seed,
@@ -336,8 +346,8 @@ def _write(arena: Arena, made: Specialist, scores: Sequence[Floats], folder: Pat
         facts=arena.facts,
         table=first.problem.train,
         columns=arena.columns,
-        held_out=HeldOut(scores[0], arena.decision),
-        doubt=doubt_from(arena.judged(scores), arena.targets, arena.decision),
+        held_out=HeldOut(scores[0], at_rows(arena.decision, first.held)),
+        doubt=doubt_from(arena.judged(scores), arena.targets, arena.ruling),
     )
 
 
@@ -355,7 +365,7 @@ def _side_of(arena: Arena, cost: Cost, scores: Floats) -> Side:
         arena.metric,
         arena.targets,
         scores,
-        arena.decision,
+        arena.ruling,
         seed=arena.seed,
         clusters=arena.clusters,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,15 @@ import polars as pl
 import pytest
 
 from metier.api import compress, specialize
+from metier.api.watching import Silent
 from metier.cli import main
+from metier.data.known import Known
+from metier.data.read import read
 from metier.errors import DataError, InputError, OptionError
 from metier.evidence.cost import size_of
-from metier.road.bundles.compress import Asked, _parts
-from metier.road.labelled import Labelled
+from metier.road.bundles.compress import Asked, _parts, _proof, _shared
+from metier.road.labelled import Labelled, read_labelled
+from metier.runtime.groups import GroupColumn, GroupThresholds
 from metier.runtime.manifest import read_manifest
 from metier.runtime.session import load
 from metier.search.front import Limits
@@ -23,7 +28,8 @@ from metier.strategies.boost import Boost
 from metier.strategies.classical import Classical
 from metier.strategies.finetune import Finetune
 from metier.tasks import build
-from metier.types import Roles, Table
+from metier.training.reopen import reopen
+from metier.types import Finding, Roles, Table
 from tests import tiny
 from tests.made import make_bundle
 
@@ -197,6 +203,92 @@ def test_boosters_get_fewer_trees(tmp_path: Path) -> None:
     found = compress(run, table.frame, out=tmp_path / "small", max_loss=100, budget="1m")
     assert found.compression.chosen == "thin"
     assert size_of(found.bundle) < size_of(run / "specialist")
+
+
+def test_rows_are_judged_by_the_thresholds_of_their_groups(tmp_path: Path) -> None:
+    """The groups alone decide here: `f` is answered yes, `m` no, and so it is."""
+    rows = numbers_table(600)
+    sex = np.random.default_rng(1).choice(["f", "m"], len(rows))
+    label = np.where(sex == "f", "yes", "no")
+    frame = rows.frame.with_columns(sex=pl.Series(sex), label=pl.Series(label))
+    groups = GroupThresholds((GroupColumn("sex"),), {"f": 0.0, "m": 1.1})
+    learned = replace(rows, frame=frame)
+    many, few = (
+        make_bundle(tmp_path / f"trees-{n}", Boost(trees=n), learned, "binary", groups=groups)
+        for n in (200, 2)
+    )
+    found = compress(many, frame, out=tmp_path / "small", max_loss=100, budget="1m")
+    (thin,) = found.compression.tried
+    assert found.compression.parent.value == 1.0 and thin.side is not None
+    assert (thin.side.value, thin.loss) == (1.0, 0.0)
+    small = load(found.bundle)
+    assert small.doubt.selective is not None and small.doubt.selective.steps[-1].error == 0.0
+    bundle = load(many)
+    given = read_labelled(bundle, read(frame, known=Known.of_bundle(bundle.manifest)))
+    proof = _proof(reopen(few), reopen(many), given, np.arange(len(given)), bundle)
+    assert proof is not None and proof["difference"] == 0.0
+
+
+class Heard(Silent):
+    """Whoever hears the warnings of a run."""
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+
+    def warn(self, text: str) -> None:
+        self.told.append(text)
+
+
+def test_rows_of_training_that_judge_too_are_said_with_the_verdict(tmp_path: Path) -> None:
+    frame = numbers_table(400).frame
+    make_bundle(tmp_path / "trees", Boost(trees=20), numbers_table(400), "binary")
+    heard = Heard()
+    asked: Any = {"max_loss": 100, "budget": "1m", "progress": heard}
+    found = compress(tmp_path / "trees", frame, train=frame, out=tmp_path / "a", **asked)
+    said = (
+        "400 of the 400 rows that judge and prove are among those of --train: what is measured on "
+        "them proves nothing: give rows that are not among them"
+    )
+    assert said in heard.told and found.compression.verdict.endswith(f"; {said}")
+    assert said in found.page.read_text(encoding="utf-8")
+    assert said in (found.bundle / "README.md").read_text(encoding="utf-8")
+
+
+def test_rows_and_groups_of_training_are_met_again_among_those_that_judge() -> None:
+    frame = numbers_table(200).frame.with_columns(
+        who=pl.Series([f"p{k // 10}" for k in range(200)])
+    )
+    roles = Roles({"size": "number", "weight": "number"}, ("label",))
+
+    def met(judging: slice, group: str | None = None) -> list[Finding]:
+        table = Table(frame, replace(roles, group=group))
+        rows = np.arange(200)
+        return _shared(table.take(rows[:100]), table.take(rows[judging]))
+
+    assert met(slice(100, 200)) == met(slice(100, 200), "who") == []
+    (some,) = met(slice(98, 198))
+    assert (some.level, some.n, some.value) == ("warning", 100, 0.02)
+    assert some.verdict.endswith("those of --train: what is measured on them may be too good")
+    (many,) = met(slice(60, 160))
+    assert many.level == "problem" and many.value == 0.4
+    (grouped,) = met(slice(95, 195), "who")
+    assert "or of a group of theirs" in grouped.verdict and grouped.value == 0.05
+    odd = Table(frame.with_columns(who=pl.lit("p0"), size=pl.int_range(200) + 0.5), roles)
+    odd = replace(odd, roles=replace(roles, group="who"))
+    learned = replace(odd, frame=frame)
+    (of_one_group,) = _shared(learned, odd)
+    assert of_one_group.level == "problem" and of_one_group.value == 1.0
+
+
+def test_more_rows_than_chance_repeats_are_a_flaw_and_no_more() -> None:
+    def rows(values: list[int]) -> Table:
+        frame = pl.DataFrame({"x": values, "y": ["a", "b"] * (len(values) // 2)})
+        return Table(frame, Roles({"x": "number"}, ("y",)))
+
+    learned = rows([*range(50), *range(100, 125), *range(100, 125)])
+    (some,) = _shared(learned, rows([*range(50), *range(100, 115), *range(500, 535)]))
+    assert (some.level, some.value) == ("warning", 0.65)
+    assert _shared(learned, rows([*range(50), *range(500, 550)])) == []
 
 
 def test_a_run_fits_its_limits_and_proves_what_it_hands_over(valid: Path, tmp_path: Path) -> None:

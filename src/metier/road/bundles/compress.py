@@ -5,22 +5,25 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
+import polars as pl
 from numpy.typing import NDArray
 
 from metier.cache import Cache, write_aside
+from metier.data.checks import KNOWN_BY_HEART, SHARED, shared_rows
 from metier.data.dealing import deal, hash_rows
 from metier.data.duplicates import equal_clusters, near_clusters
 from metier.data.known import Known
 from metier.data.read import read
 from metier.data.remembered import remember, together
+from metier.data.sensitive import at_rows
 from metier.data.splits import units_of
-from metier.data.table import build_table, clusters_of
+from metier.data.table import build_table, clusters_of, row_numbers
 from metier.deploy.bundle import write_bundle
 from metier.deploy.reference import HeldOut
 from metier.errors import DataError, OptionError
@@ -37,6 +40,7 @@ from metier.road.looks import learned_from, remembered
 from metier.road.options import Progress
 from metier.runtime import conformal
 from metier.runtime.doubt import Doubt, default_coverage
+from metier.runtime.postprocess import Decision
 from metier.runtime.session import Bundle, load
 from metier.search.clock import Clock
 from metier.search.front import Compression, Limits, Shrunk, Side, conclude
@@ -44,7 +48,7 @@ from metier.search.plans import Plan, plans
 from metier.search.shrink import Arena, Attempt, Bout, shrink
 from metier.tasks import build
 from metier.training.reopen import reopen
-from metier.types import Floats, Problem, Roles, Rows, Specialist, Table
+from metier.types import Finding, Floats, Problem, Roles, Rows, Specialist, Table
 
 LEARN, JUDGE, PROVE = 0, 1, 2
 SHARES = (0.5, 0.25, 0.25)
@@ -154,6 +158,10 @@ def _compress(
         known = Known.of_bundle(bundle.manifest)
         given = read_labelled(bundle, read(asked.train, what="training data", known=known))
         learned = given, given.table
+        shared = _shared(given.table, table)
+        for finding in shared:
+            progress.warn(finding.verdict)
+        rows = replace(rows, findings=(*rows.findings, *shared))
     bout = Bout(
         parent,
         Problem(_task(learned[0]), learned[1]),
@@ -180,10 +188,41 @@ def _compress(
     side, attempts = shrink(arena, tried, asked.limits, lambda name: progress.trial(name, {}))
     shutil.rmtree(folder / "cache", ignore_errors=True)
     found = conclude(asked.limits, side, [a.shrunk for a in attempts if a.shrunk is not None])
+    worthless = [f.verdict for f in rows.findings if f.name == SHARED and f.level == "problem"]
+    found = replace(found, verdict="; ".join([found.verdict, *worthless]))
     progress.stage("writing the bundle and the report")
     made = _made(parent, attempts, found)
     proof = _proof(made, parent, rows, np.flatnonzero(part == PROVE), bundle)
     return _hand_over(asked, folder, bundle, made, found, proof, rows, part, learned[1])
+
+
+def _shared(learned: Table, judging: Table) -> list[Finding]:
+    """Say which of the rows that judge and prove were learned from too, or are of a group that was:
+    of rows that tables repeat by chance, nothing."""
+    both = {n: kind for n, kind in learned.roles.inputs.items() if n in judging.roles.inputs}
+    read = [replace(each, roles=replace(each.roles, inputs=both)) for each in (learned, judging)]
+    equal = [finding for finding in shared_rows(*read) if finding.level != "info"]
+    again = [row for finding in equal for row in finding.details["test_rows"]]
+    met = np.isin(row_numbers(judging), again)
+    many = any(finding.level == "problem" for finding in equal)
+    group = judging.roles.group if judging.roles.group == learned.roles.group else None
+    if group is not None:
+        ours, theirs = (each.frame[group].cast(pl.String) for each in (learned, judging))
+        grouped = theirs.is_in(ours.unique().to_list()).fill_null(value=False).to_numpy()
+        many |= bool(grouped.mean() > KNOWN_BY_HEART)
+        met |= grouped
+    if not met.any():
+        return []
+    end = "proves nothing: give rows that are not among them" if many else "may be too good"
+    nearly = "" if judging.roles.modality == "tabular" else ", or nearly equal to one"
+    by_group = "" if group is None else ", or of a group of theirs"
+    told = (
+        f"{whole(int(met.sum()))} of the {whole(len(met))} rows that judge and prove are among "
+        f"those of --train{nearly}{by_group}: what is measured on them {end}"
+    )
+    level: Literal["warning", "problem"] = "problem" if many else "warning"
+    rows = tuple(row_numbers(judging)[met].tolist())
+    return [Finding(SHARED, told, float(met.mean()), n=len(met), level=level, rows=rows)]
 
 
 def _unlabeled(asked: Asked, like: Table, bundle: Bundle) -> Table | None:
@@ -231,7 +270,8 @@ def _proof(
     """Compare what is handed over with its parent, on rows that no choice has used."""
     if made is parent:
         return None
-    table, decision = rows.table.take(held), bundle.manifest.decision
+    table = rows.table.take(held)
+    decision = at_rows(bundle.manifest.decision, table)
     metric = rows.task.metrics[0]
     scores = made.scores(table), parent.scores(table)
     clusters = clusters_of(table)
@@ -265,19 +305,19 @@ def _hand_over(
     learned: Table,
 ) -> Handed:
     specialist = folder / "specialist"
-    decision = bundle.manifest.decision
     held = np.flatnonzero(part == PROVE)
-    scores = np.asarray(made.scores(rows.table.take(held)))
+    last = rows.table.take(held)
+    scores, ruling = np.asarray(made.scores(last)), at_rows(bundle.manifest.decision, last)
     digest = write_bundle(
         made,
         specialist,
-        decision=decision,
+        decision=bundle.manifest.decision,
         sample=_sample(rows.table, part),
         card=_card(asked.bundle, bundle, found, proof),
         facts=_facts(bundle, found, proof),
         columns=bundle.manifest.columns,
-        held_out=HeldOut(scores, decision),
-        doubt=_doubt(scores, rows.truth[held], bundle),
+        held_out=HeldOut(scores, ruling),
+        doubt=_doubt(scores, rows.truth[held], ruling, bundle),
         remembered=together(remembered(Path(asked.bundle)), remember(learned)),
     )
     counts = [whole(int((part == each).sum())) for each in (LEARN, JUDGE, PROVE)]
@@ -323,10 +363,10 @@ def _like_what_comes(limits: Limits, tried: Sequence[Plan]) -> Compression:
     return Compression(limits, side, ends, ends[0].name, True, "-" * 150)
 
 
-def _doubt(scores: Floats, truth: NDArray[Any], bundle: Bundle) -> Doubt:
+def _doubt(scores: Floats, truth: NDArray[Any], decision: Decision, bundle: Bundle) -> Doubt:
     """The doubt of what is handed over, from rows that no choice has used: its scores are others
-    than those that the specialist was calibrated on."""
-    decision, coverage = bundle.manifest.decision, default_coverage(bundle.doubt)
+    than those that the specialist was calibrated on. `decision` is that of these rows."""
+    coverage = default_coverage(bundle.doubt)
     known = conformal.learn(scores, truth, decision, coverage, exact=True)
     return Doubt(known if known.n else None, selective.learn(scores, truth, decision))
 
