@@ -14,6 +14,7 @@ from metier.data.dates import _CLOCKS, _FORMATS, parse_dates
 from metier.data.raw import Raw
 from metier.data.table import build_table
 from metier.errors import DataError
+from metier.evidence.words import quoted
 from metier.runtime.dates import read_moment
 from metier.types import Roles, Table
 
@@ -153,7 +154,7 @@ def test_the_first_of_all_days_is_left_what_it_is() -> None:
 def test_moments_of_no_year_that_the_runtime_has_are_missing(cell: str, others: str) -> None:
     """They were read all the same, and every strategy failed on them."""
     told = told_of(pl.Series([others] * 40 + [cell]))
-    assert told == f"column 'when': 1 cell is no date and counts as missing (such as {cell!r})"
+    assert told == f"column 'when': 1 cell is no date and counts as missing, such as {cell!r}"
 
 
 @pytest.mark.parametrize("unit", ["ms", "us", "ns"])
@@ -186,4 +187,4 @@ def told_of(column: pl.Series) -> str:
     raw = Raw(pl.DataFrame({"when": column}), None, "rows", "")
     found, (finding,) = build_table(raw, Roles({"when": "date"}))
     assert found.frame["when"].to_list()[-1] is None and finding.rows == (len(column) - 1,)
-    return finding.verdict
+    return quoted(finding)
