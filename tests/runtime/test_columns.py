@@ -73,6 +73,7 @@ def test_dates_are_read_as_they_were_written_at_training():
     spec = ColumnSpec("d", "date", "raw", format="%d/%m/%Y")
     numbers = restore(json.loads(json.dumps(Numbers((spec,)).spec())), Path())
     cells = ["03/04/2024", "2024-04-03", date(2024, 4, 3), "04/13/2024", "soon", None, ""]
+    cells.append(np.datetime64("NaT"))
     found = numbers.encode({"d": cells})
     assert found.unread == {"d": [3, 4]}
     assert [int(row[0][1]) for row in found.examples[:3]] == [4, 4, 4]

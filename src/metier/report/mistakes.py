@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from metier.data.sensitive import at_rows
 from metier.data.table import row_numbers
 from metier.report.content import Mistake
 from metier.runtime.postprocess import Decision
@@ -26,13 +27,13 @@ def find_mistakes(race: Race, chosen: Candidate, decision: Decision) -> tuple[Mi
     """Return the out-of-fold rows of the training data that were answered worst."""
     rows = np.sort(np.concatenate([race.split.folds[k].valid for k in sorted(chosen.folds)]))
     scores, targets = race.scores(chosen, rows), race.targets[rows]
-    places, sure = worst(scores, targets, _at(decision, race.table.take(rows)))
+    places, sure = worst(scores, targets, at_rows(decision, race.table.take(rows)))
     if not len(places):
         return ()
     numbers = row_numbers(race.table)
     shown = race.table.take(rows[places])
     inputs = _shown(shown)
-    answers = _at(decision, shown).answers(scores[places])
+    answers = at_rows(decision, shown).answers(scores[places])
     return tuple(
         Mistake(
             row=int(numbers[rows[i]]),
@@ -43,11 +44,6 @@ def find_mistakes(race: Race, chosen: Candidate, decision: Decision) -> tuple[Mi
         )
         for k, i in enumerate(places)
     )
-
-
-def _at(decision: Decision, table: Table) -> Decision:
-    """The decision for exactly these rows."""
-    return decision.at({name: table.frame[name].to_list() for name in table.roles.sensitive})
 
 
 def worst(

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from metier.cache import write_aside
-from metier.data.sensitive import groups_of
+from metier.data.sensitive import at_rows, groups_of
 from metier.data.table import clusters_of
 from metier.evidence.answers import answers_of
 from metier.evidence.compare import paired
@@ -26,7 +26,6 @@ from metier.evidence.gate import measure_loss
 from metier.evidence.metrics import interval
 from metier.evidence.words import points
 from metier.report.content import to_json, tradeoff_from_json
-from metier.runtime.postprocess import Decision
 from metier.search.choice import Climb, compare
 from metier.search.clock import Clock
 from metier.search.finals import decide
@@ -219,7 +218,7 @@ def _point(name: str, fairing: Fairing, climb: Climb, candidate: Candidate) -> P
     race, asked, rows = fairing.race, fairing.asked, climb.rows
     scores, targets = race.scores(candidate, rows), race.targets[rows]
     table = race.table.take(rows)
-    rule = _at(decide(race, candidate, fairing.costs), table)
+    rule = at_rows(decide(race, candidate, fairing.costs), table)
     clusters = clusters_of(table)
     value = interval(race.metric, targets, scores, rule, seed=race.seed, clusters=clusters)
     answers = answers_of(targets, scores, rule)
@@ -243,15 +242,11 @@ def _point(name: str, fairing: Fairing, climb: Climb, candidate: Candidate) -> P
     if candidate is climb.chosen:
         return point
     before = race.scores(climb.chosen, rows)
-    was = _at(decide(race, climb.chosen, fairing.costs), table)
+    was = at_rows(decide(race, climb.chosen, fairing.costs), table)
     lost = measure_loss(
         paired(race.metric, targets, scores, before, rule, was, seed=race.seed, clusters=clusters)
     )
     return replace(point, lost=lost.value, lost_low=lost.low, lost_high=lost.high)
-
-
-def _at(decision: Decision, table: Any) -> Decision:
-    return decision.at({name: table.frame[name].to_list() for name in table.roles.sensitive})
 
 
 def as_proven(found: Tradeoff, served: Served) -> Tradeoff:

@@ -28,8 +28,8 @@ ALLOWED: dict[str, tuple[str, ...]] = {
 }
 DATE_PARTS = ("year", "month", "day", "weekday", "days")
 EPOCH = datetime(1970, 1, 1)
-NOTHING = ("", "na", "n/a", "nan", "null", "none", "inf", "-inf")
-"""How programs write that there is no number."""
+NOTHING = ("", "na", "n/a", "nan", "nat", "null", "none", "inf", "-inf")
+"""How programs write that there is no number, and no date."""
 FLOAT32_MAX = float(np.finfo(np.float32).max)
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from metier.data.sensitive import at_rows
 from metier.evidence.uncertainty import selective
 from metier.runtime import conformal
 from metier.runtime.conformal import COVERAGE
@@ -26,9 +27,8 @@ def doubt_of(
     """
     rows = race.calibrating_rows(candidate)
     scores, targets = race.scores(candidate, rows), race.targets[rows]
-    frame = race.table.take(rows).frame
-    cells = {name: frame[name].to_list() for name in race.table.roles.sensitive}
-    return doubt_from(scores, targets, decision.at(cells), coverage or COVERAGE)
+    rule = at_rows(decision, race.table.take(rows))
+    return doubt_from(scores, targets, rule, coverage or COVERAGE)
 
 
 def doubt_from(

@@ -10,6 +10,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from metier.data.sensitive import at_rows
 from metier.data.table import clusters_of
 from metier.errors import DataError
 from metier.evidence.metrics import interval
@@ -334,7 +335,7 @@ class _Ending:
             judged[other.rung] = Judged(other, own, decide(self.race, other, self.wish.costs))
         where: Where = "test" if rows is None else "held-out"
         targets = self.race.task.encode(table.take(seen))
-        decision = self.decision.at(_cells(table.take(seen)))
+        decision = at_rows(self.decision, table.take(seen))
         mine = Judged(self.chosen, scores, decision)
         return Proof(where, table, seen, targets, mine, judged)
 
@@ -346,15 +347,10 @@ class _Ending:
             other.rung: Judged(other, race.scores(other, rows), decide(race, other, costs))
             for other in self._baselines()
         }
-        decision = self.decision.at(_cells(race.table.take(rows)))
+        decision = at_rows(self.decision, race.table.take(rows))
         mine = Judged(self.chosen, race.scores(self.chosen, rows), decision)
         return Proof("out-of-fold", race.table, rows, race.targets[rows], mine, judged)
 
     def _baselines(self) -> list[Candidate]:
         done = self.climb.finished()
         return [c for c in done if c.state == "baseline" and c is not self.chosen]
-
-
-def _cells(table: Table) -> dict[str, Any]:
-    """The cells of the sensitive columns, by which a decision may differ."""
-    return {name: table.frame[name].to_list() for name in table.roles.sensitive}
