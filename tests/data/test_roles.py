@@ -67,7 +67,8 @@ def test_odd_cells_among_numbers_are_missing_and_told():
     table, findings = build_table(raw, infer_roles(raw, target="label"))
     assert table.frame["x"].to_list() == [*map(float, range(99)), 7.0, None, None]
     (told,) = findings
-    assert told.rows == (100,) and "1 cells (row 100: 'not told')" in told.verdict
+    assert told.rows == (100,) and told.details["examples"] == ["not told"]
+    assert "but for 1 cell, which counts as missing (first in row 100)" in told.verdict
     assert told.level == "warning"
 
 

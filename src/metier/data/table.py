@@ -142,8 +142,9 @@ def _odd_numbers(frame: pl.DataFrame, roles: Roles) -> list[Finding]:
             continue
         odd = (known_cells(frame[name]).is_not_null() & _numbers(frame[name]).is_null()).arg_true()
         if len(odd):
+            many = "1 cell, which counts" if len(odd) == 1 else f"{len(odd)} cells, which count"
             verdict = (
-                f"column {name!r} is numbers but for {len(odd)} cells, which count as missing "
+                f"column {name!r} is numbers but for {many} as missing "
                 f"(first in row {frame[ROW][odd[0]]})"
             )
             rows = frame[ROW].gather(odd).to_list()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import fields, replace
-from typing import Any
+from typing import Any, overload
 
 from metier.data.sensitive import groups_of
 from metier.errors import ChainError, DataError, Pruned
@@ -42,8 +42,14 @@ class FormsInnerTakes:
     def __init__(self, *own: Form) -> None:
         self.own = own
 
-    def __get__(self, wrapper: Any, owner: type) -> tuple[Form, ...]:
-        inner: Strategy | None = getattr(wrapper, INNER, None)
+    @overload
+    def __get__(self, wrapper: None, owner: type) -> FormsInnerTakes: ...
+    @overload
+    def __get__(self, wrapper: Any, owner: type) -> tuple[Form, ...]: ...
+    def __get__(self, wrapper: Any, owner: type) -> FormsInnerTakes | tuple[Form, ...]:
+        if wrapper is None:
+            return self
+        inner: Strategy | None = getattr(wrapper, INNER)
         return self.own if inner is None else tuple(f for f in self.own if f in inner.accepts)
 
 
@@ -51,8 +57,12 @@ class FormInnerGives:
     """What a wrapper `gives`: the form that its inner strategy gives; that of tables when none was
     named."""
 
-    def __get__(self, wrapper: Any, owner: type) -> Form:
-        return inner_of(getattr(wrapper, INNER, None), "tabular").gives
+    @overload
+    def __get__(self, wrapper: None, owner: type) -> FormInnerGives: ...
+    @overload
+    def __get__(self, wrapper: Any, owner: type) -> Form: ...
+    def __get__(self, wrapper: Any, owner: type) -> FormInnerGives | Form:
+        return self if wrapper is None else inner_of(getattr(wrapper, INNER), "tabular").gives
 
 
 def has_late_head(strategy: Strategy | None) -> bool:
