@@ -171,7 +171,7 @@ def _stack(one: Table, two: Table) -> Table:
     """Put the inputs and targets of two tables together; image paths are made absolute."""
     frames = [with_absolute_paths(table).inputs for table in (one, two)]
     both = pl.concat(frames, how="vertical_relaxed")
-    roles = Roles(one.roles.inputs, one.roles.target[:1])
+    roles = Roles(one.roles.inputs, one.roles.target[:1] if two.roles.target else ())
     keys = [pl.Series(n, target_keys(one) + target_keys(two), pl.String) for n in roles.target]
     return Table(both.with_columns(keys), roles)
 
