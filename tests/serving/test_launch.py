@@ -241,8 +241,8 @@ class Written(io.RawIOBase):
 
 def test_the_address_is_said_in_one_write(monkeypatch: pytest.MonkeyPatch) -> None:
     """As with PYTHONUNBUFFERED: a second write would let others in before the end of the line."""
-    raw = Written()
-    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(raw, write_through=True))  # type: ignore[type-var]
+    raw: Any = Written()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(raw, write_through=True))
     with listen("127.0.0.1", 0) as listener:
         announce(Serving(Path("b")), listener)
         port = listener.getsockname()[1]
