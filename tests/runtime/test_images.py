@@ -190,6 +190,43 @@ def test_pixels_equal_those_of_transformers(config: dict[str, Any], shape: tuple
     assert arrays["pixel_values"].shape[2:] == mine.size
 
 
+OLD: list[tuple[str, str, dict[str, Any]]] = [
+    ("convnext", "ConvNext", {"size": 32, "crop_pct": 0.875, "resample": 3}),
+    ("convnext", "ConvNext", {"size": {"shortest_edge": 390}, "crop_pct": 0.875}),
+    ("poolformer", "PoolFormer", {"size": 32, "crop_size": 32, "do_center_crop": True}),
+    ("poolformer", "PoolFormer", {"size": {"height": 32, "width": 32}, "crop_pct": 0.95,
+                                  "crop_size": 32, "do_center_crop": True}),
+    ("efficientnet", "EfficientNet", {"size": 31, "include_top": True, "resample": 0}),
+    ("efficientnet", "EfficientNet", {"size": 31, "image_std": [0.229, 0.224, 0.225]}),
+    ("levit", "Levit", {"size": 32, "crop_size": 32, "do_center_crop": True}),
+    ("deit", "DeiT", {"size": 40, "crop_size": 32, "do_center_crop": True, "resample": 3}),
+    ("vit", "ViT", {"size": 33}),
+    ("bit", "Bit", {"size": 40, "crop_size": 32, "do_center_crop": True}),
+    ("mobilevit", "MobileViT", {"size": 40, "crop_size": 32, "do_center_crop": True,
+                                "do_flip_channel_order": True}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("module", "family", "config"), OLD)
+def test_what_a_number_means_is_up_to_the_class(module: str, family: str, config: dict[str, Any]):
+    transformers = pytest.importorskip("transformers")
+    own = getattr(transformers.models, module)
+    kind = getattr(getattr(own, f"image_processing_pil_{module}"), f"{family}ImageProcessorPil")
+    # What a configuration leaves out is up to the class too; saved ones leave out none of these.
+    plain = {"resample": 2, "image_mean": [0.5, 0.4, 0.3], "image_std": [0.5, 0.4, 0.3]}
+    given = (plain if family != "MobileViT" else {"resample": 2}) | config
+    for shape in ((50, 71), (71, 50)):
+        noise = np.random.default_rng(0).integers(0, 256, (*shape, 3), dtype=np.uint8)
+        picture = PIL.Image.fromarray(noise)
+        theirs = kind(**given)(picture, return_tensors="np")["pixel_values"]
+        for called in ("image_processor_type", "feature_extractor_type"):
+            word = "ImageProcessor" if called.startswith("image") else "FeatureExtractor"
+            mine = Image.from_config("file", {called: f"{family}{word}", **given})
+            encoded = mine.encode({"file": [picture]}).examples
+            found = mine.collate([e for e in encoded if e is not None])["pixel_values"]
+            np.testing.assert_allclose(found, theirs, atol=2e-6, rtol=1e-6)
+
+
 NARROW = """
 import io, resource
 import PIL.Image
@@ -255,6 +292,13 @@ def test_real_models_and_photos():
         ({"size": {"shortest_edge": 384}, "crop_pct": 0.875}, ("exact", 384, 384), None),
         ({"size": {"shortest_edge": 224}}, ("shortest_edge", 224), (224, 224)),
         ({"do_resize": False, "do_center_crop": True, "crop_size": 8}, None, (8, 8)),
+        (
+            {"feature_extractor_type": "ConvNextFeatureExtractor", "size": 224, "crop_pct": 0.875},
+            ("shortest_edge", 256),
+            (224, 224),
+        ),
+        ({"size": 224, "crop_pct": 0.875}, ("shortest_edge", 256), (224, 224)),
+        ({"feature_extractor_type": "ViTFeatureExtractor", "size": 224}, ("exact", 224, 224), None),
     ],
 )
 def test_old_and_odd_configurations(config: Any, resize: Any, crop: Any):
@@ -263,7 +307,13 @@ def test_old_and_odd_configurations(config: Any, resize: Any, crop: Any):
 
 
 @pytest.mark.parametrize(
-    "config", [{"rescale_offset": True, "size": 3}, {"size": {"longest_edge": 9}}, {}]
+    "config",
+    [
+        {"rescale_offset": True, "size": 3},
+        {"size": {"longest_edge": 9}},
+        {},
+        {"image_processor_type": "PerceiverImageProcessor", "size": 3, "do_center_crop": True},
+    ],
 )
 def test_what_cannot_be_reproduced_is_refused(config: Any):
     with pytest.raises(ValueError):
