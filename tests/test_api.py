@@ -30,6 +30,20 @@ def test_strategies_and_sources_are_listed() -> None:
     assert next(r for r in rows if r["source"] == "lightgbm")["state"] == "ready"
 
 
+def test_looking_fetches_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fetched(name: str) -> None:
+        raise AssertionError(f"{name} was fetched")
+
+    monkeypatch.setattr("metier.sources.directory._fetch", fetched)
+    monkeypatch.setattr("metier.sources.directory._held", lambda name: None)
+    assert any("first used" in row["state"] for row in api.sources())
+    names = [tmp_path / f"{i}.png" for i in range(20)]
+    for i, name in enumerate(names):
+        Image.new("RGB", (8, 8), (9 * i, 0, 0)).save(name)
+    frame = pl.DataFrame({"image": [str(name) for name in names], "label": ["a", "b"] * 10})
+    assert all(isinstance(each, Finding) for each in api.check(frame, target="label"))
+
+
 def test_what_a_strategy_does_is_told_to_the_end() -> None:
     assert all(row["about"].endswith((".", ":")) for row in api.strategies())
 

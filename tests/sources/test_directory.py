@@ -90,6 +90,60 @@ def test_an_unknown_hub_id_offline_says_what_to_do(tmp_path: Path, monkeypatch: 
     assert "give a directory" in line
 
 
+@pytest.fixture
+def hub_cache(bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The snapshot of somebody/model in a cache, as a library left it that fetches file by file."""
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    directory._fetch.cache_clear()
+    own = tmp_path / "models--somebody--model"
+    (own / "refs").mkdir(parents=True)
+    (own / "refs" / "main").write_text("0" * 40)
+    return Path(shutil.copytree(bert, own / "snapshots" / ("0" * 40)))
+
+
+def test_a_snapshot_that_may_not_be_whole_is_fetched(
+    hub_cache: Path, monkeypatch: pytest.MonkeyPatch
+):
+    asked = []
+
+    def online(name: str, *, local_files_only: bool = False, **_: object) -> str:
+        asked.append((name, local_files_only))
+        return str(hub_cache)
+
+    (hub_cache / "modules.json").unlink(missing_ok=True)
+    monkeypatch.setattr("huggingface_hub.snapshot_download", online)
+    assert not directory.at_hand("somebody/model")
+    asked.clear()
+    assert locate("somebody/model") == hub_cache
+    assert ("somebody/model", False) in asked
+    (hub_cache / "modules.json").write_text("[]")
+    directory._fetch.cache_clear()
+    asked.clear()
+    assert directory.at_hand("somebody/model") and locate("somebody/model") == hub_cache
+    assert ("somebody/model", False) not in asked
+
+
+def test_a_connection_that_breaks_is_no_fault_of_ours(
+    hub_cache: Path, monkeypatch: pytest.MonkeyPatch
+):
+    import huggingface_hub
+    from huggingface_hub.errors import HfHubHTTPError
+
+    library = sys.modules[HfHubHTTPError.__bases__[0].__module__.partition(".")[0]]
+    real = huggingface_hub.snapshot_download
+
+    def online(name: str, *, local_files_only: bool = False, **more: object) -> object:
+        if local_files_only:
+            return real(name, local_files_only=True, **more)
+        raise library.ProxyError("403 Forbidden")
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", online)
+    assert "cannot be reached" in refusal("somebody/other")
+    # What is there is better than nothing.
+    (hub_cache / "modules.json").unlink(missing_ok=True)
+    assert locate("somebody/model") == hub_cache
+
+
 def test_code_in_a_model_directory_is_not_run(folder: Path):
     settings = json.loads((folder / "config.json").read_text())
     settings["model_type"] = "own"

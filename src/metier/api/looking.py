@@ -30,26 +30,29 @@ def check(
 ) -> list[Finding]:
     """Look for what would spoil a result before any training; nothing is changed or written.
 
-    Label errors are judged on the features of the default source where it can be had, and on plain
-    counts otherwise.
+    Label errors are judged on the features of the first default source that is here already, and on
+    plain counts otherwise: nothing is fetched.
     """
 
     settle_threads()
     from metier.cache import Cache
     from metier.data.checks import check as look
-    from metier.road.intake import open_sources, read_data
+    from metier.road.intake import read_data
     from metier.road.options import Options
     from metier.road.pace import features_of
+    from metier.sources import DEFAULTS, open_source
+    from metier.sources.directory import at_hand
 
     watch = progress or Silent()
     watch.stage("reading the data")
     found = read_data(data, Options(target=target, test=test, task=task))
     watch.stage("checking")
-    features = None
-    if found.table.roles.modality != "tabular":
+    features, modality = None, found.table.roles.modality
+    name = next((each for each in DEFAULTS[modality] if at_hand(each)), None)
+    if modality != "tabular" and name is not None:
         with contextlib.suppress(SourceError, MissingExtraError):
-            source, cache = next(iter(open_sources(found.table, ()).values())), Cache()
-            features = functools.partial(features_of, source, cache=cache)
+            source = open_source(name, modality)
+            features = functools.partial(features_of, source, cache=Cache())
     findings = look(found.table, found.task, test=found.test, features=features)
     return [*found.findings, *findings]
 
@@ -89,16 +92,20 @@ def rank(
 
 
 def sources() -> list[dict[str, Any]]:
-    """The sources that are tried when none is named, and whether they can be had here."""
+    """The sources that are tried when none is named, and whether they are here; none is fetched."""
     from metier.sources import open_source
     from metier.sources.defaults import DEFAULTS
+    from metier.sources.directory import at_hand
 
     rows = []
     for modality, names in DEFAULTS.items():
         for i, name in enumerate(names):
             try:
-                open_source(name, modality)
-                state = "ready"
+                if at_hand(name):
+                    open_source(name, modality)
+                    state = "ready"
+                else:
+                    state = "not in the local cache: fetched from the hub when it is first used"
             except (SourceError, MissingExtraError) as error:
                 state = str(error)
             rows.append({"source": name, "modality": modality, "default": i == 0, "state": state})

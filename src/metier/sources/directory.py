@@ -119,17 +119,51 @@ def _sha256(path: str, size: int, changed: int) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
+def at_hand(name: str) -> bool:
+    """Whether a source can be opened without a network, as far as its name tells."""
+    return "/" not in name or expanded(name).is_dir() or cached(name) is not None
+
+
+def cached(name: str) -> Path | None:
+    """Return the snapshot of a hub id in the local cache, if it is known to be whole.
+
+    Other libraries fetch file by file, and leave out what they do not read: how a text source is
+    pooled, how pictures are scaled.
+    """
+    found = _held(name)
+    if found is None or not (found / "config.json").is_file():
+        return None
+    reads = any((found / each).is_file() for each in ("modules.json", "preprocessor_config.json"))
+    return found if reads and any(found.glob("*.safetensors")) else None
+
+
+def _held(name: str) -> Path | None:
+    """What lies of a hub id in the local cache."""
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    try:
+        return Path(snapshot_download(name, allow_patterns=list(WANTED), local_files_only=True))
+    except (LocalEntryNotFoundError, ValueError):
+        return None
+
+
+@lru_cache(maxsize=64)
 def _fetch(name: str) -> Path:
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+    from huggingface_hub.errors import HfHubHTTPError
 
-    patterns = list(WANTED)
+    # Its bases are those of the hub's HTTP library: what a broken connection or a proxy raises.
+    failures: Any = (*HfHubHTTPError.__bases__, OSError, ValueError)
+    whole = cached(name)
+    if whole is not None:
+        return whole
     try:
-        try:
-            return Path(snapshot_download(name, allow_patterns=patterns, local_files_only=True))
-        except LocalEntryNotFoundError:
-            return Path(snapshot_download(name, allow_patterns=patterns))
-    except (HfHubHTTPError, LocalEntryNotFoundError, OSError, ValueError) as error:
+        return Path(snapshot_download(name, allow_patterns=list(WANTED)))
+    except failures as error:
+        held = _held(name)
+        if held is not None:
+            return held
         raise SourceError(
             f"source {name!r}: not in the local cache and the hub cannot be reached or has no such "
             "model; go online once, or give a directory that holds config.json and "

@@ -89,6 +89,10 @@ def test_what_is_handed_over_is_smaller_and_predicts(run: Path, valid: Path, tex
     assert np.isfinite(bundle.scores(texts.columns())).all()
     facts = read_manifest(found.bundle)[0].facts
     assert facts["compression"]["made_from"] == load(run).digest
+    # Measured anew: what its parent was proven to be is not what it is.
+    assert facts["proof"]["name"] == "accuracy"
+    assert facts["proof"]["n"] == facts["compression"]["proof"]["n"]
+    assert facts["proof"] != read_manifest(run / "specialist")[0].facts.get("proof")
     page = found.page.read_text(encoding="utf-8")
     assert "Smaller and faster" in page and "quantize" in page
     assert not (found.folder / "trials").exists() and not (found.folder / "cache").exists()

@@ -30,6 +30,7 @@ from metier.errors import DataError, OptionError
 from metier.evidence.catalogue import METRICS
 from metier.evidence.compare import paired
 from metier.evidence.gate import measure_loss
+from metier.evidence.metrics import interval
 from metier.evidence.uncertainty import selective
 from metier.evidence.words import quoted, sentence, whole
 from metier.report.compression import Compressed, render_compressed
@@ -308,13 +309,16 @@ def _hand_over(
     held = np.flatnonzero(part == PROVE)
     last = rows.table.take(held)
     scores, ruling = np.asarray(made.scores(last)), at_rows(bundle.manifest.decision, last)
+    proven = interval(
+        rows.task.metrics[0], rows.truth[held], scores, ruling, clusters=clusters_of(last)
+    )
     digest = write_bundle(
         made,
         specialist,
         decision=bundle.manifest.decision,
         sample=_sample(rows.table, part),
         card=_card(asked.bundle, bundle, found, proof),
-        facts=_facts(bundle, found, proof),
+        facts=_facts(bundle, found, proof) | ({} if proof is None else {"proof": to_json(proven)}),
         columns=bundle.manifest.columns,
         held_out=HeldOut(scores, ruling),
         doubt=_doubt(scores, rows.truth[held], ruling, bundle),
