@@ -7,7 +7,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from metier.road.naming import command_of, run_folder, small_folder
+from metier.road.naming import command_of, run_folder, small_folder, tasks_folder
 from metier.road.options import Options
 
 
@@ -21,6 +21,14 @@ def test_run_folders_are_named_after_the_data(
     Path("runs/tickets").mkdir(parents=True)
     assert run_folder("a/tickets.csv", None, resume=False) == Path("runs/tickets-2")
     assert run_folder("a/tickets.csv", None, resume=True) == Path("runs/tickets")
+    assert run_folder("a/others.csv", None, resume=True) == Path("runs/others")
+    Path("runs/tickets-2").mkdir()
+    Path("runs/tickets-small").mkdir()
+    assert run_folder("a/tickets.csv", None, resume=True) == Path("runs/tickets-2")
+    Path("runs/tickets-11").mkdir()
+    assert run_folder("a/tickets.csv", None, resume=True) == Path("runs/tickets-11")
+    assert run_folder("a/tickets.csv", None, resume=False) == Path("runs/tickets-12")
+    assert tasks_folder("a/tickets.csv", resume=True) == Path("runs/tickets-tasks")
 
 
 def test_the_command_is_told_as_one_could_type_it() -> None:

@@ -18,6 +18,7 @@ from metier.deploy.bundle import write_bundle
 from metier.deploy.finished import Finished
 from metier.errors import BundleError
 from metier.runtime.postprocess import Decision
+from metier.sources.earlier import HASHES
 from metier.sources.tabular import Tabular
 from metier.strategies.boost import Boost
 from metier.strategies.chain import Chain
@@ -221,8 +222,32 @@ def test_weights_of_another_bundle_are_refused(
     other = bundled(tuned, rows, tmp_path / "other")
     shutil.rmtree(run / "weights")
     shutil.copytree(other / "weights", run / "weights")
-    with pytest.raises(BundleError, match="not those of the bundle"):
+    with pytest.raises(BundleError, match=r"not those of the bundle .*is another"):
         reopen(run)
+    without_hashes(run)
+    with pytest.raises(BundleError, match=r"not those of the bundle .*scores differ"):
+        reopen(run)
+
+
+def without_hashes(run: Path) -> None:
+    """Make the bundle an older one, which does not know what its weights were."""
+    path = run / "specialist" / "metier.json"
+    manifest = json.loads(path.read_text(encoding="utf-8"))
+    del manifest["facts"][HASHES]
+    path.write_text(json.dumps(manifest), encoding="utf-8")
+
+
+def test_weights_behind_a_changed_graph_are_held_to_their_hashes(
+    run: Path, tiny_sources: dict[str, Any], tiny_table: Tables, tmp_path: Path
+) -> None:
+    rows = tiny_table(tiny_sources["bert"], 40, "binary")
+    small = Quantize()(reopen(run), Problem(reopen(run).task, rows), Run(Cache()))
+    folder = bundled(small, rows, tmp_path / "small")
+    assert reopen(folder).form == "graph"
+    head = folder / "weights" / "head.safetensors"
+    save_file({name: -tensor for name, tensor in load_file(head).items()}, head)
+    with pytest.raises(BundleError, match=r"head\.safetensors is another"):
+        reopen(folder)
 
 
 def test_damaged_weights_are_one_line(run: Path) -> None:
@@ -238,6 +263,7 @@ def test_damaged_weights_are_one_line(run: Path) -> None:
 
 
 def test_weights_that_are_no_encoder_are_one_line(run: Path) -> None:
+    without_hashes(run)
     path = run / "weights" / "model.safetensors"
     tensors = load_file(path)
     del tensors["embeddings.LayerNorm.weight"]

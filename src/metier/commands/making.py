@@ -89,7 +89,11 @@ def add_specialize(commands: Any) -> None:
     option("--sampler", metavar="NAME", help="grid, random, tpe, gp or hyperband (default: tpe)")
     option("--seed", metavar="N", type=whole, help="where random numbers start (default: 0)")
     option("--config", metavar="FILE", type=Path, help="a TOML file of options; this line wins")
-    option("--resume", action="store_true", help="go on with a run that was stopped")
+    option(
+        "--resume",
+        action="store_true",
+        help="go on with a run that was stopped: in --out, else the last of these data",
+    )
     option(
         "--no-examples",
         action="store_false",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
+from glob import escape
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +15,10 @@ from metier.road.options import Options
 
 
 def run_folder(data: Any, out: str | Path | None, resume: bool) -> Path:
-    """Return the run folder. Raises OptionError when it holds another run."""
+    """Return the run folder; of runs without one that was named, the last one to resume, else a new
+    one. Raises OptionError when it holds another run."""
     if out is None:
-        base = Path("runs") / name_of(data)
-        if resume or not base.exists():
-            return base
-        number = 2
-        while base.with_name(f"{base.name}-{number}").exists():
-            number += 1
-        return base.with_name(f"{base.name}-{number}")
+        return _numbered(Path("runs") / name_of(data), resume)
     folder = Path(out)
     if folder.exists() and not folder.is_dir():
         raise OptionError(f"--out {folder}: is a file; give a folder")
@@ -65,12 +61,19 @@ def name_of(data: Any) -> str:
 
 
 def tasks_folder(data: Any, resume: bool) -> Path:
-    """Return the first free name for a run of several tasks, or the first at all."""
-    base = Path("runs") / f"{name_of(data)}-tasks"
-    if resume:
-        return base
-    names = (base.with_name(f"{base.name}{'' if n == 1 else f'-{n}'}") for n in range(1, 10_000))
-    return next(path for path in names if not path.exists())
+    """Return the folder of the last run of several tasks to resume, else a new one."""
+    return _numbered(Path("runs") / f"{name_of(data)}-tasks", resume)
+
+
+def _numbered(base: Path, last: bool) -> Path:
+    """The folder of that name with the highest number that there is, or the one after it."""
+    there = [1] if base.exists() else []
+    for path in base.parent.glob(f"{escape(base.name)}-*"):
+        told = path.name.removeprefix(f"{base.name}-")
+        if told.isdecimal():
+            there.append(int(told))
+    number = max(there, default=int(last)) + (not last)
+    return base if number == 1 else base.with_name(f"{base.name}-{number}")
 
 
 def small_folder(bundle: Path) -> Path:

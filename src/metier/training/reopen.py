@@ -10,8 +10,9 @@ from metier.deploy.finished import Finished
 from metier.deploy.parity import compare
 from metier.errors import BundleError, OptionError, ParityError, SourceError
 from metier.registry import find
-from metier.runtime.manifest import NAME, verify
+from metier.runtime.manifest import NAME, Manifest, verify
 from metier.runtime.session import Bundle, load
+from metier.sources.earlier import HASHES, hashes_of
 from metier.tasks import named
 from metier.training.trial_rows import trial_rows
 from metier.training.weights import Known, read_weights
@@ -61,6 +62,7 @@ def reopen(path: str | Path) -> Specialist:
     except TypeError as error:
         raise BundleError(f"{folder / NAME}: source or lineage is incomplete ({error})") from None
     weights = folder.resolve().parent / WEIGHTS
+    _refuse_changed(weights, bundle.manifest)
     with trial_rows(bundle) as rows:
         model = read_weights(weights, Known(bundle.preprocess, task, source, rows))
         if model is None or _gives_graph(lineage):
@@ -68,6 +70,20 @@ def reopen(path: str | Path) -> Specialist:
         else:
             _refuse_others(model, bundle, rows, weights)
     return Specialist(source, task, model, lineage)
+
+
+def _refuse_changed(weights: Path, manifest: Manifest) -> None:
+    """Compare the files with the hashes that the bundle has of them, before any is read."""
+    wanted = manifest.facts.get(HASHES)
+    if wanted is None or not weights.is_dir():
+        return
+    found = hashes_of(weights)
+    changed = sorted(n for n in {*found, *wanted} if found.get(n) != wanted.get(n))
+    if changed:
+        raise BundleError(
+            f"{weights}: are not those of the bundle beside them ({changed[0]} is another); get "
+            "the weights again, or take them out to go on from the graph alone"
+        )
 
 
 def _gives_graph(lineage: tuple[Step, ...]) -> bool:
@@ -90,7 +106,7 @@ def _finished(folder: Path, bundle: Bundle, origin: Model | None) -> Model:
 
 
 def _refuse_others(model: Model, bundle: Bundle, rows: Table, weights: Path) -> None:
-    """Compare with the graph: the manifest has no hashes of the weights beside the bundle."""
+    """Compare with the graph: older bundles have no hashes of the weights beside them."""
     try:
         parity = compare(
             model.scores(rows), bundle.scores(rows.columns()), bundle.manifest.decision
