@@ -12,7 +12,8 @@ import polars as pl
 import pytest
 
 from metier.errors import OptionError
-from metier.output import tabulate, write
+from metier.output import check_format, tabulate, write
+from metier.paths import refuse_folder
 from metier.runtime.postprocess import TaskKind
 from metier.runtime.session import Predictions
 
@@ -21,6 +22,19 @@ def two_classes() -> Predictions:
     """Three rows; the second could not be read."""
     probabilities = np.array([[0.9, 0.1], [np.nan, np.nan], [0.2, 0.8]])
     return Predictions(["no", None, "yes"], probabilities, ("no", "yes"), {1: "not an image"})
+
+
+@pytest.mark.parametrize("name", ["taken", "taken.csv", "."])
+def test_a_folder_is_no_name_for_a_file(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path(name).mkdir(exist_ok=True)
+    with pytest.raises(OptionError, match="is a folder; give the name of a file"):
+        refuse_folder(Path(name))
+    if name.endswith(".csv"):
+        with pytest.raises(OptionError, match="is a folder; give the name of a file"):
+            check_format(Path(name))
 
 
 def test_columns_in_order_with_paths_and_reasons() -> None:

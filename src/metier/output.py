@@ -11,6 +11,7 @@ from typing import IO
 import polars as pl
 
 from metier.errors import OptionError
+from metier.paths import refuse_folder
 from metier.runtime.postprocess import TaskKind
 from metier.runtime.session import Predictions
 
@@ -65,6 +66,7 @@ def check_format(out: Path) -> None:
         raise OptionError(f"--out {out}: give a name that ends in {' or '.join(FORMATS)}")
     if not out.parent.is_dir():
         raise OptionError(f"--out {out}: there is no folder {out.parent}; make it first")
+    refuse_folder(out)
 
 
 def write(frame: pl.DataFrame, out: Path | IO[bytes]) -> None:

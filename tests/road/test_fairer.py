@@ -200,6 +200,7 @@ def test_thresholds_by_group_are_data_in_the_bundle(tmp_path: Path) -> None:
         ({"sensitive": ["hired"]}, "is the target"),
         ({"strategies": ["reweigh(linear)"], "sensitive": []}, "fair to whom"),
         ({"strategies": ["threshold"]}, "--allow-group-thresholds"),
+        ({"allow_group_thresholds": True}, "which ones"),
         ({"target": "skill", "max_disparity": 0.1}, "this is regression"),
     ],
 )

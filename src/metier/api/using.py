@@ -208,9 +208,12 @@ def explain(
     """
     started = monotonic()
     settle_threads()
+    from metier.paths import refuse_folder
     from metier.road.trust.explain import Asked, explain_bundle, write_page
     from metier.search.clock import Clock, parse_budget
 
+    if out is not None:
+        refuse_folder(Path(out))
     clock = Clock(parse_budget(budget), started)
     asked = Asked(Path(bundle), data, rows, method, train, seed)
     found = explain_bundle(asked, progress or Silent(), clock)

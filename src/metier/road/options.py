@@ -129,6 +129,12 @@ def _check_fairness(options: Options) -> None:
         raise OptionError("--max-disparity: between which groups? name a column with --sensitive")
     if options.disparity is not None and not limited:
         raise OptionError("--disparity: says what a limit is on; give --max-disparity")
+    threshold = any("threshold" in name.replace(")", "").split("(") for name in options.strategies)
+    if options.allow_group_thresholds and not (limited or threshold):
+        raise OptionError(
+            "--allow-group-thresholds: which ones? give --max-disparity, or --strategy "
+            "'threshold(...)'"
+        )
     for name in options.strategies:
         parts = name.replace(")", "").split("(")
         needs = next((part for part in parts if part in NEED_GROUPS), None)

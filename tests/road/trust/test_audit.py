@@ -111,6 +111,8 @@ def test_a_page_destroys_neither_itself_nor_what_lies_beside_it(
     with pytest.raises(OptionError, match="no earlier audit"):
         audit(run, data, out=tmp_path / "notes.html")
     assert notes.read_text() == "# Notes\n"
+    with pytest.raises(OptionError, match="is a folder"):
+        audit(run, data, out=tmp_path)
     assert [each.name for each in tmp_path.iterdir()] == ["notes.md"]
 
 

@@ -263,6 +263,7 @@ def test_the_command_writes_a_page_and_one_json_object(
         ("image", ["--method", "trees"], "no column"),
         ("binary", ["--budget", "soon"], "expected a time"),
         ("binary", ["--train", "nowhere.csv"], "does not exist"),
+        ("binary", ["--out", "."], "is a folder"),
     ],
 )
 def test_what_cannot_be_is_refused_in_one_line(

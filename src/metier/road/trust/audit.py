@@ -17,6 +17,7 @@ from metier.evidence.explanations.explained import Explained
 from metier.evidence.metrics import scorecard
 from metier.evidence.robustness.curves import Robustness
 from metier.evidence.unlabelled.unseen import absent_labels, beyond_training, new_categories
+from metier.paths import refuse_folder
 from metier.report.audit import HEADING, Audit, audit_document, audit_words
 from metier.report.document import render_document
 from metier.road.asked import versions
@@ -175,8 +176,9 @@ def _looked(asked: Asked, raw: Raw) -> list[Finding]:
 
 
 def refuse_pages(out: Path) -> None:
-    """Raise OptionError where the page would be its own words, or these take the place of a file
-    that is no earlier audit."""
+    """Raise OptionError where the page would be a folder or its own words, or these take the place
+    of a file that is no earlier audit."""
+    refuse_folder(out)
     if out.suffix.lower() == ".md":
         raise OptionError(
             f"--out {out}: the page is HTML, and the same in words goes beside it as .md; give a "
