@@ -48,8 +48,20 @@ class Decision:
 
     @property
     def common(self) -> float:
-        """The threshold of a binary decision for whoever has none of their own."""
+        """The threshold of a binary decision for whoever has none of their own: with costs the one
+        from which on a positive answer is the cheaper one."""
+        if self.costs:
+            alarm, miss = self.dear
+            return alarm / (alarm + miss) if alarm + miss > 0 else 0.5
         return self.thresholds[0] if self.thresholds else 0.5
+
+    @property
+    def dear(self) -> tuple[float, float]:
+        """What a false alarm and a miss of a binary decision cost, beside the right answer."""
+        if not self.costs:
+            return 1.0, 1.0
+        (right_no, alarm), (miss, right_yes) = self.costs
+        return alarm - right_no, miss - right_yes
 
     def at(self, columns: Columns) -> Decision:
         """Return the decision for exactly these rows, in their order: each by its own group.

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
-from metier.evidence.answers import answers_of
+from metier.evidence.answers import answers_of, whole
+from metier.evidence.catalogue import METRICS
 from metier.evidence.fairness.disparity import disparities
 from metier.evidence.fairness.groupcuts import fit_group_thresholds
 from metier.runtime.groups import GroupColumn
@@ -44,6 +46,32 @@ def test_a_wide_limit_moves_thresholds_only_where_that_gains() -> None:
     before = answers_of(truth, scores, PLAIN).right.mean()
     after = answers_of(truth, scores, rule.at({"sex": sex})).right.mean()
     assert after >= before
+
+
+def test_what_an_error_costs_is_kept_and_moves_the_thresholds() -> None:
+    scores, truth, sex = rows(4000, 0)
+    dear = replace(PLAIN, costs=((0.0, 1.0), (5.0, 0.0)))
+    assert dear.common == pytest.approx(1 / 6)
+    rules = [
+        fit_group_thresholds(scores, truth, {"sex": sex}, [SEX], each, "odds", 1.0)
+        for each in (PLAIN, dear)
+    ]
+    even, found = rules
+    assert found.costs == dear.costs
+    for sex_of in ("f", "m"):
+        assert even.groups is not None and found.groups is not None
+        assert found.groups.thresholds[sex_of] < even.groups.thresholds[sex_of]
+    # All are priced alike, and stay near what is cheapest for each.
+    scores, truth, sex = rows(4000, 1)
+    values = [
+        float(METRICS["cost"].value(whole(answers_of(truth, scores, each)))[0])
+        for each in (dear, found.at({"sex": sex}), replace(even.at({"sex": sex}), costs=dear.costs))
+    ]
+    assert values[1] < 1.1 * values[0] and values[1] < 0.8 * values[2]
+    # Whoever is of no known group is answered by the costs, here and where they are only stored.
+    stranger = found.at({"sex": ["x"] * len(truth)})
+    assert (stranger.choices(scores) == dear.choices(scores)).all()
+    assert found.thresholds == (dear.common,)
 
 
 def test_small_groups_keep_the_common_threshold_and_columns_are_crossed() -> None:

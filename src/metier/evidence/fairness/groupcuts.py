@@ -41,18 +41,20 @@ def fit_group_thresholds(
     """Return the decision with thresholds by group.
 
     Rows should be ones that trained nothing. Thresholds are moved one group at a time, from the
-    common one on, as long as that pays: fewer errors, and a disparity within the limit. A group
-    with too few rows keeps the common threshold.
+    common one on, as long as that pays: fewer errors, or cheaper ones where the decision has costs,
+    and a disparity within the limit. A group with too few rows keeps the common threshold.
 
     Args:
         scores: (n, 2).
         targets: (n,) 0 or 1.
         cells: the columns that make the groups, n cells each.
         columns: how they do.
-        decision: temperature and common threshold.
+        decision: temperature, costs and common threshold.
         kind: what the groups shall have in common, in each column.
         limit: how far they may lie apart.
     """
+    if decision.costs:
+        decision = replace(decision, thresholds=(decision.common,))
     chances = decision.probabilities(scores)[:, 1]
     by_column = [each.of(cells[each.name]) for each in columns]
     crossed = np.asarray(joined(by_column), dtype=str)
@@ -62,10 +64,10 @@ def fit_group_thresholds(
     own = [str(name) for name in names[(counts >= FEWEST) & both]]
     if len(own) < 2:  # nobody to bring together
         return replace(decision, groups=GroupThresholds(tuple(columns)))
-    search = _Search.prepare(chances, targets, crossed, own, by_column, decision.common, kind)
+    search = _Search.prepare(chances, targets, crossed, own, by_column, decision, kind)
     found = search.run(limit)
     thresholds = {name: round(float(v), 6) for name, v in zip(own, found, strict=True)}
-    return replace(decision, costs=(), groups=GroupThresholds(tuple(columns), thresholds))
+    return replace(decision, groups=GroupThresholds(tuple(columns), thresholds))
 
 
 @dataclass(frozen=True)
@@ -78,8 +80,12 @@ class _Search:
             small groups, under the common threshold.
         members: for each column, (groups, cells + 1, 2): how many rows of each truth a group has
             in each cell. A cell lies in one group of every column.
+        small: for each column, (groups, 2, 2): how many rows of each truth it has under the common
+            threshold, and how many of them are at or above it.
         kind: what is compared.
         n: rows.
+        first: (cells,) the common threshold among the candidates.
+        weights: what a false alarm and a miss count, 1 in the mean.
     """
 
     candidates: Array
@@ -90,6 +96,7 @@ class _Search:
     kind: Kind
     n: int
     first: NDArray[np.int64]
+    weights: tuple[float, float]
 
     @classmethod
     def prepare(
@@ -99,9 +106,10 @@ class _Search:
         crossed: NDArray[np.str_],
         own: Sequence[str],
         by_column: Sequence[Sequence[str]],
-        common: float,
+        decision: Decision,
         kind: Kind,
     ) -> _Search:
+        common, (alarm, miss) = decision.common, decision.dear
         candidates = np.stack([_candidates(chances[crossed == name], common) for name in own]) \
             if own else np.zeros((0, CANDIDATES))  # fmt: skip
         chosen = np.zeros((*candidates.shape, 2))
@@ -127,8 +135,17 @@ class _Search:
             members.append(within)
             small.append(fixed)
         first = np.abs(candidates - common).argmin(axis=1) if own else np.zeros(0, dtype=np.int64)
+        mean = (alarm + miss) / 2.0
         return cls(
-            candidates, chosen, totals, tuple(members), tuple(small), kind, len(chances), first
+            candidates,
+            chosen,
+            totals,
+            tuple(members),
+            tuple(small),
+            kind,
+            len(chances),
+            first,
+            (alarm / mean, miss / mean) if mean > 0 else (1.0, 1.0),
         )
 
     def run(self, limit: float) -> Array:
@@ -163,7 +180,8 @@ class _Search:
         """Return errors and pressing disparity of choices (m, cells), (m,)."""
         selected = self.chosen[np.arange(at.shape[1])[None, :], at]  # (m, cells, 2)
         missed = (self.totals[None, :, 1] - selected[:, :, 1]).sum(axis=1)
-        errors = selected[:, :, 0].sum(axis=1) + missed
+        alarm, miss = self.weights
+        errors = alarm * selected[:, :, 0].sum(axis=1) + miss * missed
         apart = np.zeros(len(at))
         for within, fixed in zip(self.members, self.small, strict=True):
             apart = np.maximum(apart, self._apart(selected, within, fixed))
