@@ -150,6 +150,25 @@ def test_a_metric_that_cannot_be_told_lets_nothing_pass() -> None:
     assert json.loads(json.dumps(gate.to_json(), allow_nan=False))["loss"] is None
 
 
+def test_of_a_parent_without_any_error_every_clear_loss_is_too_much() -> None:
+    def judged(wrong: int) -> Gate:
+        rule = replace(RULE, costs=((0.0, 1.0), (5.0, 0.0)))
+        return judge(
+            cost(),
+            metric="cost",
+            targets=np.arange(200) % 2,
+            parent=20 * scores(200),
+            child=20 * scores(200, *range(wrong)),
+            decision=rule,
+            max_loss=10.0,
+        )
+
+    assert judged(0).accepted and judged(0).loss == 0.0
+    worse = judged(60)
+    assert not worse.accepted and "its parent makes no error (200 rows)" in worse.reason
+    assert json.loads(json.dumps(worse.to_json(), allow_nan=False))["loss"] is None
+
+
 def test_the_decision_is_plain_data() -> None:
     gate = decide(1000, 12)
     data = json.loads(json.dumps(gate.to_json(), allow_nan=False))

@@ -28,7 +28,6 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtri
 
 from metier.evidence.catalogue import METRICS, LossUnit
 from metier.evidence.compare import Comparison, paired
@@ -84,24 +83,31 @@ class Gate:
 
 @dataclass(frozen=True)
 class Loss:
-    """A paired loss in its unit, with its interval and its standard error."""
+    """A paired loss in its unit, with its interval; `clear` when it is above its standard error.
+
+    Beside a parent that makes no error there is no per cent of one: the loss is infinite then.
+    """
 
     value: float
     low: float
     high: float
-    error: float
+    clear: bool
     unit: LossUnit
     metric: str
     n: int
 
     def told(self) -> str:
         """Return the loss in words."""
+        title = METRICS[self.metric].title
+        if np.isinf(self.value):
+            lost = "lost beyond all bounds, as its parent makes no error"
+            return f"{title} {lost} ({whole(self.n)} rows)"
         what = "points" if self.unit == "points" else "%"
         side = "lost" if self.value >= 0 else "gained"
         signed = (self.low, self.high) if self.value >= 0 else (-self.high, -self.low)
         between = " to ".join(_signed(end) for end in signed)
         return (
-            f"{_signed(abs(self.value))} {what} of {METRICS[self.metric].title} {side} "
+            f"{_signed(abs(self.value))} {what} of {title} {side} "
             f"(95 % interval {between}, {whole(self.n)} rows)"
         )
 
@@ -171,30 +177,34 @@ def judge(
 def measure_loss(found: Comparison) -> Loss:
     """Return what the child of a comparison (its `a`) loses against the parent (its `b`)."""
     unit = METRICS[found.metric].loss_unit
-    z = -float(ndtri((1.0 - found.level) / 2.0))
-    error = (found.high - found.low) / (2.0 * z)
 
     def scaled(value: float) -> float:
         if unit == "points" or value == 0.0:
             return 100.0 * value
-        # Beside a parent without any error, every error is beyond all bounds.
         return 100.0 * value / abs(found.b) if found.b else float(np.copysign(np.inf, value))
 
     return Loss(
         value=-scaled(found.difference),
         low=-scaled(found.high),
         high=-scaled(found.low),
-        error=scaled(error),
+        clear=-found.difference > found.error,
         unit=unit,
         metric=found.metric,
         n=found.n,
     )
 
 
+def told_of(loss: Loss | Gate) -> tuple[float | None, float | None, float | None]:
+    """A loss and its interval for a record: None where it is beyond all bounds."""
+    value = loss.value if isinstance(loss, Loss) else loss.loss
+    low, mine, high = (v if np.isfinite(v) else None for v in (loss.low, value, loss.high))
+    return mine, low, high
+
+
 def _too_costly(loss: Loss, most: float) -> str | None:
     if np.isnan(loss.value):
         return f"its {METRICS[loss.metric].title} cannot be told on these {whole(loss.n)} rows"
-    if loss.value > most + 1e-9 and loss.value > loss.error:
+    if loss.value > most + 1e-9 and loss.clear:
         what = "points" if loss.unit == "points" else "%"
         return f"{loss.told()}, and at most {number(most)} {what} may be"
     return None

@@ -22,7 +22,7 @@ from metier.evidence.answers import answers_of
 from metier.evidence.compare import paired
 from metier.evidence.fairness.disparity import disparities, worst
 from metier.evidence.fairness.served import Served
-from metier.evidence.gate import measure_loss
+from metier.evidence.gate import measure_loss, told_of
 from metier.evidence.metrics import interval
 from metier.evidence.words import points
 from metier.report.content import to_json, tradeoff_from_json
@@ -246,7 +246,8 @@ def _point(name: str, fairing: Fairing, climb: Climb, candidate: Candidate) -> P
     lost = measure_loss(
         paired(race.metric, targets, scores, before, rule, was, seed=race.seed, clusters=clusters)
     )
-    return replace(point, lost=lost.value, lost_low=lost.low, lost_high=lost.high)
+    value, low, high = told_of(lost)
+    return replace(point, lost=value, lost_low=low, lost_high=high)
 
 
 def as_proven(found: Tradeoff, served: Served) -> Tradeoff:

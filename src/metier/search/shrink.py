@@ -26,7 +26,7 @@ from metier.data.table import clusters_of
 from metier.deploy.bundle import write_bundle
 from metier.deploy.reference import HeldOut
 from metier.errors import MetierError, Pruned
-from metier.evidence.gate import Cost, Gate, PairCost, judge, measure_pair
+from metier.evidence.gate import Cost, Gate, PairCost, judge, measure_pair, told_of
 from metier.evidence.metrics import interval
 from metier.runtime.manifest import InputColumn
 from metier.runtime.postprocess import Decision
@@ -228,9 +228,7 @@ class _Ring:
             "accepted" if gate.accepted else "rejected",
             gate.reason,
             found,
-            gate.loss,
-            gate.low,
-            gate.high,
+            *told_of(gate),
             meets=self.limits.excess(found) <= 1,
             seconds=time.monotonic() - began,
             unit=gate.unit,

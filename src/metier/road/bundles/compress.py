@@ -27,7 +27,6 @@ from metier.data.table import build_table, clusters_of, row_numbers
 from metier.deploy.bundle import write_bundle
 from metier.deploy.reference import HeldOut
 from metier.errors import DataError, OptionError
-from metier.evidence.catalogue import METRICS
 from metier.evidence.compare import paired
 from metier.evidence.gate import measure_loss
 from metier.evidence.metrics import interval
@@ -281,8 +280,7 @@ def _proof(
     told = (
         f"On {whole(found.n)} further rows that no choice has used it is {found.verdict} "
         f"{'than' if found.verdict != 'not distinguishable' else 'from'} the specialist as it was: "
-        f"{-lost.value:+.2f} {lost.unit} of {METRICS[metric].title} ({-lost.high:+.2f} to "
-        f"{-lost.low:+.2f}, 95 %)."
+        f"{lost.told()}."
     )
     return {
         "metric": metric,
