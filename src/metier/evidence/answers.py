@@ -20,6 +20,8 @@ from metier.runtime.postprocess import Decision, TaskKind
 Array = NDArray[np.float64]
 NO_ANSWER = -1
 """The choice for a row that could not be read: no class, and no flag of a label."""
+Prices = tuple[tuple[float, ...], ...]
+"""What errors cost, `prices[truth][answer]`; empty when all cost the same."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,7 @@ class Answers:
     truth: NDArray[Any]
     choices: NDArray[Any]
     probabilities: Array
-    costs: tuple[tuple[float, ...], ...] = ()
+    costs: Prices = ()
 
     def __len__(self) -> int:
         return len(self.truth)
@@ -96,13 +98,16 @@ def ratio(part: Array, whole: Array, of_nothing: float = 0.0) -> Array:
     return found
 
 
-def answers_of(y: NDArray[Any], scores: NDArray[Any], decision: Decision) -> Answers:
+def answers_of(
+    y: NDArray[Any], scores: NDArray[Any], decision: Decision, prices: Prices | None = None
+) -> Answers:
     """Put the truth beside what scores and a decision rule answer.
 
     `y` is what `Task.encode` returns, `scores` are (n, outputs). A row whose scores are not finite
     could not be read. It has no answer, which is never right, and all classes are equally likely;
-    in regression the mean of the other predictions stands for it. Raises ValueError when the
-    lengths differ, or no row at all has finite scores.
+    in regression the mean of the other predictions stands for it. Errors cost what `prices` say, or
+    when None what the decision was made by. Raises ValueError when the lengths differ, or no row at
+    all has finite scores.
     """
     if len(y) != len(scores):
         raise ValueError(f"{len(y)} targets but {len(scores)} rows of scores")
@@ -120,7 +125,7 @@ def answers_of(y: NDArray[Any], scores: NDArray[Any], decision: Decision) -> Ans
         truth=np.asarray(y),
         choices=choices,
         probabilities=decision.probabilities(values),
-        costs=decision.costs,
+        costs=decision.costs if prices is None else prices,
     )
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy.special import bdtr, ndtri, stdtr
 
 from metier.evidence import bootstrap, unanimous
-from metier.evidence.answers import Answers, Array, Sample, answers_of, whole
+from metier.evidence.answers import Answers, Array, Prices, Sample, answers_of, whole
 from metier.evidence.catalogue import METRICS, Metric, find
 from metier.evidence.intervals import RESAMPLES, affordable
 from metier.runtime.postprocess import Decision
@@ -80,13 +80,15 @@ def paired(
     resamples: int = 2 * RESAMPLES,
     seed: int = 0,
     clusters: NDArray[Any] | None = None,
+    prices: Prices | None = None,
 ) -> Comparison:
     """Compare two models on the same rows.
 
     Accuracy of independent rows: McNemar's exact test, with the interval of Bonett & Price (2012).
     Everything else: a paired bootstrap of rows, or of whole groups with `clusters` (n,); a sign
     test where all resamples agree. The interval of what the test takes for chance holds 0. `y` is
-    what `Task.encode` returns, scores are (n, outputs).
+    what `Task.encode` returns, scores are (n, outputs). Where the two were made by different costs,
+    `prices` say which ones both pay.
 
     >>> y = np.array([0, 1] * 50)
     >>> right, wrong = np.eye(2)[y], np.eye(2)[1 - y]
@@ -96,7 +98,8 @@ def paired(
     'better'
     """
     metric = find(name, decision_a.kind)
-    a, b = answers_of(y, scores_a, decision_a), answers_of(y, scores_b, decision_b)
+    a = answers_of(y, scores_a, decision_a, prices)
+    b = answers_of(y, scores_b, decision_b, prices)
     value_a, value_b = (float(metric.value(whole(each))[0]) for each in (a, b))
     sign = 1.0 if metric.higher_is_better else -1.0
     difference = sign * (value_a - value_b)

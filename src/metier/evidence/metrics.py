@@ -13,7 +13,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from metier.evidence.answers import answers_of, whole
+from metier.evidence.answers import Prices, answers_of, whole
 from metier.evidence.catalogue import METRICS, Metric, find, names
 from metier.evidence.intervals import RESAMPLES, intervals
 from metier.evidence.intervals import per_class as each_class
@@ -66,14 +66,17 @@ def scorecard(
     seed: int = 0,
     clusters: NDArray[Any] | None = None,
     per_class: bool = True,
+    prices: Prices | None = None,
 ) -> list[Finding]:
     """Return every metric of a task with its interval, the deciding one first.
+
+    Errors cost what `prices` say, or when None what the decision was made by.
 
     With `per_class`, precision, recall and F1 of each label follow, named `recall[label]`, with
     the label in `details["label"]` and the number of its rows as `n`.
     """
     metrics = [find(name, decision.kind) for name in task.metrics]
-    answers = answers_of(y, scores, decision)
+    answers = answers_of(y, scores, decision, prices)
     found = intervals(metrics, answers, level, resamples, seed, clusters)
     if per_class and decision.kind != "regression":
         found += each_class(answers, level, resamples, seed, clusters)

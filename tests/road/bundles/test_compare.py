@@ -85,6 +85,25 @@ def test_the_better_one_is_told_with_its_interval(bundles: dict[str, Path]) -> N
     assert [each.name for each in found.a.metrics] == [each.name for each in found.differences]
 
 
+def test_errors_cost_both_the_same_however_they_were_made(tmp_path: Path) -> None:
+    known = learned(("bought",), BOTH, rows())
+    dear: Any = {"metric": "cost", "costs": ((0.0, 1.0), (5.0, 0.0))}
+    careful = make_bundle(tmp_path / "a", Linear(), known, "binary", **dear)
+    # The same model, made without costs: by the prices of the first it answers dearly.
+    plain = make_bundle(tmp_path / "b", Linear(), known, "binary", metric="cost")
+    frame = rows(400, seed=5)
+    found = compare(careful, plain, frame)
+    assert found.metric == "cost"
+    of_a, of_b = (next(m for m in side.metrics if m.name == "cost") for side in (found.a, found.b))
+    answers = np.array(metier.load(plain).predict(frame).answers)
+    truth = frame["bought"].to_numpy()
+    missed = ((truth == "yes") & (answers == "no")).mean()
+    alarmed = ((truth == "no") & (answers == "yes")).mean()
+    assert of_b.value == pytest.approx(5 * missed + alarmed)
+    assert of_a.value is not None and of_b.value is not None and of_a.value < of_b.value
+    assert found.differences[0].value == pytest.approx(of_a.value - of_b.value)
+
+
 def test_rows_that_differ_are_those_that_the_bundles_answer_differently(
     bundles: dict[str, Path],
 ) -> None:

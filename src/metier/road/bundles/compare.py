@@ -104,14 +104,14 @@ def compare_bundles(
     task, truth = rows[0].task, rows[0].truth
     # Both on groups where either was made by groups, since both answer the same rows.
     clusters = next((own.clusters for own in rows if own.clusters is not None), None)
-    measured = partial(scorecard, task, truth, seed=seed, clusters=clusters, per_class=False)
+    # And both pay what errors cost whoever uses A, however they were made.
+    alike: Any = {"seed": seed, "clusters": clusters, "prices": first.costs}
+    measured = partial(scorecard, task, truth, per_class=False, **alike)
     cards = [
         tuple(measured(own, decision)) for own, decision in zip(scores, decisions, strict=True)
     ]
     both_ways = (scores[1], scores[0], decisions[1], decisions[0])
-    found = {
-        name: paired(name, truth, *both_ways, seed=seed, clusters=clusters) for name in task.metrics
-    }
+    found = {name: paired(name, truth, *both_ways, **alike) for name in task.metrics}
     numbers = rows[0].numbers
     sides = [
         Side(str(path), bundle.digest, card)
