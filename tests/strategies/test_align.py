@@ -9,11 +9,13 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
+import torch
 
 from metier.cache import Cache
 from metier.errors import ChainError
 from metier.strategies.align import Align
 from metier.strategies.boost import Boost
+from metier.strategies.consistency import Consistency
 from metier.strategies.contrast import Contrast
 from metier.strategies.finetune import Finetune
 from metier.strategies.linear import Linear
@@ -21,8 +23,12 @@ from metier.strategies.pretrain import Pretrain
 from metier.strategies.probe import Probe
 from metier.strategies.reweigh import Reweigh
 from metier.tasks import build
-from metier.training.net import NetModel
-from metier.training.norms import batch_norms
+from metier.training.around import without_stopping
+from metier.training.beside import Beside
+from metier.training.feed import Feed
+from metier.training.net import NetModel, branch
+from metier.training.norms import batch_norms, renormalised
+from metier.training.start import feed_for, fresh_net
 from metier.types import Problem, Roles, Run, Specialist, Table
 
 Tables = Callable[..., Table]
@@ -102,6 +108,60 @@ def test_batch_norms_take_the_statistics_of_the_domain(
     assert any(not (b == a).all() for b, a in zip(before, after, strict=True))
     untouched = [n.running_mean for n in batch_norms(source.load())]
     assert all((b == a).all() for b, a in zip(before, untouched, strict=True))
+
+
+def test_every_row_counts_alike_in_the_statistics(
+    tiny_sources: dict[str, Any], tiny_table: Tables, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = tiny_sources["mobilenet"]
+    table = tiny_table(source, 17)
+    task = build("multiclass", table)
+    model = fresh_net(Specialist(source, task), Problem(task, table))
+    sizes: list[int] = []
+    read = Feed.inputs
+
+    def counted(feed: Feed, rows: Any, light: bool = False) -> Any:
+        sizes.append(len(rows))
+        return read(feed, rows, light)
+
+    monkeypatch.setattr(Feed, "inputs", counted)
+    monkeypatch.setattr("metier.training.norms.ROWS", 8)
+    renormalised(model, table, Run(Cache()))
+    assert sorted(sizes) == [5, 6, 6]
+
+
+def test_rows_beside_are_read_by_the_net_that_learns(
+    texts: tuple[Specialist, Problem, Table],
+) -> None:
+    start, problem, pool = texts
+    run = Run(Cache())
+    first, learning = (fresh_net(start, problem) for _ in range(2))
+    beside = Beside(feed_for(first, pool, run), rows=8)
+    net = branch(learning.net, 0)
+    with torch.no_grad():
+        for name, parameter in net.backbone.named_parameters():
+            if net.backbone.level_of(name) < 2:
+                parameter += 0.1 * torch.randn_like(parameter)
+    net.train()
+    was = [module.training for module in net.modules()]
+    drawn = beside.draw(net, 2)
+    assert [module.training for module in net.modules()] == was
+    net.eval()
+    own = Feed(net.backbone, learning.preprocess, pool, run.cache)
+    own.prepare(2)
+    rows = np.array([own.digests.tolist().index(d) for d in drawn.digests.tolist()])
+    wanted = own.hidden(rows, 2)
+    assert wanted is not None and drawn.hidden is not None
+    torch.testing.assert_close(drawn.hidden, wanted)
+    old = beside.feed.hidden(rows[:1], 2)
+    assert old is not None
+
+
+def test_no_wrapper_in_between_stops_early() -> None:
+    found: Any = without_stopping(Reweigh(Finetune(patience=2)))
+    assert found.inner.patience == 0 and isinstance(found, Reweigh)
+    longer: Any = Consistency(passes=5.0)._longer(Reweigh(Finetune(epochs=1)), 40, 400)
+    assert longer.inner.epochs > 1
 
 
 def moved(n: int, centre: float, seed: int) -> Table:

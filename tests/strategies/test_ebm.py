@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import polars as pl
 import pytest
 
 from metier.cache import Cache
@@ -15,8 +17,10 @@ from metier.sources.tabular import Tabular
 from metier.space import space
 from metier.strategies.ebm import Ebm, Watch
 from metier.tasks import build
+from metier.training.folds import MADE
 from metier.training.tables.columns import fit_codes
 from metier.training.tables.glass import goals_of, terms_of, with_gaps
+from metier.training.weighing import weighed
 from metier.types import Floats, Problem, Roles, Run, Specialist, Table
 
 from .conftest import TARGETS, awkward_table, towards
@@ -59,6 +63,33 @@ def test_the_tables_are_those_that_interpretml_fitted(
     else:
         theirs = fitted.decision_function(numbers)
         np.testing.assert_allclose(ours if ours.shape[1] > 2 else ours[:, 1], theirs, atol=1e-4)
+
+
+def test_weights_of_rows_count(awkward: Callable[[str], Table], learn: Learn) -> None:
+    table = awkward("binary")
+    yes = (table.frame["two"] == "yes").to_numpy()
+    plain = learn(QUICK, table, "binary").scores(table)
+    heavy = weighed(table, np.where(yes, 20.0, 1.0))
+    found = learn(QUICK, heavy, "binary").scores(table)
+    assert (found[:, 1] - found[:, 0]).mean() > (plain[:, 1] - plain[:, 0]).mean() + 1.0
+
+
+def test_bags_leave_groups_whole_and_stop_by_nothing_made_up(
+    awkward: Callable[[str], Table], learn: Learn
+) -> None:
+    table = awkward("binary")
+    groups = np.arange(len(table)) // 5
+    made = np.arange(len(table)) % 2 == 1
+    frame = table.frame.with_columns(pl.Series("g", groups), pl.Series(MADE, made))
+    grouped = replace(table, frame=frame, roles=replace(table.roles, group="g"))
+    targets = build("binary", grouped).encode(grouped)
+    bags = QUICK._bags(grouped, targets, 0)
+    assert bags is not None and bags.shape == (len(table), QUICK.bags)
+    for bag in bags.T:
+        assert set(bag.tolist()) == {-1, 0, 1} and not made[bag < 0].any()
+        assert not set(groups[bag < 0]) & set(groups[bag > 0])
+    assert QUICK._bags(table, targets, 0) is None
+    assert np.isfinite(learn(QUICK, grouped, "binary").scores(table)).all()
 
 
 def test_it_learns_and_says_what_matters(awkward: Callable[[str], Table], learn: Learn) -> None:

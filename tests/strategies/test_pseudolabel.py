@@ -15,6 +15,7 @@ from metier.errors import ChainError, DataError
 from metier.search.wrapping import settled
 from metier.strategies.boost import Boost
 from metier.strategies.linear import Linear
+from metier.strategies.oversample import Oversample
 from metier.strategies.probe import Probe
 from metier.strategies.pseudolabel import Pseudolabel
 from metier.tasks import build
@@ -72,6 +73,15 @@ def test_rows_that_mislead_are_not_kept(learn: Learn) -> None:
     told = made.lineage[-1].notes["pseudolabel"]
     assert told["rounds"][told["best"] - 1]["gain"] >= 0 if told["best"] else True
     assert all(each["low"] < 0.05 for each in told["rounds"])
+
+
+def test_rows_made_up_around_it_are_no_hindrance(learn: Learn) -> None:
+    pytest.importorskip("imblearn")
+    table = crescents(120, 0)
+    rare = np.flatnonzero(np.arange(120) % 8 != 1).tolist()
+    inner = Pseudolabel(SMALL, unlabeled=without_labels(crescents(200, 1)))
+    made = learn(Oversample(inner), table.take(rare), "binary")
+    assert np.isfinite(made.scores(crescents(20, 2))).all()
 
 
 def test_too_few_rows_to_judge_add_nothing(learn: Learn) -> None:

@@ -58,6 +58,16 @@ def test_inside_the_table_is_small_and_afterwards_as_it_was(ready: Make) -> None
     assert embedding.weight is weight and embedding.padding_idx == padding
 
 
+def test_a_table_that_another_layer_holds_too_stays_whole(ready: Make) -> None:
+    made = ready("bert")
+    encoder: Any = made.net.backbone.model
+    table = encoder.get_input_embeddings()
+    encoder.again = torch.nn.Embedding(*table.weight.shape)
+    encoder.again.weight = table.weight
+    with compacted(made.net, [made.feed]):
+        assert encoder.get_input_embeddings().weight is encoder.again.weight
+
+
 def test_padding_keeps_its_place_and_learns_nothing(ready: Make) -> None:
     made = ready("roberta")
     embedding: Any = made.net.backbone.model.get_input_embeddings()

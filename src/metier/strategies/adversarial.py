@@ -160,6 +160,11 @@ class Adversarial:
             raise ChainError("adversarial works on a network that reads texts or images alone")
         if self.variant == "auto":
             return fitting[0]
+        if self.variant == "words" and has_late_head(self.inner):
+            raise ChainError(
+                "adversarial: the variant 'words' needs batches that are read at once, and what it "
+                "wraps reads them in pieces; take 'drawn' or 'embeddings'"
+            )
         if self.variant not in fitting:
             raise ChainError(
                 f"adversarial: the variant {self.variant!r} does not fit these inputs; "

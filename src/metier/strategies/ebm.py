@@ -16,13 +16,17 @@ from metier.deploy.arrays import matrix
 from metier.errors import DataError, MissingExtraError, Pruned
 from metier.runtime.columns import Numbers
 from metier.space import Choice, Float, Int, tune
+from metier.training.folds import inner_folds
+from metier.training.heads import bound_folds
 from metier.training.tables.columns import fit_codes
 from metier.training.tables.glass import Goal, constant_scores, goals_of, terms_of, with_gaps
-from metier.types import Form, Modality, Problem, Run, Specialist, Step
+from metier.types import Form, Modality, Problem, Run, Specialist, Step, Table
 
 FOR_CURVES = 0.6
 """The share of the time that the curves of single columns have; pairs have the rest."""
 PAIR_BINS = 32
+HELD_OUT = 0.15
+"""The share of the rows that a bag stops by."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +76,7 @@ class Ebm:
         numbers = with_gaps(preprocess, matrix(preprocess, table))
         terms: list[Term] = []
         offset = np.zeros(task.outputs)
+        bags = self._bags(table, task.encode(table), run.seed)
         rounds = []
         goals = goals_of(task, task.encode(table))
         for i, goal in enumerate(goals):
@@ -79,7 +84,7 @@ class Ebm:
                 offset += constant_scores(goal, task.outputs)
                 continue
             watch = Watch(run, self.bags, len(goals) - i)
-            fitted = self.fit(goal, numbers, preprocess, run.seed, watch)
+            fitted = self.fit(goal, numbers, preprocess, run.seed, watch, table.weights, bags)
             own, base = terms_of(fitted, goal, preprocess, task.outputs)
             terms += own
             offset += base
@@ -95,8 +100,11 @@ class Ebm:
         preprocess: Numbers,
         seed: int,
         watch: Watch,
+        weights: NDArray[np.float64] | None = None,
+        bags: NDArray[np.int8] | None = None,
     ) -> Any:
-        """Return the fitted machine of InterpretML for one goal; `numbers` (n, features)."""
+        """Return the fitted machine of InterpretML for one goal; `numbers` (n, features), `weights`
+        (n,), `bags` (n, bags) as `_bags` returns them."""
         classifier, regressor = _interpret()
         kinds = ["continuous"] * numbers.shape[1]
         for place in preprocess.categorical:
@@ -112,7 +120,7 @@ class Ebm:
             "outer_bags": self.bags,
             "max_rounds": self.trees,
             "early_stopping_rounds": self.patience,
-            "validation_size": 0.15 if len(numbers) >= 40 else 0,
+            "validation_size": HELD_OUT if len(numbers) >= 40 else 0,
             "callback": watch,
             "n_jobs": 1,
             "random_state": seed,
@@ -120,7 +128,19 @@ class Ebm:
         kind = classifier if goal.classes else regressor
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # on missing values, which have bins of their own
-            return kind(**settings).fit(numbers, goal.targets)
+            return kind(**settings).fit(numbers, goal.targets, sample_weight=weights, bags=bags)
+
+    def _bags(self, table: Table, targets: NDArray[Any], seed: int) -> NDArray[np.int8] | None:
+        """Which rows each bag learns from (1) and stops by (-1), where rows belong together, follow
+        each other or were made up. None where the library may draw them as it likes."""
+        if bound_folds(table, targets, seed) is None:
+            return None
+        found = np.ones((self.bags, len(table)), dtype=np.int8)
+        for place, bag in enumerate(found):
+            for fit, judge in inner_folds(table, targets, 1, seed + place, HELD_OUT):
+                bag[:] = 0
+                bag[fit], bag[judge] = 1, -1
+        return found.T
 
 
 class Watch:

@@ -136,9 +136,12 @@ def without_stopping(inner: Strategy) -> Strategy:
     """Return a strategy that runs all of its epochs: rows to stop by would know the loss of the
     labels only, which what goes around it gives up some of."""
     made: Any = inner
-    if "patience" not in {f.name for f in fields(made)}:
-        return inner
-    patient: Strategy = replace(made, patience=0)
+    changes: dict[str, Any] = {}
+    if "patience" in {f.name for f in fields(made)}:
+        changes["patience"] = 0
+    if getattr(made, INNER, None) is not None:
+        changes[INNER] = without_stopping(getattr(made, INNER))
+    patient: Strategy = replace(made, **changes) if changes else inner
     return patient
 
 

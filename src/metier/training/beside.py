@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from metier.training.attacks.pgd import as_at_predict
 from metier.training.batches import shuffled
 from metier.training.feed import Feed
 from metier.training.net import Net
@@ -19,7 +20,8 @@ from metier.training.objectives import Batch, Objective
 
 @dataclass(frozen=True)
 class Beside:
-    """Batches of rows without labels, entered where the labelled ones are.
+    """Batches of rows without labels, entered where the labelled ones are, and read by the net that
+    is learning: what wraps a strategy may have changed the one that it begins from.
 
     Which batch comes next follows torch's random numbers, which a checkpoint holds, so a fit that
     is resumed reads the same.
@@ -38,7 +40,7 @@ class Beside:
         """Return a batch for a net that is entered at a boundary; its targets are empty."""
         order = self._order
         rows = order[int(torch.randint(len(order), ()))]
-        at = self._prepared(at)
+        at = self._prepared(net, at)
         inputs = {} if at == net.backbone.depth else self.feed.inputs(rows, light=at > 0)
         return Batch(inputs, self.feed.hidden(rows, at), at, NOTHING, self.feed.digests[rows])
 
@@ -46,10 +48,14 @@ class Beside:
     def _order(self) -> list[NDArray[np.int64]]:
         return shuffled(self.feed.costs, self.rows, self.feed.budget, (self.seed,))
 
-    def _prepared(self, at: int) -> int:
-        """The boundary at which these rows enter, prepared once."""
+    def _prepared(self, net: Net, at: int) -> int:
+        """The boundary at which these rows enter, prepared once a net."""
+        if self.feed.backbone is not net.backbone:
+            self.feed.backbone = net.backbone
+            self._boundaries.clear()
         if at not in self._boundaries:
-            self._boundaries[at] = self.feed.prepare(at)
+            with as_at_predict(net):
+                self._boundaries[at] = self.feed.prepare(at)
         return self._boundaries[at]
 
     @cached_property

@@ -13,7 +13,8 @@ from metier.types import Rows, Table
 Fold = tuple[Rows, Rows]
 """Row numbers to fit on, and to judge on."""
 MADE = "__made__"
-"""A column that says which rows were made up: they may be learned from, and judge nothing."""
+"""A column that says which rows, or whose labels, were made up: they may be learned from, and judge
+nothing."""
 
 
 def inner_folds(

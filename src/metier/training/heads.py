@@ -16,7 +16,7 @@ from metier.errors import Pruned
 from metier.runtime.postprocess import TaskKind
 from metier.threads import few_threads
 from metier.training.climb import climb
-from metier.training.folds import Fold, inner_folds
+from metier.training.folds import MADE, Fold, inner_folds
 from metier.types import Floats, Table
 
 STRENGTHS: tuple[float, ...] = tuple(round(10.0 ** (half / 2), 6) for half in range(-5, 7))
@@ -92,10 +92,12 @@ def fit_head(
 def bound_folds(table: Table, targets: NDArray[Any], seed: int) -> list[Fold] | None:
     """Return folds on which a strength is chosen where rows of a table belong together or follow
     each other: a row left out by chance would know its answer from its group, or from later rows.
+    Or where some were made up, which judge nothing.
 
     None where every row stands for itself, and where too few rows or groups can be left out.
     """
-    if table.roles.group is None and table.roles.time is None:
+    bound = table.roles.group is not None or table.roles.time is not None
+    if not bound and MADE not in table.frame.columns:
         return None
     return inner_folds(table, targets, 1 if len(targets) >= ENOUGH else 5, seed) or None
 

@@ -5,18 +5,19 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 
+import numpy as np
 import torch
 from torch import nn
 
 from metier.errors import Pruned
 from metier.sources.backbone import Backbone
-from metier.training.batches import shuffled
 from metier.training.net import NetModel, branch
 from metier.training.start import feed_for
 from metier.types import Run, Table
 
 ROWS = 64
-"""Rows of a batch whose statistics are averaged."""
+"""Rows of a batch at most, whose statistics are averaged: all batches are about as large, so that
+every row counts alike."""
 
 
 def batch_norms(backbone: Backbone) -> list[nn.modules.batchnorm._BatchNorm]:
@@ -40,7 +41,8 @@ def renormalised(model: NetModel, table: Table, run: Run) -> NetModel:
         norm.momentum = None  # the plain mean over batches
         norm.train()
     try:
-        for rows in shuffled(feed.costs, ROWS, 1 << 30, (run.seed,)):
+        order = np.random.default_rng(run.seed).permutation(len(feed))
+        for rows in np.array_split(order, -(-len(feed) // ROWS)):
             if run.deadline is not None and time.monotonic() > run.deadline:
                 raise Pruned("out of time")
             with torch.no_grad():

@@ -65,4 +65,6 @@ def _token_table(net: Net) -> torch.nn.Embedding | None:
         table = table.rows
     if not isinstance(table, torch.nn.Embedding) or not table.weight.requires_grad:
         return None
-    return table
+    # Where another layer holds the same weights (BART), both would have to be swapped.
+    held = sum(p is table.weight for _, p in encoder.named_parameters(remove_duplicate=False))
+    return table if held == 1 else None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from metier.evidence.compare import Comparison
 from metier.evidence.robustness.curves import Assault
 from metier.evidence.robustness.masking import signs
@@ -46,6 +48,22 @@ def test_each_sign_is_found() -> None:
 
 def test_nothing_left_to_break_is_no_sign() -> None:
     assert names(assault("pgd", 1, 0.0), assault("pgd", 8, 0.0)) == ["masked_gradients"]
+
+
+def test_of_numbers_more_error_is_what_breaks() -> None:
+    def erring(family: str, radius: float, error: float) -> Assault:
+        plain = assault(family, radius, error)
+        change = replace(plain.change, metric="rmse", difference=1.0 - error, a=error, b=1.0)
+        return replace(plain, change=change)
+
+    fair = (erring("fgsm", 4, 1.2), erring("pgd", 1, 1.1), erring("pgd", 4, 3.0))
+    assert names(*fair) == ["masked_gradients"]
+    assert names(erring("fgsm", 4, 3.0), erring("pgd", 4, 1.2)) == [
+        "masked_gradients[single step stronger]"
+    ]
+    assert names(erring("pgd", 1, 1.4), erring("pgd", 8, 1.4)) == [
+        "masked_gradients[more room no stronger]"
+    ]
 
 
 def test_without_gradients_there_is_nothing_to_say() -> None:

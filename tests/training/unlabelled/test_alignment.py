@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from functools import partial
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ import torch
 
 from metier.training.objectives import Batch
 from metier.training.unlabelled.alignment import Rival, aligned, confusion, coral, mmd, recoloured
+from metier.training.unlabelled.consistent import consistent
 
 
 def clouds(move: float, wide: float = 1.0, n: int = 256) -> tuple[torch.Tensor, torch.Tensor]:
@@ -122,6 +124,33 @@ def test_all_rows_of_a_batch_are_aligned_and_no_attack_on_them(pieces: list[int]
     assert float(aligned(apart, 3.0)(objective, beside, net, batch)) == 3.0
     assert torch.equal(given[0].sort(dim=0).values, own.sort(dim=0).values)
     assert torch.equal(given[1], theirs)
+
+
+def test_what_is_consistent_too_is_not_aligned_with_itself() -> None:
+    own, theirs = clouds(1.0, n=10)
+    batch = Batch({"x": own}, None, 0, NONE, np.arange(10, dtype=np.uint64))
+    net: Any = Answering()
+    given: list[torch.Tensor] = []
+
+    def inner(net: Any, batch: Batch) -> torch.Tensor:
+        return cast("torch.Tensor", net(batch.inputs, None, 0)).sum() * 0
+
+    def apart(own: torch.Tensor, *_: torch.Tensor) -> torch.Tensor:
+        given.append(own)
+        return torch.ones(())
+
+    beside: Any = SimpleNamespace(draw=lambda *_: Batch({"x": theirs}, None, 0, NONE, NO_ROWS))
+    objective: Any = inner
+    within: Any = partial(consistent(lambda batch: batch, "multiclass"), objective, beside)
+    aligned(apart)(within, beside, net, batch)
+    assert torch.equal(given[0], own)
+
+
+class Answering(Passes):
+    """One that gives scores, too."""
+
+    def forward(self, *inputs: Any) -> torch.Tensor:
+        return cast("torch.Tensor", self.head(self.backbone(*inputs)))
 
 
 def test_recoloured_features_have_the_others_mean_and_nearly_their_width() -> None:

@@ -10,6 +10,8 @@ import polars as pl
 import pytest
 
 from metier.tasks import build
+from metier.training.folds import MADE, inner_folds
+from metier.training.heads import bound_folds
 from metier.training.start import preprocess_of
 from metier.training.unlabelled.joined import joined
 from metier.types import Roles, Table
@@ -72,6 +74,21 @@ def test_groups_and_weights_are_kept_and_answered_rows_stand_alone() -> None:
     assert made.weights is not None
     assert made.weights[1] == pytest.approx(3 * made.weights[0])
     assert made.weights[4] == pytest.approx(made.weights[:4].mean())
+
+
+def test_answered_rows_judge_nothing() -> None:
+    table = Table(rows(40, y=["u", "v"] * 20), Roles({"x": "number", "c": "category"}, ("y",)))
+    task = build("binary", table)
+    others = Table(rows(60), Roles(table.roles.inputs))
+    made = joined(table, others, np.zeros(60, np.int64), task, np.ones(60))
+    targets = task.encode(made)
+    folds = bound_folds(made, targets, 0)
+    for found in (inner_folds(made, targets, 3, 0), folds or []):
+        assert len(found) >= 3 and all((judge < 40).all() for _, judge in found)
+        assert any((fit >= 40).any() for fit, _ in found)
+    assert bound_folds(table, task.encode(table), 0) is None
+    more = joined(made, others, np.zeros(60, np.int64), task, np.ones(60))
+    assert more.frame[MADE].to_list() == [False] * 40 + [True] * 120
 
 
 def test_pictures_of_two_folders_are_found(tiny_sources: Any, tiny_table: Any) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from metier.evidence.catalogue import METRICS
 from metier.evidence.robustness.curves import Assault
 from metier.types import Finding
 
@@ -42,7 +43,14 @@ def signs(assaults: Sequence[Assault]) -> tuple[Finding, ...]:
 
 
 def _score(each: Assault) -> float:
-    return each.score.value if each.score.value is not None else 1.0
+    """What an attack leaves: the score as a share of 1, and of errors without an end the negative
+    error in those of the rows as they are."""
+    metric = METRICS[each.change.metric]
+    if each.score.value is None:
+        return 1.0
+    if metric.higher_is_better:
+        return each.score.value
+    return -each.score.value / max(abs(each.change.b), 1e-12)
 
 
 def _sign(name: str, told: str, value: float, n: int) -> Finding:
@@ -85,7 +93,7 @@ def _radius(assaults: Sequence[Assault]) -> list[Finding]:
         return []
     smaller, larger = family[0], family[-1]
     gap = _score(smaller) - _score(larger)
-    if gap > SLACK / 2 or _score(larger) < SLACK:
+    if gap > SLACK / 2 or 0 <= _score(larger) < SLACK:
         return []
     told = f"{larger.name} breaks no more than {smaller.name}"
     return [_sign("more room no stronger", told, gap, larger.change.n)]

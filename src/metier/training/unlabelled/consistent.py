@@ -40,12 +40,13 @@ def consistent(view: View, kind: TaskKind, weight: float = 1.0) -> Both:
     """
 
     def both(inner: Objective, beside: Beside, net: Net, batch: Batch) -> Tensor:
-        loss = inner(net, batch)
         more = beside.draw(net, batch.at)
         with _surely(net), torch.no_grad():
             said = net(more.inputs, more.hidden, more.at)
         changed = view(more)
         answered = net(changed.inputs, changed.hidden, changed.at)
+        # The labelled rows last, which is where what aligns them looks for their features.
+        loss = inner(net, batch)
         return loss + weight * disagreement(answered, said, kind)
 
     return both

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from metier.evidence.answers import Array
 from metier.tasks.labels import spell
+from metier.training.folds import MADE
 from metier.training.weighing import weighed
 from metier.types import Roles, Table, Task
 
@@ -28,7 +29,7 @@ def joined(
         weights: (m,) how much the answered rows count, beside a labelled one's 1.
 
     A row that was answered is in a group of its own, so that none decides where a labelled one goes
-    when rows are held out.
+    when rows are held out; and it judges nothing.
     """
     own, others = _with_paths(labelled), _with_paths(unlabelled)
     roles = labelled.roles
@@ -39,6 +40,9 @@ def joined(
         names = [f"unlabelled {place}" for place in range(len(others))]
         frame = frame.with_columns(pl.Series(roles.group, names))
         own = _with(own, own.frame[roles.group].cast(pl.String))
+    if MADE not in own.frame.columns:
+        own = _with(own, pl.Series(MADE, np.zeros(len(own), dtype=bool)))
+    frame = frame.with_columns(pl.lit(value=True).alias(MADE))
     frame = frame.with_columns(_typed_as(own.frame[column.name], column) for column in frame)
     whole = pl.concat([own.frame, frame], how="diagonal_relaxed")
     before = np.ones(len(own)) if labelled.weights is None else labelled.weights
