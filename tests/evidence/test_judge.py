@@ -151,6 +151,18 @@ def test_one_lucky_p_among_many_does_not_count() -> None:
     assert "taken alone" not in judge(found(), {"generalist": TIE})[0].verdict
 
 
+def test_headline_and_gains_count_the_same_comparisons() -> None:
+    nearly = against("better", 0.02, 0.018, 0.89, 0.03)
+    rivals, second = {"majority": BETTER, "classical": nearly}, ("lora", TIE)
+    headline = judge(found(), rivals, runner_up=second)[0]
+    told = {each.name: each for each in gains(rivals, second)}
+    assert headline.details["against"] == "classical"
+    assert told["classical"].details["verdict"] == "not distinguishable"
+    assert told["classical"].details["p_adjusted"] == pytest.approx(0.06)
+    assert "not distinguishable" in headline.verdict
+    assert gains(rivals)[0].details["p_adjusted"] == pytest.approx(0.03)
+
+
 def test_gains_put_the_strongest_rival_first() -> None:
     rows = gains({"generalist": BETTER, "classical": WORSE, "probe": TIE})
     assert [f.name for f in rows] == ["classical", "probe", "generalist"]

@@ -25,6 +25,28 @@ def groups(clusters: NDArray[Any] | None, n: int) -> tuple[NDArray[np.int64], in
     return codes.astype(np.int64), int(codes.max(initial=-1)) + 1
 
 
+def design_effect(values: NDArray[Any], clusters: NDArray[Any] | None) -> float:
+    """Return how many rows of groups say as much about a mean as one independent row does: the
+    variance of the mean by groups over that by rows (Kish, 1965), at least 1.
+
+    Where all values are one, nothing tells rows of a group apart: then as many as a group has.
+
+    >>> design_effect(np.repeat([0.0, 1.0, 0.0, 1.0], 5), np.repeat(np.arange(4), 5)) > 4
+    True
+    >>> design_effect(np.tile([0.0, 1.0], 10), None)
+    1.0
+    """
+    if clusters is None:
+        return 1.0
+    codes, size = groups(clusters, len(values))
+    apart = np.asarray(values, np.float64) - np.mean(values)
+    by_rows = float((apart**2).sum())
+    if size < 2 or by_rows <= 0:
+        return len(values) / max(size, 1)
+    by_groups = float((np.bincount(codes, weights=apart, minlength=size) ** 2).sum())
+    return max(1.0, by_groups * size / (size - 1) / by_rows)
+
+
 def draws(
     n: int, resamples: int, seed: int, clusters: NDArray[Any] | None = None
 ) -> Iterator[NDArray[np.float32]]:

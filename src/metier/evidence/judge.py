@@ -65,42 +65,57 @@ def judge(
         outlasts Holm's adjustment for all of them. What is not defined on these rows says nothing.
     """
     metric = METRICS[specialist.name]
+    told = verdicts(_family(baselines, runner_up))
     baselines = {name: c for name, c in baselines.items() if c.defined}
     runner_up = runner_up if runner_up and runner_up[1].defined else None
-    family = {**baselines, **({f"runner-up {runner_up[0]}": runner_up[1]} if runner_up else {})}
-    told = verdicts(family)
     found = [_headline(metric, specialist, baselines, told, rows)]
     found += _learned_nothing(metric, baselines, told)
     if transfer:
         found += _negative_transfer(metric, baselines, told)
     if runner_up:
-        found.append(_runner_up(metric, *runner_up, told[f"runner-up {runner_up[0]}"]))
+        found.append(_runner_up(metric, *runner_up, told[_second(runner_up[0])]))
     if on_train is not None and on_unseen is not None:
         found += _overfitting(metric, on_train, on_unseen)
     return found
 
 
-def gains(comparisons: Mapping[str, Comparison]) -> list[Finding]:
+def _family(
+    baselines: Mapping[str, Comparison], runner_up: tuple[str, Comparison] | None
+) -> dict[str, Comparison]:
+    """All that a specialist is compared with and that is defined: what is adjusted together."""
+    second = {} if runner_up is None else {_second(runner_up[0]): runner_up[1]}
+    return {name: c for name, c in {**baselines, **second}.items() if c.defined}
+
+
+def _second(name: str) -> str:
+    return f"runner-up {name}"
+
+
+def gains(
+    comparisons: Mapping[str, Comparison], runner_up: tuple[str, Comparison] | None = None
+) -> list[Finding]:
     """Return what the specialist gains over each of several others, the strongest of them first.
 
     A value is the gain in the metric's own unit, above 0 for better, with its interval; `details`
-    hold `p`, `p_adjusted` (Holm), `verdict`, `metric` and `error_gone`, the share of the other's
-    error that is gone.
+    hold `p`, `p_adjusted` (Holm, the runner-up counted with them as `judge` does), `verdict`,
+    `metric` and `error_gone`, the share of the other's error that is gone.
     """
-    told = verdicts(comparisons)
-    adjusted = holm([c.p for c in comparisons.values()])
+    family = _family(comparisons, runner_up)
+    told = verdicts(family)
+    adjusted = dict(zip(family, holm([c.p for c in family.values()]), strict=True))
     found = []
-    for (name, c), p in zip(comparisons.items(), adjusted, strict=True):
+    for name, c in comparisons.items():
+        verdict = told.get(name, "not distinguishable")
         details: dict[str, Any] = {
             "p": c.p,
-            "p_adjusted": p,
-            "verdict": told[name],
+            "p_adjusted": adjusted.get(name, c.p),
+            "verdict": verdict,
             "metric": c.metric,
             "error_gone": c.error_gone,
             "level": c.level,
         }
-        text = sentence(_against(METRICS[c.metric], called(name), c, told[name]))
-        level: Level = "warning" if told[name] == "worse" else "info"
+        text = sentence(_against(METRICS[c.metric], called(name), c, verdict))
+        level: Level = "warning" if verdict == "worse" else "info"
         found.append(Finding(name, text, c.difference, c.low, c.high, c.n, level, details=details))
     return sorted(found, key=lambda finding: finding.value or 0.0)
 

@@ -62,12 +62,13 @@ def assemble(race: Race, climb: Climb, final: Final, about: About) -> Report:
     chosen = mine.candidate
     headline = _on_proof(race, final, mine)
     rivals = {name: _paired(race, final, other) for name, other in proof.baselines.items()}
+    second = _runner_up(race, climb, chosen)
     verdicts = judge(
         headline,
         rivals,
         rows=_rows_called(final),
         transfer=_transfers(race, chosen),
-        runner_up=_runner_up(race, climb, chosen),
+        runner_up=second,
         on_train=final.on_train,
         on_unseen=_on_selecting(race, climb, chosen),
     )
@@ -102,7 +103,7 @@ def assemble(race: Race, climb: Climb, final: Final, about: About) -> Report:
         ),
         proof_on=_proof_on(final, learned),
         baselines=_baselines(race, final),
-        comparisons=(*fallback, *verdicts[1:], *gains(rivals)),
+        comparisons=(*fallback, *verdicts[1:], *gains(rivals, second)),
         curves=_curves(climb.candidates),
         confusion=_confusion(task.labels, proof.targets, mine),
         scatter=_scatter(proof.targets, mine),

@@ -34,10 +34,12 @@ class Step:
 
 @dataclass(frozen=True)
 class Selective:
-    """Steps from the surest answers to all of them, on `rows` calibration rows."""
+    """Steps from the surest answers to all of them, on `rows` calibration rows, of which `alike`
+    say as much as one that is independent of the others."""
 
     steps: tuple[Step, ...]
     rows: int
+    alike: float = 1.0
 
     def least(self, max_error: float) -> Step:
         """Return the last step before one that may have more errors than `max_error`.
@@ -85,19 +87,20 @@ class Selective:
 
         It is known from the number of rows alone, not from what was wrong.
         """
-        rows = round(step.answered * self.rows)
+        rows = max(1, round(step.answered * self.rows / self.alike))
         return 1.0 - math.pow(CHANCE, 1.0 / rows) > max_error
 
     def to_json(self) -> dict[str, Any]:
         """Return it as plain JSON."""
         steps = [[s.confidence, s.answered, s.error, s.bound] for s in self.steps]
-        return {"rows": self.rows, "steps": steps}
+        alike = {"alike": self.alike} if self.alike > 1 else {}
+        return {"rows": self.rows, "steps": steps, **alike}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Selective:
         """Build it from `to_json()`. Raises KeyError, TypeError or ValueError."""
         steps = tuple(Step(*(float(value) for value in step)) for step in data["steps"])
-        return cls(steps, int(data["rows"]))
+        return cls(steps, int(data["rows"]), float(data.get("alike", 1.0)))
 
 
 def confidence(scores: NDArray[Any], decision: Decision) -> Doubles:

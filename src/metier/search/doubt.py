@@ -7,6 +7,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from metier.data.sensitive import at_rows
+from metier.data.table import clusters_of
 from metier.evidence.uncertainty import selective
 from metier.runtime import conformal
 from metier.runtime.conformal import COVERAGE
@@ -28,12 +29,18 @@ def doubt_of(
     rows = race.calibrating_rows(candidate)
     scores, targets = race.scores(candidate, rows), race.targets[rows]
     rule = at_rows(decision, race.table.take(rows))
-    return doubt_from(scores, targets, rule, coverage or COVERAGE)
+    clusters = clusters_of(race.table, rows)
+    return doubt_from(scores, targets, rule, coverage or COVERAGE, clusters)
 
 
 def doubt_from(
-    scores: Floats, targets: NDArray[Any], decision: Decision, coverage: float = COVERAGE
+    scores: Floats,
+    targets: NDArray[Any],
+    decision: Decision,
+    coverage: float = COVERAGE,
+    clusters: NDArray[Any] | None = None,
 ) -> Doubt:
-    """Return the doubt that follows from scores (n, outputs) of rows that calibrate."""
+    """Return the doubt that follows from scores (n, outputs) of rows that calibrate, and from which
+    of them belong together."""
     known = conformal.learn(scores, targets, decision, coverage)
-    return Doubt(known if known.n else None, selective.learn(scores, targets, decision))
+    return Doubt(known if known.n else None, selective.learn(scores, targets, decision, clusters))

@@ -345,7 +345,9 @@ def _write(arena: Arena, made: Specialist, scores: Sequence[Floats], folder: Pat
         table=first.problem.train,
         columns=arena.columns,
         held_out=HeldOut(scores[0], at_rows(arena.decision, first.held)),
-        doubt=doubt_from(arena.judged(scores), arena.targets, arena.ruling),
+        doubt=doubt_from(
+            arena.judged(scores), arena.targets, arena.ruling, clusters=arena.clusters
+        ),
     )
 
 

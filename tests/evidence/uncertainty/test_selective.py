@@ -52,6 +52,47 @@ def test_the_error_asked_for_is_kept_in_19_of_20_calibrations(rows: int, error: 
     assert broken <= 8
 
 
+def grouped(groups: int, each: int, seed: int) -> tuple[Any, Any, Any]:
+    """Rows of a group are equal but for a hair, so they are right or wrong together."""
+    scores, y = drawn(groups, seed)
+    noise = 1e-6 * np.random.default_rng(seed).normal(size=(groups * each, 2))
+    return (
+        np.repeat(scores, each, axis=0) + noise,
+        np.repeat(y, each),
+        np.arange(groups * each) // each,
+    )
+
+
+def test_rows_that_err_together_promise_no_more_than_their_groups() -> None:
+    scores, y = drawn(40_000, 999)
+    sure, wrong = confidence(scores, RULE), RULE.choices(scores) != y
+    broken: dict[bool, int] = {True: 0, False: 0}
+    told: dict[bool, int] = {True: 0, False: 0}
+    for seed in range(40):
+        rows, truth, groups = grouped(150, 20, seed)
+        for known in (True, False):
+            found = learn(rows, truth, RULE, groups if known else None)
+            assert found is not None
+            try:
+                least = found.least(0.08).confidence
+            except OptionError:
+                continue
+            told[known] += 1
+            broken[known] += wrong[sure >= least].mean() > 0.08
+    assert broken[True] <= 4 < broken[False] and told[True] > 10
+    found = learn(*grouped(150, 20, 0)[:2], RULE, grouped(150, 20, 0)[2])
+    assert found is not None and found.alike == pytest.approx(20, rel=0.1)
+    assert type(found).from_json(found.to_json()) == found
+    fewer, many = (
+        risk_coverage(rows, truth, RULE, resamples=100, clusters=each) for each in (groups, None)
+    )
+    assert fewer.area == many.area
+    assert fewer.area_high - fewer.area_low > 2 * (many.area_high - many.area_low)
+    assert fewer.points[-1].high - fewer.points[-1].low > 2 * (
+        many.points[-1].high - many.points[-1].low
+    )
+
+
 def test_what_is_refused_is_told_what_would_be_answered() -> None:
     found = learn(*drawn(400, 0), RULE)
     assert found is not None

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.special import betaincinv
 
 from metier.evidence.answers import Array, answers_of
-from metier.evidence.bootstrap import draws, percentiles, wilson
+from metier.evidence.bootstrap import design_effect, draws, groups, percentiles, wilson
 from metier.runtime.postprocess import Decision
 from metier.runtime.selective import Selective, Step, confidence
 
@@ -49,14 +49,21 @@ class Curve:
     n: int
 
 
-def learn(scores: NDArray[Any], y: NDArray[Any], decision: Decision) -> Selective | None:
+def learn(
+    scores: NDArray[Any],
+    y: NDArray[Any],
+    decision: Decision,
+    clusters: NDArray[Any] | None = None,
+) -> Selective | None:
     """Return from which confidence on how many answers are wrong, on calibration rows.
 
-    None for regression and for too few rows.
+    Rows of `clusters` (n,) that err together say as much as fewer rows would (Korn & Graubard,
+    1998). None for regression and for too few rows.
     """
     if decision.kind == "regression" or len(y) < FEWEST:
         return None
     sure, wrong = _sure_and_wrong(scores, y, decision)
+    alike = design_effect(wrong, clusters)
     order = np.argsort(-sure, kind="stable")
     sure, wrong = sure[order], wrong[order]
     n = len(sure)
@@ -65,10 +72,11 @@ def learn(scores: NDArray[Any], y: NDArray[Any], decision: Decision) -> Selectiv
         least = sure[answered - 1]
         given = int((sure >= least).sum())
         errors = float(wrong[:given].sum())
-        bound = float(betaincinv(errors + 1, given - errors, LEVEL)) if errors < given else 1.0
+        told, right = errors / alike, (given - errors) / alike
+        bound = float(betaincinv(told + 1, right, LEVEL)) if right > 0 else 1.0
         steps.append(Step(float(least), given / n, errors / given, bound))
     once = {step.confidence: step for step in steps}
-    return Selective(tuple(once.values()), n)
+    return Selective(tuple(once.values()), n, alike)
 
 
 def risk_coverage(
@@ -79,31 +87,35 @@ def risk_coverage(
     seed: int = 0,
     resamples: int = 500,
     points: int = 40,
+    clusters: NDArray[Any] | None = None,
 ) -> Curve:
     """Return the risk-coverage curve (El-Yaniv & Wiener, 2010; Geifman & El-Yaniv, 2017).
 
     An error is an answer that is not wholly right. Rows without finite scores are never answered
     right and least sure. Rows of equal confidence are answered together or not at all; for the area
-    they stand in no order, so each counts as wrong as they are on average.
+    they stand in no order, so each counts as wrong as they are on average. With `clusters` (n,) the
+    intervals are over groups of rows.
     """
     sure, wrong = _sure_and_wrong(scores, y, decision)
     order = np.argsort(-sure, kind="stable")
-    hits, n = wrong[order], len(wrong)
+    hits, n, alike = wrong[order], len(wrong), design_effect(wrong, clusters)
     firsts = np.flatnonzero(np.diff(sure[order], prepend=np.inf))
     ends = np.append(firsts[1:], n)
     wished = np.linspace(max(1, n / points), n, min(points, n)).astype(int)
     shares = np.unique(ends[np.searchsorted(ends, wished)])
     sums = np.cumsum(hits)
     found = [
-        Point(int(k) / n, float(sums[k - 1]) / int(k), *wilson(float(sums[k - 1]), int(k), LEVEL))
+        Point(
+            int(k) / n, float(sums[k - 1]) / int(k), *wilson(sums[k - 1] / alike, k / alike, LEVEL)
+        )
         for k in shares
     ]
     areas = []
-    for weights in draws(n, resamples, seed):
+    for weights in draws(n, resamples, seed, clusters):
         own = np.asarray(weights, np.float64)[order]
         areas.append(_areas(own, hits, firsts))
     area = float(_areas(np.ones((n, 1)), hits, firsts)[0])
-    low, high = percentiles(np.concatenate(areas), LEVEL, n)
+    low, high = percentiles(np.concatenate(areas), LEVEL, groups(clusters, n)[1])
     best = float((np.cumsum(np.sort(hits)) / np.arange(1, n + 1)).mean())
     return Curve(tuple(found), area, min(low, area), max(high, area), best, n)
 

@@ -84,7 +84,8 @@ def sureness_of(
         unlike: (n,) which rows the bundle calls unlike those of training, where it was asked.
         alarm: the share of rows like those that is called so, wrongly; 0 when nothing can be told.
         seed: of resampling.
-        clusters: (n,) groups of rows that belong together, for the interval of calibration error.
+        clusters: (n,) groups of rows that belong together, for the intervals of calibration and of
+            errors among the surest.
     """
     readable = np.isfinite(scores).all(axis=1)
     y, scores, luck = y[readable], scores[readable], luck[readable]
@@ -110,7 +111,7 @@ def sureness_of(
             found.append(_out_of_reach(doubt.conformal))
     curve = None
     if decision.kind != "regression":
-        curve = risk_coverage(scores, y, decision, seed=seed)
+        curve = risk_coverage(scores, y, decision, seed=seed, clusters=groups)
         found += _selective(curve)
     if unlike is not None and alarm:
         found.append(_unlike(unlike[readable], alarm))

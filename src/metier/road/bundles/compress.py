@@ -319,7 +319,7 @@ def _hand_over(
         facts=_facts(bundle, found, proof) | ({} if proof is None else {"proof": to_json(proven)}),
         columns=bundle.manifest.columns,
         held_out=HeldOut(scores, ruling),
-        doubt=_doubt(scores, rows.truth[held], ruling, bundle),
+        doubt=_doubt(scores, rows.truth[held], ruling, bundle, last),
         remembered=together(remembered(Path(asked.bundle)), remember(learned)),
     )
     counts = [whole(int((part == each).sum())) for each in (LEARN, JUDGE, PROVE)]
@@ -365,12 +365,15 @@ def _like_what_comes(limits: Limits, tried: Sequence[Plan]) -> Compression:
     return Compression(limits, side, ends, ends[0].name, True, "-" * 150)
 
 
-def _doubt(scores: Floats, truth: NDArray[Any], decision: Decision, bundle: Bundle) -> Doubt:
+def _doubt(
+    scores: Floats, truth: NDArray[Any], decision: Decision, bundle: Bundle, rows: Table
+) -> Doubt:
     """The doubt of what is handed over, from rows that no choice has used: its scores are others
     than those that the specialist was calibrated on. `decision` is that of these rows."""
     coverage = default_coverage(bundle.doubt)
     known = conformal.learn(scores, truth, decision, coverage, exact=True)
-    return Doubt(known if known.n else None, selective.learn(scores, truth, decision))
+    steps = selective.learn(scores, truth, decision, clusters_of(rows))
+    return Doubt(known if known.n else None, steps)
 
 
 def _sample(table: Table, part: NDArray[np.int64], most: int = 256) -> Table:

@@ -209,7 +209,8 @@ def _write(ending: Ending, task: int, found: TaskFound, side: Side, others: tupl
     tried = chosen.shared if found.chosen == "shared" else chosen.single[task]
     seen, truth = tried.scores[task], arena.targets(task)
     known = conformal.learn(seen, truth, side.decision, conformal.COVERAGE)
-    doubt = Doubt(known if known.n else None, selective.learn(seen, truth, side.decision))
+    steps = selective.learn(seen, truth, side.decision, clusters_of(rows, arena.judged(task)))
+    doubt = Doubt(known if known.n else None, steps)
     parameters = {k: v for k, v in asdict(tried.settled()).items() if k != "others"}
     strategy = "multitask" if found.chosen == "shared" else "finetune"
     recipe = {"strategy": strategy, "source": arena.source.name, "parameters": parameters}
