@@ -10,9 +10,11 @@ import torch
 from metier.cache import Cache
 from metier.space import space
 from metier.strategies.finetune import Finetune, layers_for
+from metier.strategies.lora import Lora
 from metier.strategies.probe import Probe
 from metier.tasks import build
 from metier.training.net import NetModel
+from metier.training.start import give_head
 from metier.types import Problem, Run, Specialist, Table
 
 Learn = Callable[..., Specialist]
@@ -93,6 +95,33 @@ def test_it_begins_where_the_probe_ends(tiny_sources: dict[str, Any], tiny_table
     )
     bare = Finetune(train="top", epochs=0.01, rate=0.0, average=0.0, head_first=False)
     assert np.abs(bare(start, problem, run).scores(table)).max() < 1e-6
+
+
+@pytest.mark.parametrize("kind", [Finetune, Lora])
+@pytest.mark.parametrize(("patience", "rows"), [(2, 595), (0, 700)])
+def test_the_head_has_not_seen_the_rows_to_stop_by(
+    kind: Any,
+    patience: int,
+    rows: int,
+    tiny_sources: dict[str, Any],
+    tiny_table: Tables,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    source = tiny_sources["bert"]
+    table = tiny_table(source, 700)
+    task = build("multiclass", table)
+    seen = []
+
+    def watched(model: NetModel, problem: Problem, run: Run, **more: Any) -> Any:
+        seen.append(len(problem.train))
+        return give_head(model, problem, run, **more)
+
+    monkeypatch.setattr(f"{kind.__module__}.give_head", watched)
+    made = kind(epochs=1, patience=patience)(
+        Specialist(source, task), Problem(task, table), Run(Cache())
+    )
+    assert made.lineage[-1].notes["rows"] == seen[0]
+    assert abs(seen[0] - rows) <= 3
 
 
 @pytest.mark.parametrize("kind", ["multiclass", "regression"])

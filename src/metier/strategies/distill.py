@@ -14,7 +14,7 @@ from metier.sources import open_source
 from metier.space import Choice, Float, Int, tune
 from metier.training.compression.surgery import droppable, keep_blocks, operated
 from metier.training.compression.teaching import Lesson, Taught, hear, narrow, widening
-from metier.training.learn import Loss, learn, settled_schedule
+from metier.training.learn import Loss, learn, learned_from, settled_schedule
 from metier.training.net import NetModel
 from metier.training.objectives import Objective, Supervised
 from metier.training.schedule import Schedule
@@ -74,15 +74,14 @@ class Distill:
             raise ChainError("distill takes a specialist that can teach, not a source")
         tables = [problem.train] if self.unlabeled is None else [problem.train, self.unlabeled]
         lesson = hear(start.model, tables, run)
-        model = self._student(start, problem, run)
+        schedule = Schedule.of(self, head_rate=self.rate * 5)
+        model = self._student(start, learned_from(problem, schedule, run.seed), run)
 
         def teach(supervised: Supervised) -> Objective:
             return self._objective(supervised, lesson, model, run)
 
         try:
-            _, notes = learn(
-                model, problem, run, Schedule.of(self, head_rate=self.rate * 5), Loss(), teach=teach
-            )
+            _, notes = learn(model, problem, run, schedule, Loss(), teach=teach)
         finally:
             narrow(model.net)
         step = Step("distill", self._told(), time.monotonic() - began, notes)

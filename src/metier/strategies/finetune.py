@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Literal
 from metier.runtime.postprocess import TaskKind
 from metier.space import Choice, Float, Int, tune
 from metier.training.augment import VIEWS
-from metier.training.learn import Loss, learn, settled_schedule
+from metier.training.learn import Loss, learn, learned_from, settled_schedule
 from metier.training.mixing import mixing
 from metier.training.net import NetModel
 from metier.training.schedule import Schedule
@@ -73,15 +73,17 @@ class Finetune:
         boundary = self._boundary(start, problem)
         model = fresh_net(start, problem, boundary)
         fresh = start.model is None and not self.head_first
+        schedule = Schedule.of(self, head_rate=self.rate * 10)
         if start.model is None and not fresh:
-            give_head(model, problem, run, balanced=self.balanced)
+            seen = learned_from(problem, schedule, run.seed)
+            give_head(model, seen, run, balanced=self.balanced)
         model.net.dropout.p = self.dropout
         loss = Loss(self.smoothing, self.balanced)
         _, notes = learn(
             model,
             problem,
             run,
-            Schedule.of(self, head_rate=self.rate * 10),
+            schedule,
             loss,
             fresh=fresh,
             teach=mixing(self.mixup),

@@ -13,7 +13,7 @@ from torch import nn
 from metier.errors import ChainError, MissingExtraError
 from metier.space import Choice, Float, Int, tune
 from metier.training.augment import VIEWS
-from metier.training.learn import Loss, learn, settled_schedule
+from metier.training.learn import Loss, learn, learned_from, settled_schedule
 from metier.training.mixing import mixing
 from metier.training.net import NetModel
 from metier.training.schedule import Schedule
@@ -61,11 +61,11 @@ class Lora:
         depth = fresh_net(start, problem).net.backbone.depth
         boundary = depth - 1 - max(1, round(self.blocks * (depth - 2)))
         model = fresh_net(start, problem, boundary)
+        schedule = Schedule.of(self, head_rate=self.rate * 2, weight_decay=0.0)
         if start.model is None:
-            give_head(model, problem, run)
+            give_head(model, learned_from(problem, schedule, run.seed), run)
         adapted = self._adapt(model, boundary, run.seed)
         model.net.dropout.p = self.dropout
-        schedule = Schedule.of(self, head_rate=self.rate * 2, weight_decay=0.0)
         try:
             _, notes = learn(
                 model,

@@ -101,6 +101,14 @@ def learn(
     return outcome, notes
 
 
+def learned_from(problem: Problem, schedule: Schedule, seed: int) -> Problem:
+    """Return the problem without the rows that `learn` will stop by: what is fitted before that, a
+    head, must not have seen their labels either."""
+    targets = problem.task.encode(problem.train)
+    fitting, stopping = stopping_rows(problem.train, targets, problem.task, schedule, seed)
+    return problem if stopping is None else replace(problem, train=problem.train.take(fitting))
+
+
 def stopping_rows(
     table: Table, targets: NDArray[Any], task: Task, schedule: Schedule, seed: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64] | None]:
