@@ -246,8 +246,8 @@ def _point(name: str, fairing: Fairing, climb: Climb, candidate: Candidate) -> P
     lost = measure_loss(
         paired(race.metric, targets, scores, before, rule, was, seed=race.seed, clusters=clusters)
     )
-    value, low, high = told_of(lost)
-    return replace(point, lost=value, lost_low=low, lost_high=high)
+    amount, least, most = told_of(lost)
+    return replace(point, lost=amount, lost_low=least, lost_high=most)
 
 
 def as_proven(found: Tradeoff, served: Served) -> Tradeoff:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -106,9 +105,9 @@ def compare_bundles(
     clusters = next((own.clusters for own in rows if own.clusters is not None), None)
     # And both pay what errors cost whoever uses A, however they were made.
     alike: Any = {"seed": seed, "clusters": clusters, "prices": first.costs}
-    measured = partial(scorecard, task, truth, per_class=False, **alike)
     cards = [
-        tuple(measured(own, decision)) for own, decision in zip(scores, decisions, strict=True)
+        tuple(scorecard(task, truth, own, decision, per_class=False, **alike))
+        for own, decision in zip(scores, decisions, strict=True)
     ]
     both_ways = (scores[1], scores[0], decisions[1], decisions[0])
     found = {name: paired(name, truth, *both_ways, **alike) for name in task.metrics}
