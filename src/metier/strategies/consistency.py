@@ -140,12 +140,10 @@ class Consistency:
         made: Any = inner
         own = {each.name for each in fields(made)}
         if "epochs" not in own:
-            within = getattr(made, "inner", None)
-            return (
-                inner
-                if within is None
-                else replace(made, inner=self._longer(within, labelled, unlabelled))
-            )
+            if getattr(made, "inner", None) is None:
+                return inner
+            wrapped: Strategy = replace(made, inner=self._longer(made.inner, labelled, unlabelled))
+            return wrapped
         step = min(made.rows if "rows" in own else FEW_STEPS, labelled)
         needed = self.passes * (unlabelled / self.rows) * (step / max(labelled, 1))
         longer: Strategy = replace(made, epochs=max(made.epochs, needed))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -75,7 +76,7 @@ def reopen(path: str | Path) -> Specialist:
 def _refuse_changed(weights: Path, manifest: Manifest) -> None:
     """Compare the files with the hashes that the bundle has of them, before any is read."""
     wanted = manifest.facts.get(HASHES)
-    if wanted is None or not weights.is_dir():
+    if not isinstance(wanted, Mapping) or not weights.is_dir():
         return
     found = hashes_of(weights)
     changed = sorted(n for n in {*found, *wanted} if found.get(n) != wanted.get(n))
