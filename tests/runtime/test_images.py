@@ -311,6 +311,7 @@ def test_old_and_odd_configurations(config: Any, resize: Any, crop: Any):
     [
         {"rescale_offset": True, "size": 3},
         {"size": {"longest_edge": 9}},
+        {"size": {"height": 9, "width": 9}, "keep_aspect_ratio": True},
         {},
         {"image_processor_type": "PerceiverImageProcessor", "size": 3, "do_center_crop": True},
     ],

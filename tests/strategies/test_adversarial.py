@@ -17,6 +17,7 @@ from metier.evidence.robustness.aims import Aim
 from metier.evidence.robustness.pixels import Pixels
 from metier.runtime.postprocess import Decision
 from metier.strategies.adversarial import Adversarial
+from metier.strategies.contrast import Contrast
 from metier.strategies.finetune import Finetune
 from metier.strategies.linear import Linear
 from metier.strategies.probe import Probe
@@ -168,6 +169,7 @@ def test_no_rows_are_held_out_that_know_the_clean_loss_only(
     [
         (Adversarial(SHORT, variant="free"), "'free' does not fit"),
         (Adversarial(Linear()), "not linear"),
+        (Adversarial(Contrast(), variant="words"), "reads them in pieces"),
     ],
 )
 def test_what_does_not_fit_is_refused_in_one_line(

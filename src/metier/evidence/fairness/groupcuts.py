@@ -109,6 +109,17 @@ class _Search:
         decision: Decision,
         kind: Kind,
     ) -> _Search:
+        """Count the rows of each cell at or above every candidate, once for all choices.
+
+        Args:
+            chances: (n,) probabilities of the positive class.
+            targets: (n,) 0 or 1.
+            crossed: (n,) the cell of each row, of all columns.
+            own: cells that get a threshold of their own.
+            by_column: the group of each row in each column.
+            decision: its common threshold and costs.
+            kind: what is compared.
+        """
         common, (alarm, miss) = decision.common, decision.dear
         candidates = np.stack([_candidates(chances[crossed == name], common) for name in own]) \
             if own else np.zeros((0, CANDIDATES))  # fmt: skip
